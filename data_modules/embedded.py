@@ -1,0 +1,105 @@
+"""The benchmarks inside the package: real doodles and emoji, no download."""
+
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from hashlib import sha256
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from data_modules.base import SketchPhotoDataModule
+from data_modules.batch import Protocol
+from data_modules.strokes import render_strokes
+from sketchclip.errors import SketchClipError
+
+HELD_OUT_VENDORS = frozenset({"noto", "openmoji"})
+"""Emoji designers that the mini CLIP never saw: they form the galleries."""
+
+
+class EmbeddedBenchmark(SketchPhotoDataModule):
+    """An archive of the package, unpacked once into the cache (or into root) as class folders."""
+
+    archive: ClassVar[str]
+
+    def data_root(self) -> Path:
+        """Unpack at first use; later runs and other processes find the folder."""
+        with as_file(files("data_modules").joinpath("benchmarks", self.archive)) as archive:
+            if self.root is not None:
+                target = Path(self.root).expanduser()
+            else:
+                version = sha256(archive.read_bytes()).hexdigest()[:8]
+                target = cache_folder() / f"{archive.stem}-{version}"
+            if not (target / "sketch").is_dir():
+                _unpack(archive, target)
+        return target
+
+
+def cache_folder() -> Path:
+    """Where unpacked benchmarks live: $SKETCHCLIP_CACHE, else the user's cache folder."""
+    chosen = os.environ.get("SKETCHCLIP_CACHE")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sketchclip"
+
+
+def _unpack(archive: Path, target: Path) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
+    except OSError as error:
+        raise SketchClipError(
+            f"Cannot unpack {archive.name} into {target} ({error}). Name a writable folder with "
+            "the environment variable SKETCHCLIP_CACHE or --data.root."
+        ) from error
+    with zipfile.ZipFile(archive) as source:
+        members = [n for n in source.namelist() if n.split("/")[0] in ("photo", "sketch")]
+        source.extractall(partial, members)
+        if "sketches.json" in source.namelist():
+            for class_name, doodles in json.loads(source.read("sketches.json")).items():
+                folder = partial / "sketch" / class_name
+                folder.mkdir(parents=True)
+                for number, doodle in enumerate(doodles):
+                    render_strokes(doodle["drawing"]).save(folder / f"{number:02d}.png")
+    try:
+        partial.rename(target)  # atomic: another process sees all of it or nothing
+    except OSError:
+        shutil.rmtree(partial)
+        if not (target / "sketch").is_dir():
+            raise SketchClipError(
+                f"{target} exists and holds no sketch folder. Remove it or name another --data.root."
+            ) from None
+
+
+class Doodles(EmbeddedBenchmark):
+    """Quick, Draw! doodles and the same things as emoji by five designers; 64 unseen classes.
+
+    Training uses the designers that the mini CLIP was pre-trained on; galleries hold the two that
+    it never saw (Noto, OpenMoji).
+    """
+
+    archive = "doodles.zip"
+    default_split = "doodles"
+    protocol = Protocol(
+        "gallery: Noto and OpenMoji renders of the evaluated classes, mAP@k strict",
+        map_k=(),
+        precision_k=(1, 5),
+    )
+
+    def photo_role(self, photo: Path) -> Literal["train", "gallery"]:
+        """Renders of held-out designers are galleries, the others are for training."""
+        return "gallery" if photo.stem in HELD_OUT_VENDORS else "train"
+
+
+class EmojiPairs(EmbeddedBenchmark):
+    """OpenMoji outlines and Fluent 3D renders of the same emoji, in Unicode's subgroups."""
+
+    archive = "emoji_pairs.zip"
+    default_split = "emoji_pairs"
+    protocol = Protocol(
+        "gallery: Fluent 3D renders of the evaluated subgroups, mAP@k strict",
+        map_k=(200,),
+        precision_k=(1, 5),
+    )

@@ -1,0 +1,1 @@
+"""Lightning callbacks: run folder, reports and written embeddings."""

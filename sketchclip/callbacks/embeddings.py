@@ -1,0 +1,59 @@
+"""``sketchclip predict``: embeddings as files that any other program reads."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import BasePredictionWriter
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+
+SIDES = ("sketch", "photo")
+
+
+class EmbeddingWriter(BasePredictionWriter):
+    """Writes ``embeddings/<side>.npz`` (state, label, index, path, class_names) into the run.
+
+    With several processes each writes its share as ``<side>.rank<r>.npz``; ``index`` tells the
+    padding duplicates.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(write_interval="epoch")
+
+    def write_on_epoch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        predictions: Sequence[Any],
+        batch_indices: Sequence[Any],
+    ) -> None:
+        """Write both sides.
+
+        Args:
+            trainer: The trainer, for the folder.
+            pl_module: Not used.
+            predictions: For each loader the dicts of ``predict_step``.
+            batch_indices: Not used.
+        """
+        folder = Path(trainer.log_dir or ".") / "embeddings"
+        folder.mkdir(parents=True, exist_ok=True)
+        suffix = f".rank{trainer.global_rank}" if trainer.world_size > 1 else ""
+        loaders = trainer.predict_dataloaders
+        for side, batches, loader in zip(SIDES, predictions, loaders, strict=True):
+            arrays = {
+                key: torch.cat([batch[key] for batch in batches]).float().cpu().numpy()
+                if key == "state"
+                else torch.cat([batch[key] for batch in batches]).cpu().numpy()
+                for key in ("state", "label", "index")
+            }
+            paths = [str(loader.dataset.items[i][0]) for i in arrays["index"]]
+            np.savez(
+                folder / f"{side}{suffix}.npz",
+                path=np.array(paths),
+                class_names=np.array(loader.dataset.classes),
+                **arrays,
+            )
+        rank_zero_info(f"Embeddings: {folder}")

@@ -1,0 +1,87 @@
+"""What a run is before it starts, and its figures with their protocol after a test."""
+
+import json
+import sys
+from pathlib import Path
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+
+from rich.console import Console
+from rich.table import Table
+
+from sketchclip import __version__
+from sketchclip.clip.encoder import count_parameters
+
+
+class RunReport(Callback):
+    """Prints one block before training and writes ``metrics.json`` after testing."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say what trains, on what, and how it is measured."""
+        trained, total = count_parameters(pl_module)
+        data = trainer.datamodule
+        rows = {
+            "method": f"{type(pl_module).__name__}, {trained:,} of {total:,} parameters train",
+            "data": f"{type(data).__name__}, split {data.split.name}: {len(data.class_names)} "
+            f"training, {len(data.val_classes)} validation ({data.validation}), "
+            f"{len(data.split.unseen)} unseen classes",
+            "protocol": data.protocol.name,
+            "compute": f"{trainer.world_size} x {trainer.strategy.root_device}, "
+            f"precision {trainer.precision}",
+            "run folder": trainer.log_dir or "none (no logger)",
+        }
+        rank_zero_info("\n".join(f"{key:>10}  {value}" for key, value in rows.items()))
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print the figures and keep them with the protocol that makes them comparable."""
+        if not trainer.is_global_zero:
+            return
+        data = trainer.datamodule
+        queries, gallery = (len(loader.dataset) for loader in trainer.test_dataloaders)
+        metrics = {
+            name.removeprefix("test/"): float(value)
+            for name, value in trainer.callback_metrics.items()
+            if name.startswith("test/")
+        }
+        result = {
+            "metrics": metrics,
+            "method": type(pl_module).__name__,
+            "backbone": getattr(pl_module, "backbone_identity", None),
+            "dataset": type(data).__name__,
+            "split": data.split.name,
+            "protocol": data.protocol.name,
+            "queries": queries,
+            "gallery": gallery,
+            "unseen_classes": list(data.split.unseen),
+            "partial": pl_module.retrieval.partial,
+            "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,
+            "seed": data.seed,
+            "precision": trainer.precision,
+            "sketchclip": __version__,
+        }
+        title = (
+            f"{result['method']} on {result['dataset']} ({result['split']}): {queries:,} sketches, "
+            f"{gallery:,} photos, {len(data.split.unseen)} unseen classes"
+        )
+        print_metrics(title, metrics, data.protocol.name)
+        if trainer.logger is not None and trainer.log_dir is not None:
+            path = Path(trainer.log_dir) / "metrics.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+            print(f"Written: {path}")
+
+
+def print_metrics(title: str, metrics: dict[str, float], protocol: str) -> None:
+    """Print one row of figures under a line that says what they are.
+
+    Args:
+        title: Method, data and counts.
+        metrics: Name to value.
+        protocol: Definition and gallery.
+    """
+    table = Table(title=title, caption=protocol, title_justify="left", caption_justify="left")
+    for name in metrics:
+        table.add_column(name, justify="right")
+    table.add_row(*(f"{value:.4f}" for value in metrics.values()))
+    Console(width=None if sys.stdout.isatty() else 100).print(table)

@@ -1,0 +1,85 @@
+"""The command line: LightningCLI with layered configs, linked class names and plain errors."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from sketchclip import __version__
+from sketchclip.errors import SketchClipError
+
+_COMMANDS = {
+    "fit": "train a method and validate it",
+    "validate": "evaluate on the validation classes",
+    "test": "evaluate on the unseen classes, full gallery",
+    "predict": "write the embeddings of the unseen classes",
+    "quickstart": "frozen and adapted mini CLIP on real doodles, in minutes, offline",
+}
+
+_HELP = """usage: sketchclip COMMAND --config FILE [--config FILE] [--key=value ...]
+
+CLIP for zero-shot sketch-based image retrieval.
+
+commands:
+{commands}
+
+  sketchclip fit --config experiments/doodles.yaml
+  sketchclip test --config experiments/doodles.yaml --ckpt_path RUN/checkpoints/last.ckpt
+  sketchclip fit --config experiments/sketchy.yaml --data.root /path/to/Sketchy
+  sketchclip fit --help                               every option
+  sketchclip fit --model.help ZeroShotPromptLearning  every option of a method
+  sketchclip fit --config FILE --print_config         the settings that would run
+"""
+
+
+def help_text() -> str:
+    """The first screen, written without importing PyTorch."""
+    width = max(map(len, _COMMANDS))
+    lines = (f"  {name:<{width}}  {text}" for name, text in _COMMANDS.items())
+    return _HELP.format(commands="\n".join(lines))
+
+
+def main(args: Sequence[str] | None = None) -> Any:
+    """Run the command line.
+
+    Args:
+        args: Arguments after the program's name; ``None`` for those of the process.
+
+    Returns:
+        The LightningCLI after its command has run (tests read ``trainer`` and ``model`` off it), or
+        the figures of ``quickstart``.
+
+    Raises:
+        SystemExit: With status 2 and one message, for input that a user can mend.
+    """
+    given = list(sys.argv[1:] if args is None else args)
+    if not given or given[0] in ("-h", "--help"):
+        print(help_text())
+        return None
+    if given[0] == "--version":
+        print(f"sketchclip {__version__}")
+        return None
+    if given[0] not in _COMMANDS:
+        _fail(f"unknown command '{given[0]}'. Expected one of {', '.join(_COMMANDS)}.")
+    try:
+        if given[0] == "quickstart":
+            from sketchclip.quickstart import run
+
+            return run(given[1:])
+        from sketchclip.lightning_cli import run_cli
+
+        return run_cli(None if args is None else given)
+    except SketchClipError as error:
+        _fail(str(error))
+
+
+def _fail(message: str) -> None:
+    # An exception of a loader worker arrives as a traceback ending in the message.
+    marker = f"{SketchClipError.__name__}: "
+    if "Traceback" in message and marker in message:
+        message = message.rpartition(marker)[2].strip()
+    print(f"sketchclip: error: {message}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+if __name__ == "__main__":
+    main()

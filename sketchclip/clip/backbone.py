@@ -1,0 +1,174 @@
+"""Load an open_clip model, frozen, from OpenAI's weights, a local file or the package."""
+
+import hashlib
+import os
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from sketchclip.clip.mini import MINI_NAME, create_mini
+from sketchclip.clip.towers import check_visual
+from sketchclip.errors import SketchClipError
+
+# OpenAI's state dicts carry these three numbers beside the weights.
+_OPENAI_EXTRAS = ("input_resolution", "context_length", "vocab_size")
+
+
+def load_backbone(name: str, pretrained: str | None) -> nn.Module:
+    """Create an ``open_clip.CLIP`` in fp32, frozen, in eval mode.
+
+    Args:
+        name: open_clip model name, or ``sketchclip-mini`` for the small CLIP inside the package.
+        pretrained: open_clip tag, path of a checkpoint (safetensors, state dict or OpenAI's
+            TorchScript archive), ``random`` (tests), or ``None`` for the model's own weights:
+            those inside the package for the mini, OpenAI's for every other model.
+
+    Returns:
+        The frozen model.
+
+    Raises:
+        SketchClipError: If the name is unknown, the weights cannot be had, or the tower cannot
+            take prompts.
+    """
+    import open_clip
+
+    if name == MINI_NAME:
+        model = _load_mini(pretrained)
+    else:
+        if open_clip.get_model_config(name) is None:
+            raise SketchClipError(
+                f"Unknown backbone '{name}'. Expected a name from open_clip.list_models() such as "
+                f"ViT-B-32-quickgelu, or {MINI_NAME}."
+            )
+        if pretrained == "random":
+            model = open_clip.create_model(name, pretrained=None, pretrained_text=False)
+        elif pretrained is not None and Path(pretrained).is_file():
+            model = open_clip.create_model(name, pretrained=None, pretrained_text=False)
+            _load_file(model, Path(pretrained), name)
+        else:
+            model = _load_tag(name, pretrained or "openai")
+    check_visual(model.visual, name)
+    return model.float().requires_grad_(False).eval()
+
+
+def _load_mini(pretrained: str | None) -> nn.Module:
+    if pretrained == "random":
+        return create_mini(None)
+    if pretrained is None:
+        return create_mini()
+    if not Path(pretrained).is_file():
+        raise SketchClipError(
+            f"{MINI_NAME}: expected --model.pretrained=null (the weights inside the package) or a "
+            f"safetensors file, found '{pretrained}', which is no file."
+        )
+    return create_mini(Path(pretrained))
+
+
+def _load_tag(name: str, tag: str) -> nn.Module:
+    import open_clip
+
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    if tag not in tags:
+        raise SketchClipError(
+            _no_weights(name, tag, f"that is neither a file nor one of its tags {tags}")
+        )
+    with warnings.catch_warnings():
+        # A GELU in place of QuickGELU costs accuracy silently; open_clip only warns.
+        warnings.filterwarnings("error", message="QuickGELU mismatch")
+        try:
+            return open_clip.create_model(name, pretrained=tag)
+        except UserWarning as mismatch:
+            raise SketchClipError(
+                f"{mismatch} Use the backbone '{name}-quickgelu' with the tag '{tag}'."
+                if not name.endswith("-quickgelu")
+                else f"{mismatch} Use '{name.removesuffix('-quickgelu')}' with the tag '{tag}'."
+            ) from None
+        except (RuntimeError, OSError) as error:
+            reason = str(error).strip().splitlines()[0][:160]
+            raise SketchClipError(_no_weights(name, tag, f"download failed ({reason})")) from None
+
+
+def _no_weights(name: str, tag: str, reason: str) -> str:
+    return (
+        f"No weights for backbone '{name}', pretrained '{tag}': {reason}.\n"
+        "Expected one of:\n"
+        f"  a network, once:  python -c \"import open_clip; open_clip.create_model('{name}', "
+        "pretrained='openai')\"   (cached afterwards)\n"
+        f"  a local file:     --model.pretrained=/path/to/ViT-B-32.pt   (OpenAI's file, a state "
+        "dict or safetensors)\n"
+        f"  no download:      --model.backbone={MINI_NAME} --model.pretrained=null   (for demos)"
+    )
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """Read tensors from safetensors, a plain state dict or OpenAI's TorchScript archive.
+
+    Nothing here unpickles arbitrary objects: TorchScript archives have a loader of their own.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Names and tensors.
+
+    Raises:
+        SketchClipError: If the file is none of the three.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            state = load_file(path)
+        else:
+            try:
+                state = torch.load(path, map_location="cpu", weights_only=True)
+            except RuntimeError as error:
+                if "TorchScript" not in str(error):
+                    raise
+                archive = torch.jit.load(os.fspath(path), map_location="cpu")
+                state = dict(archive.state_dict())
+        state = state.get("state_dict", state)
+        tensors = {key.removeprefix("module."): value for key, value in state.items()}
+    except Exception as error:
+        raise SketchClipError(
+            f"Cannot read weights from {path}: expected safetensors, a state dict or OpenAI's "
+            f"TorchScript archive ({type(error).__name__}: {str(error).splitlines()[0][:120]})."
+        ) from error
+    return tensors
+
+
+def _load_file(model: nn.Module, path: Path, name: str) -> None:
+    import open_clip
+
+    state = read_state_dict(path)
+    from_openai = [key for key in _OPENAI_EXTRAS if state.pop(key, None) is not None]
+    if from_openai and not open_clip.get_model_config(name).get("quick_gelu", False):
+        raise SketchClipError(
+            f"QuickGELU mismatch: {path} is OpenAI's file, trained with QuickGELU, but '{name}' "
+            f"uses GELU. Use --model.backbone={name}-quickgelu."
+        )
+    try:
+        model.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        lines = "\n".join(str(error).splitlines()[:6])
+        raise SketchClipError(
+            f"{path} does not fit backbone '{name}':\n{lines}\n"
+            "Name the architecture the file was made for with --model.backbone."
+        ) from None
+
+
+def fingerprint(visual: nn.Module) -> str:
+    """Identity of a frozen tower: a short hash of tensors that no adaptation leaves alike.
+
+    Args:
+        visual: The frozen tower.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for tensor in (visual.class_embedding, visual.positional_embedding, visual.proj):
+        digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,43 @@
+"""Frozen text embeddings of the class names that a run may see."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+TEMPLATE = "a photo of a {}"
+
+
+def spoken(class_name: str) -> str:
+    """A class name as a person writes it in a sentence.
+
+    >>> spoken("hot-air_balloon"), spoken("car_(sedan)")
+    ('hot-air balloon', 'car (sedan)')
+    """
+    return " ".join(class_name.replace("_", " ").split())
+
+
+@torch.no_grad()
+def encode_classes(
+    clip: nn.Module, backbone: str, class_names: Sequence[str], template: str = TEMPLATE
+) -> Tensor:
+    """Text embeddings of class names under one template.
+
+    Args:
+        clip: The frozen open_clip model.
+        backbone: Its name, which decides the tokenizer.
+        class_names: Names in the order of their labels.
+        template: Sentence with ``{}`` for the name; the paper uses "a photo of a {}" for
+            sketches and photos alike.
+
+    Returns:
+        L2-normalised fp32 embeddings, shape (C, D).
+    """
+    import open_clip
+
+    tokenizer = open_clip.get_tokenizer(backbone)
+    tokens = tokenizer([template.format(spoken(name)) for name in class_names])
+    device = next(clip.parameters()).device
+    parts = [clip.encode_text(chunk.to(device)).float() for chunk in tokens.split(256)]
+    return F.normalize(torch.cat(parts), dim=-1)

@@ -1,0 +1,144 @@
+"""Visual towers with prompts: the only file that touches the inside of an open_clip model.
+
+open_clip has no hook for prompts, so this file spells out ``VisionTransformer.forward`` with one
+line more. What it relies on (``_embeds``, ``transformer``, ``_pool``, ``proj``, ``ln_pre``) is
+guarded by ``tests/test_towers.py``, which also checks equality with ``encode_image``.
+"""
+
+import copy
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from sketchclip.errors import SketchClipError
+
+LayerNormMode = Literal["per_branch", "shared", "none"]
+AlsoTrain = Literal["nothing", "projection", "official_leak"]
+
+_NEEDED = ("_embeds", "_pool", "transformer", "ln_pre", "proj", "class_embedding", "image_size")
+
+
+def check_visual(visual: nn.Module, name: str) -> None:
+    """Refuse towers that cannot take prompt tokens.
+
+    Args:
+        visual: The ``visual`` module of an open_clip model.
+        name: Name of the model, for the message.
+
+    Raises:
+        SketchClipError: If it is no plain open_clip ViT (ResNets, timm towers such as SigLIP or
+            EVA, towers with attentional pooling), or if open_clip is older than 2.32.
+    """
+    missing = [attribute for attribute in _NEEDED if not hasattr(visual, attribute)]
+    if missing or getattr(visual, "attn_pool", None) is not None:
+        found = f"{type(visual).__name__} without {', '.join(missing)}" if missing else "attn_pool"
+        raise SketchClipError(
+            f"Backbone '{name}' cannot take prompts: expected open_clip's plain VisionTransformer, "
+            f"found {found}. Use a ViT such as ViT-B-32-quickgelu, ViT-B-16-quickgelu or "
+            "ViT-L-14-quickgelu, and open_clip_torch >= 3.0."
+        )
+
+
+def trains(
+    module: nn.Module, attribute: str, is_root: bool, layer_norm: LayerNormMode, also: AlsoTrain
+) -> bool:
+    """The one predicate: is parameter ``module.attribute`` of a visual tower adapted?
+
+    What it says becomes ``requires_grad``; the optimiser, the checkpoint and the parameter count
+    all read only that.
+
+    Args:
+        module: The module that owns the parameter.
+        attribute: Name of the parameter in its owner.
+        is_root: Whether the owner is the tower itself.
+        layer_norm: LayerNorm tuning; ``none`` freezes the LayerNorms.
+        also: ``projection`` adds the output projection (as ClipPrompt does); ``official_leak`` adds
+            every parameter not named weight or bias, which the paper's released code trains by
+            accident (attention in_proj, class and position embeddings, projection).
+    """
+    if isinstance(module, nn.LayerNorm):
+        return layer_norm != "none"
+    if also == "projection":
+        return is_root and attribute == "proj"
+    return also == "official_leak" and attribute not in ("weight", "bias")
+
+
+def fork_visual(visual: nn.Module, layer_norm: LayerNormMode, also: AlsoTrain) -> nn.Module:
+    """A branch of a frozen tower: shares its frozen tensors, owns a copy of the adapted ones.
+
+    Args:
+        visual: Frozen tower; left as it is.
+        layer_norm: See :func:`trains`.
+        also: See :func:`trains`.
+
+    Returns:
+        A tower of the same class. Two forks of one tower have one set of frozen weights.
+    """
+    adapted = {
+        id(parameter)
+        for module in visual.modules()
+        for attribute, parameter in module.named_parameters(recurse=False)
+        if trains(module, attribute, module is visual, layer_norm, also)
+    }
+    # deepcopy takes an object found in its memo for its own copy: frozen tensors stay shared.
+    memo: dict[int, object] = {
+        id(tensor): tensor
+        for tensor in (*visual.parameters(), *visual.buffers())
+        if id(tensor) not in adapted
+    }
+    branch = copy.deepcopy(visual, memo)
+    for original, parameter in zip(visual.parameters(), branch.parameters(), strict=True):
+        if id(original) in adapted:
+            parameter.requires_grad_(True)
+    return branch
+
+
+class PromptedTower(nn.Module):
+    """An open_clip ViT that reads K learnable prompt tokens beside its patches.
+
+    Prompts have no position; they are appended to the patch tokens, go through ``ln_pre`` as the
+    paper's code does it, are ordinary tokens in every block (which makes their place in the
+    sequence irrelevant) and are dropped before pooling.
+
+    Args:
+        visual: Tower from :func:`fork_visual`.
+        n_prompts: K; 0 makes the tower equal to ``encode_image``.
+        std: Standard deviation of the prompts' normal initialisation. ``ln_pre`` rescales them,
+            so a small value mostly means a larger effective learning rate.
+    """
+
+    def __init__(self, visual: nn.Module, n_prompts: int, std: float = 0.02) -> None:
+        super().__init__()
+        self.visual = visual
+        self.prompts = (
+            nn.Parameter(std * torch.randn(n_prompts, visual.class_embedding.shape[0]))
+            if n_prompts
+            else None
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embed images.
+
+        Args:
+            images: Normalised RGB, shape (B, 3, H, W).
+
+        Returns:
+            Embeddings, not normalised, shape (B, D).
+        """
+        visual = self.visual
+        tokens = visual._embeds(images)
+        if self.prompts is None:
+            tokens = visual.transformer(tokens)
+        else:
+            prompts = visual.ln_pre(self.prompts).to(tokens.dtype).expand(len(tokens), -1, -1)
+            length = tokens.shape[1]
+            tokens = visual.transformer(torch.cat([tokens, prompts], dim=1))[:, :length]
+        pooled, _ = visual._pool(tokens)
+        return pooled @ visual.proj
+
+    def train(self, mode: bool = True) -> "PromptedTower":
+        """Keep the tower in eval mode: BatchNorm, dropout and patch dropout of a frozen net."""
+        super().train(mode)
+        self.visual.eval()
+        return self

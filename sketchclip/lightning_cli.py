@@ -1,0 +1,132 @@
+"""LightningCLI with what sketchclip adds: links, layers, checkpoints that stay honest."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import CheckpointIO
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from data_modules import SketchPhotoDataModule
+from sketchclip.callbacks.config import RunConfig
+from sketchclip.callbacks.embeddings import EmbeddingWriter
+from sketchclip.callbacks.report import RunReport
+from sketchclip.checkpoint import CompactCheckpointIO
+from sketchclip.config import LayeredConfig, consumed
+from sketchclip.errors import SketchClipError
+from sketchclip.methods import RetrievalModule
+
+# Settings that the data decides: a checkpoint may be tested on data other than its own.
+_FROM_DATA = frozenset({"class_names"})
+
+
+class SketchClipCLI(LightningCLI):
+    """``fit``, ``validate``, ``test`` and ``predict`` for any method on any dataset."""
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """A parser whose ``--config`` understands ``extends``."""
+        parser = self.parser_class(**kwargs)
+        parser.add_argument(
+            "-c",
+            "--config",
+            action=LayeredConfig,
+            help="YAML with settings; may be given several times, the last one wins.",
+        )
+        return parser
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Link what the data knows to what methods ask for."""
+        parser.add_argument(
+            "--extends", type=consumed, default=None, help="In a config: the one it builds on."
+        )
+        parser.link_arguments(
+            "data.class_names", "model.init_args.class_names", apply_on="instantiate"
+        )
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Write small checkpoints unless the user names another way."""
+        plugins = self._get(self.config_init, "trainer").get("plugins") or []
+        plugins = plugins if isinstance(plugins, list) else [plugins]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            plugins = [*plugins, CompactCheckpointIO()]
+        return super().instantiate_trainer(plugins=plugins, **kwargs)
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        options = super()._prepare_subcommand_kwargs(subcommand)
+        if subcommand == "test":
+            options["verbose"] = False  # RunReport prints one table for both loaders
+        return options
+
+    def _parse_ckpt_path(self) -> None:
+        # Lightning would let the checkpoint's hyper-parameters replace the user's in silence.
+        config = self.config[self.config.subcommand]
+        path = config.get("ckpt_path")
+        if not path or path in ("best", "last", "hpc", "registry"):
+            return
+        if not Path(path).is_file():
+            raise SketchClipError(f"--ckpt_path={path} does not exist.")
+        try:
+            checkpoint = torch.load(path, weights_only=True, map_location="cpu")
+            saved = dict(checkpoint.get("hyper_parameters", {}))
+        except Exception as error:
+            raise SketchClipError(
+                f"{path} is no checkpoint of sketchclip ({type(error).__name__})."
+            ) from error
+        now = config.model.init_args.as_dict()
+        conflicts = [
+            f"  model.{key}: {now[key]!r} here, {value!r} in the checkpoint"
+            for key, value in saved.items()
+            if key in now and key not in _FROM_DATA and not _same(now[key], value)
+        ]
+        if conflicts:
+            raise SketchClipError(
+                f"Settings conflict with {path}:\n" + "\n".join(conflicts) + "\nUse the "
+                "checkpoint's settings: --config <its run>/config.yaml, or these flags."
+            )
+
+
+def _same(ours: Any, theirs: Any) -> bool:
+    return (list(ours) if isinstance(ours, tuple) else ours) == theirs
+
+
+def run_cli(args: Sequence[str] | None) -> SketchClipCLI:
+    """Parse and run one command.
+
+    Args:
+        args: Subcommand and its options; ``None`` for those of the process, which Lightning then
+            passes on to the processes that it starts.
+
+    Returns:
+        The CLI with ``trainer``, ``model`` and ``datamodule``.
+    """
+    # Calling main(args) from a program that has arguments of its own is no mistake here.
+    warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
+    # Known and meant: few workers suit small machines, the frozen CLIP stays in eval mode, a test
+    # writes into a folder of its own, and Lightning calls a function that PyTorch deprecated.
+    for message in (
+        ".*does not have many workers",
+        "Found .* module.s. in eval mode",
+        "The dirpath has changed from",
+        "`isinstance.treespec, LeafSpec.` is deprecated",
+    ):
+        warnings.filterwarnings("ignore", message=message)
+    last = ModelCheckpoint(filename="last", enable_version_counter=False)
+    return SketchClipCLI(
+        RetrievalModule,
+        SketchPhotoDataModule,
+        subclass_mode_model=True,
+        subclass_mode_data=True,
+        seed_everything_default=0,
+        auto_configure_optimizers=False,
+        save_config_callback=RunConfig,
+        trainer_defaults={
+            "callbacks": [last, RunReport(), EmbeddingWriter()],
+            "num_sanity_val_steps": 0,
+            "enable_model_summary": False,
+        },
+        args=None if args is None else list(args),
+    )

@@ -1,0 +1,129 @@
+"""The base class of every method: full-gallery evaluation, optimiser and checkpoints."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+
+from data_modules.batch import ImageBatch, Protocol, TripletBatch
+from sketchclip.checkpoint import check_trained, keep_trained
+from sketchclip.clip.encoder import Side
+from sketchclip.errors import SketchClipError
+from sketchclip.metrics import CategoryRetrieval
+from sketchclip.metrics.functional import cosine_scores
+
+
+class RetrievalModule(LightningModule, ABC):
+    """Embeds sketches and photos and retrieves photos by sketch.
+
+    A method implements :meth:`embed` and :meth:`training_step`. Evaluation is the same for all: each
+    sketch of the unseen classes queries all their photos, every image embedded once.
+    """
+
+    pairing: ClassVar[str] = "class_triplet"
+    """What a training batch holds; the data module reads it from here."""
+
+    image_size: int = 224
+    normalization: tuple[tuple[float, ...], tuple[float, ...]] = ((0.0,) * 3, (1.0,) * 3)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.strict_loading = False  # checkpoints hold trained tensors only; see check_trained
+        self.protocol = Protocol()
+        self.retrieval = self._new_metric("")
+
+    @abstractmethod
+    def embed(self, images: Tensor, side: Side) -> Tensor:
+        """Embed images (B, 3, H, W) of one side as (B, D)."""
+
+    @abstractmethod
+    def training_step(self, batch: TripletBatch, batch_idx: int) -> Tensor:
+        """Return the loss of one batch."""
+
+    def query_state(self, images: Tensor) -> Tensor:
+        """What evaluation keeps of a batch of sketches; first dimension B."""
+        return self.embed(images, "sketch")
+
+    def gallery_state(self, images: Tensor) -> Tensor:
+        """What evaluation keeps of a batch of photos; first dimension B."""
+        return self.embed(images, "photo")
+
+    def score(self, queries: Tensor, gallery: Tensor) -> Tensor:
+        """Scores (Q, G) of query states against gallery states; higher is nearer."""
+        return cosine_scores(queries, gallery)
+
+    def setup(self, stage: str) -> None:
+        """Take the protocol from the data and refuse precisions that would train nothing."""
+        if self.trainer.precision in ("bf16-true", "16-true", "transformer-engine-float16"):
+            raise SketchClipError(
+                f"trainer.precision={self.trainer.precision} keeps weights in half precision, where "
+                "LayerNorm steps of 1e-5 round to nothing. Use bf16-mixed, 16-mixed or 32-true."
+            )
+        self.protocol = getattr(self.trainer.datamodule, "protocol", self.protocol)
+        self.retrieval = self._new_metric({"fit": "val/", "validate": "val/"}.get(stage, "test/"))
+
+    def _new_metric(self, prefix: str) -> CategoryRetrieval:
+        return CategoryRetrieval(
+            self.protocol.precision_k, self.protocol.map_k, self.score, prefix=prefix
+        )
+
+    def validation_step(self, batch: ImageBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Embed a batch of queries (loader 0) or of the gallery (loader 1)."""
+        if dataloader_idx == 0:
+            states, side = self.query_state(batch.image), "query"
+        else:
+            states, side = self.gallery_state(batch.image), "gallery"
+        self.retrieval.update(states, batch.label, batch.index, side)
+
+    def test_step(self, batch: ImageBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Same as validation, on the unseen classes."""
+        self.validation_step(batch, batch_idx, dataloader_idx)
+
+    def on_validation_epoch_end(self) -> None:
+        """Rank once, log, and forget: a sanity check leaves nothing behind."""
+        trainer = self.trainer
+        limits = (trainer.limit_val_batches, trainer.limit_test_batches)
+        # A part of the gallery is no gallery: queries without any photo in it are left out.
+        self.retrieval.partial = trainer.sanity_checking or any(
+            not isinstance(limit, float) or limit < 1 for limit in limits
+        )
+        self.log_dict(self.retrieval.compute(), rank_zero_only=False)
+        self.retrieval.reset()
+
+    def on_test_epoch_end(self) -> None:
+        """Same as validation."""
+        self.on_validation_epoch_end()
+
+    def predict_step(
+        self, batch: ImageBatch, batch_idx: int, dataloader_idx: int = 0
+    ) -> dict[str, Tensor]:
+        """States of a batch with labels and dataset indices; loader 0 sketches, 1 photos."""
+        states = self.query_state if dataloader_idx == 0 else self.gallery_state
+        return {"state": states(batch.image), "label": batch.label, "index": batch.index}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Optimiser groups over all trainable parameters; override to set rates."""
+        return [{"params": [p for p in self.parameters() if p.requires_grad], "lr": 1e-5}]
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam over exactly the trainable parameters (the paper's optimiser, no schedule)."""
+        groups = [group for group in self.parameter_groups() if group["params"]]
+        grouped = {id(p) for group in groups for p in group["params"]}
+        if not grouped:
+            raise SketchClipError(
+                f"{type(self).__name__} has nothing to train as configured. Use "
+                "'sketchclip test' for a frozen model, or turn on prompts or LayerNorm tuning."
+            )
+        if grouped != {id(p) for p in self.parameters() if p.requires_grad}:
+            raise RuntimeError("parameter_groups() and requires_grad disagree.")
+        return torch.optim.Adam(groups)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the trained tensors only."""
+        checkpoint["state_dict"] = keep_trained(self, checkpoint["state_dict"])
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse tensors that do not fit; Lightning then loads without strictness."""
+        check_trained(self, checkpoint["state_dict"])
