@@ -172,21 +172,18 @@ class SketchPhotoDataModule(LightningDataModule):
             mean, std = IMAGENET
         return FitTransform(size, self.resize, mean, std)
 
-    def _distributed(self) -> dict[str, int]:
-        trainer = self.trainer
-        return {
-            "num_replicas": trainer.world_size if trainer else 1,
-            "rank": trainer.global_rank if trainer else 0,
-        }
+    def _world(self) -> tuple[int, int]:
+        """Number of processes and the rank of this one."""
+        return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
 
     def train_dataloader(self) -> DataLoader:
         """Triplets of the training classes."""
-        classes, ranks = self.class_names, self._distributed()
-        local, rest = divmod(self.batch_size, ranks["num_replicas"])
+        classes, (processes, rank) = self.class_names, self._world()
+        local, rest = divmod(self.batch_size, processes)
         if rest or not local:
             raise SketchClipError(
                 f"data.batch_size={self.batch_size} is the batch of all processes together and "
-                f"must be a multiple of their number, {ranks['num_replicas']}."
+                f"must be a multiple of their number, {processes}."
             )
         sketches = {c: self.listing[0][c] for c in classes}
         photos = self._photos(classes, "train")
@@ -194,7 +191,7 @@ class SketchPhotoDataModule(LightningDataModule):
         return DataLoader(
             dataset,
             batch_size=local,
-            sampler=EpochSampler(dataset, shuffle=True, seed=self.seed, **ranks),
+            sampler=EpochSampler(dataset, processes, rank, shuffle=True, seed=self.seed),
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=self._pin_memory(),
@@ -215,7 +212,7 @@ class SketchPhotoDataModule(LightningDataModule):
             DataLoader(
                 dataset,
                 batch_size=self.eval_batch_size,
-                sampler=DistributedSampler(dataset, shuffle=False, **self._distributed()),
+                sampler=DistributedSampler(dataset, *self._world(), shuffle=False),
                 num_workers=self.num_workers,
                 pin_memory=self._pin_memory(),
                 collate_fn=ImageBatch.collate,

@@ -26,7 +26,7 @@ class EmbeddedBenchmark(SketchPhotoDataModule):
 
     def data_root(self) -> Path:
         """Unpack at first use; later runs and other processes find the folder."""
-        with as_file(files("data_modules").joinpath("benchmarks", self.archive)) as archive:
+        with as_file(files("data_modules") / "benchmarks" / self.archive) as archive:
             if self.root is not None:
                 target = Path(self.root).expanduser()
             else:
