@@ -1,0 +1,83 @@
+# Everything a contributor types; `make` alone lists it.
+# The environment lives in .venv. Each stamp below stands for one finished installation step, so
+# that a second call starts at once and touches no network.
+
+SHELL := bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PINS := pyproject.toml constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test test-all lint format docs constraints build clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+quickstart: $(VENV)/.runtime ## See CLIP adapt to sketches of unseen classes, on a CPU, in minutes
+	@$(BIN)/sketchclip quickstart
+
+test: $(VENV)/.dev ## Run the fast tests and all doctests
+	$(BIN)/pytest -m "not slow"
+
+test-all: $(VENV)/.dev ## Run every test
+	$(BIN)/pytest
+
+lint: $(VENV)/.dev ## Check style, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev ## Fix style and formatting in place
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.docs ## Build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# The resolver sees every Python and platform at once, so one file serves all of them. The comments
+# at the head of the old file are kept; a failed run leaves the old file as it was.
+constraints: $(VENV)/.python ## Pin the newest releases that pyproject.toml allows
+	@$(BIN)/python -m pip install --quiet uv
+	@set -eu -o pipefail; trap 'rm -f constraints.tmp' EXIT; \
+	{ sed -n '/^#/p' constraints.txt; \
+	  $(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.10 --upgrade \
+	    --no-python-downloads --quiet --no-header --no-annotate; } > constraints.tmp; \
+	mv constraints.tmp constraints.txt
+
+build: $(VENV)/.dev ## Build the source archive and the wheel into dist/
+	$(BIN)/python -m build
+
+clean: ## Remove built files and caches; the environment stays
+	rm -rf build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+# --- environment ---------------------------------------------------------------------------------
+
+# $(call install,REQUIREMENT,WHAT,HOW LONG): pip's own report is hundreds of lines, and its quiet
+# mode is silent for minutes, so only the large downloads and the last step are shown.
+define install
+	@echo "==> Installing $(2) into $(VENV): $(3)"
+	@set -eu -o pipefail; \
+	PYTHONUNBUFFERED=1 $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off \
+	  -c constraints.txt -e "$(1)" \
+	| { grep --line-buffered -oE 'Downloading .*\([0-9]{2,}\.[0-9]+ MB\)|Installing collected packages' || true; }
+	@touch $@
+endef
+
+$(VENV)/.python:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
+	  echo "sketchclip needs Python 3.10 or newer; '$(PYTHON) --version' says:" \
+	    "$$("$(PYTHON)" --version 2>&1 | head -n 1)" >&2; \
+	  echo "Name another one, for example: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@"$(PYTHON)" -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.runtime: $(PINS) | $(VENV)/.python
+	$(call install,.,sketchclip and PyTorch,once; about 5 minutes and 3 GB to download)
+
+$(VENV)/.dev: $(VENV)/.runtime
+	$(call install,.[dev],the development tools,once; under a minute)
+
+$(VENV)/.docs: $(VENV)/.runtime
+	$(call install,.[docs],the documentation tools,once; under a minute)
