@@ -20,7 +20,7 @@ class RunReport(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say what trains, on what, and how it is measured."""
         trained, total = count_parameters(pl_module)
-        data = trainer.datamodule
+        data = trainer.datamodule  # type: ignore[attr-defined]
         rows = {
             "method": f"{type(pl_module).__name__}, {trained:,} of {total:,} parameters train",
             "data": f"{type(data).__name__}, split {data.split.name}: {len(data.class_names)} "
@@ -37,7 +37,7 @@ class RunReport(Callback):
         """Print the figures and keep them with the protocol that makes them comparable."""
         if not trainer.is_global_zero:
             return
-        data = trainer.datamodule
+        data = trainer.datamodule  # type: ignore[attr-defined]
         queries, gallery = (len(loader.dataset) for loader in trainer.test_dataloaders)
         metrics = {
             name.removeprefix("test/"): float(value)

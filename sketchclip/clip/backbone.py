@@ -4,19 +4,23 @@ import hashlib
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sketchclip.clip.mini import MINI_NAME, create_mini
 from sketchclip.clip.towers import check_visual
 from sketchclip.errors import SketchClipError
 
+# open_clip.CLIP, duck-typed: its towers' attributes are checked at run time by check_visual.
+CLIPModel = Any
+
 # OpenAI's state dicts carry these three numbers beside the weights.
 _OPENAI_EXTRAS = ("input_resolution", "context_length", "vocab_size")
 
 
-def load_backbone(name: str, pretrained: str | None) -> nn.Module:
+def load_backbone(name: str, pretrained: str | None) -> CLIPModel:
     """Create an ``open_clip.CLIP`` in fp32, frozen, in eval mode.
 
     Args:
@@ -53,7 +57,7 @@ def load_backbone(name: str, pretrained: str | None) -> nn.Module:
     return model.float().requires_grad_(False).eval()
 
 
-def _load_mini(pretrained: str | None) -> nn.Module:
+def _load_mini(pretrained: str | None) -> CLIPModel:
     if pretrained == "random":
         return create_mini(None)
     if pretrained is None:
@@ -66,7 +70,7 @@ def _load_mini(pretrained: str | None) -> nn.Module:
     return create_mini(Path(pretrained))
 
 
-def _load_tag(name: str, tag: str) -> nn.Module:
+def _load_tag(name: str, tag: str) -> CLIPModel:
     import open_clip
 
     tags = open_clip.list_pretrained_tags_by_model(name)
@@ -139,7 +143,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _load_file(model: nn.Module, path: Path, name: str) -> None:
+def _load_file(model: CLIPModel, path: Path, name: str) -> None:
     import open_clip
 
     state = read_state_dict(path)
@@ -159,7 +163,7 @@ def _load_file(model: nn.Module, path: Path, name: str) -> None:
         ) from None
 
 
-def fingerprint(visual: nn.Module) -> str:
+def fingerprint(visual: Any) -> str:
     """Identity of a frozen tower: a short hash of tensors that no adaptation leaves alike.
 
     Args:

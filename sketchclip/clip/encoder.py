@@ -6,7 +6,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from sketchclip.clip.backbone import fingerprint, load_backbone
+from sketchclip.clip.backbone import CLIPModel, fingerprint, load_backbone
 from sketchclip.clip.text import TEMPLATE, encode_classes
 from sketchclip.clip.towers import AlsoTrain, LayerNormMode, PromptedTower, fork_visual
 from sketchclip.errors import SketchClipError
@@ -20,7 +20,7 @@ class CLIPEncoderMixin(nn.Module):
     A method calls :meth:`build_towers` in its constructor and :meth:`embed` in its steps.
     """
 
-    clip: nn.Module
+    clip: CLIPModel
     text_bank: Tensor | None
 
     def build_towers(

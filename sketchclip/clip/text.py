@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+
+from sketchclip.clip.backbone import CLIPModel
 
 TEMPLATE = "a photo of a {}"
 
@@ -20,7 +22,7 @@ def spoken(class_name: str) -> str:
 
 @torch.no_grad()
 def encode_classes(
-    clip: nn.Module, backbone: str, class_names: Sequence[str], template: str = TEMPLATE
+    clip: CLIPModel, backbone: str, class_names: Sequence[str], template: str = TEMPLATE
 ) -> Tensor:
     """Text embeddings of class names under one template.
 

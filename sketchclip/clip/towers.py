@@ -6,7 +6,7 @@ guarded by ``tests/test_towers.py``, which also checks equality with ``encode_im
 """
 
 import copy
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -64,7 +64,7 @@ def trains(
     return also == "official_leak" and attribute not in ("weight", "bias")
 
 
-def fork_visual(visual: nn.Module, layer_norm: LayerNormMode, also: AlsoTrain) -> nn.Module:
+def fork_visual(visual: Any, layer_norm: LayerNormMode, also: AlsoTrain) -> Any:
     """A branch of a frozen tower: shares its frozen tensors, owns a copy of the adapted ones.
 
     Args:
@@ -108,9 +108,9 @@ class PromptedTower(nn.Module):
             so a small value mostly means a larger effective learning rate.
     """
 
-    def __init__(self, visual: nn.Module, n_prompts: int, std: float = 0.02) -> None:
+    def __init__(self, visual: Any, n_prompts: int, std: float = 0.02) -> None:
         super().__init__()
-        self.visual = visual
+        self.visual: Any = visual
         self.prompts = (
             nn.Parameter(std * torch.randn(n_prompts, visual.class_embedding.shape[0]))
             if n_prompts

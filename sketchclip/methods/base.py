@@ -25,14 +25,21 @@ class RetrievalModule(LightningModule, ABC):
     pairing: ClassVar[str] = "class_triplet"
     """What a training batch holds; the data module reads it from here."""
 
-    image_size: int = 224
-    normalization: tuple[tuple[float, ...], tuple[float, ...]] = ((0.0,) * 3, (1.0,) * 3)
-
     def __init__(self) -> None:
         super().__init__()
         self.strict_loading = False  # checkpoints hold trained tensors only; see check_trained
         self.protocol = Protocol()
         self.retrieval = self._new_metric("")
+
+    @property
+    @abstractmethod
+    def image_size(self) -> int:
+        """Side of the square input in pixels."""
+
+    @property
+    @abstractmethod
+    def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation of each channel, in [0, 1]."""
 
     @abstractmethod
     def embed(self, images: Tensor, side: Side) -> Tensor:
@@ -61,7 +68,11 @@ class RetrievalModule(LightningModule, ABC):
                 f"trainer.precision={self.trainer.precision} keeps weights in half precision, where "
                 "LayerNorm steps of 1e-5 round to nothing. Use bf16-mixed, 16-mixed or 32-true."
             )
-        self.protocol = getattr(self.trainer.datamodule, "protocol", self.protocol)
+        self.protocol = getattr(
+            self.trainer.datamodule,  # type: ignore[attr-defined]
+            "protocol",
+            self.protocol,
+        )
         self.retrieval = self._new_metric({"fit": "val/", "validate": "val/"}.get(stage, "test/"))
 
     def _new_metric(self, prefix: str) -> CategoryRetrieval:

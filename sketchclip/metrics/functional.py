@@ -56,8 +56,8 @@ def average_precision(ranked: Tensor, k: int | None = None) -> Tensor:
     Returns:
         fp64 values in [0, 1], shape (Q,).
 
-    >>> average_precision(torch.tensor([[True, False, True, False]])).item()  # (1 + 2/3) / 2
-    0.8333333333333334
+    >>> average_precision(torch.tensor([[True, False, True, True]])).item()  # (1 + 2/3 + 3/4) / 3
+    0.8055555555555555
     >>> average_precision(torch.tensor([[True, False, True, False]]), k=2).item()  # 1 / 2
     0.5
     """
