@@ -49,7 +49,7 @@ class SketchPhotoDataModule(LightningDataModule):
             the aspect ratio, crop is CLIP's resize and centre crop.
         normalization: model uses the mean and standard deviation of the CLIP model, imagenet those
             of the released code.
-        seed: Of the random photos and the order of triplets.
+        seed: Of the random photos and the order of triplets; null for seed_everything's.
     """
 
     layouts: ClassVar[Sequence[tuple[str, str]]] = (("sketch", "photo"),)
@@ -69,7 +69,7 @@ class SketchPhotoDataModule(LightningDataModule):
         num_workers: int | None = None,
         resize: Resize = "letterbox",
         normalization: Literal["model", "imagenet"] = "model",
-        seed: int = 0,
+        seed: int | None = None,
     ) -> None:
         super().__init__()
         self.root = root
@@ -82,7 +82,8 @@ class SketchPhotoDataModule(LightningDataModule):
         self.num_workers = min(8, (cores or 1) - 1) if num_workers is None else num_workers
         self.resize = resize
         self.normalization = normalization
-        self.seed = seed
+        # Lightning leaves seed_everything's value here, also for the processes that it starts.
+        self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
 
     def data_root(self) -> Path:
         """Folder of the dataset.
@@ -115,7 +116,8 @@ class SketchPhotoDataModule(LightningDataModule):
         else:
             found = ", ".join(sorted(p.name for p in root.iterdir())[:8]) or "nothing"
             raise SketchClipError(
-                f"{type(self).__name__}: expected {self._layout_help()} under {root}, found {found}."
+                f"{type(self).__name__}: expected {self._layout_help()} under {root}, "
+                f"found {found}."
             )
         sketches, photos = images_by_class(root / sketch_dir), images_by_class(root / photo_dir)
         both, alone = check_pairs(sketches, photos)

@@ -28,7 +28,9 @@ class TensorBatch:
     @classmethod
     def collate(cls: type[B], items: list[B]) -> B:
         """Stack items of a dataset into a batch."""
-        return cls(**{f.name: torch.stack([getattr(i, f.name) for i in items]) for f in fields(cls)})
+        return cls(
+            **{f.name: torch.stack([getattr(i, f.name) for i in items]) for f in fields(cls)}
+        )
 
 
 @dataclass

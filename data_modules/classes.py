@@ -114,7 +114,12 @@ def resolve_split(split: str, available: Iterable[str]) -> Split:
     elif split in named_splits():
         folder = files("data_modules").joinpath("splits")
         unseen = read_class_list(folder.joinpath(f"{split}_unseen.txt").read_text("utf-8"))
-        seen = read_class_list(folder.joinpath(f"{split}_seen.txt").read_text("utf-8"))
+        listed = folder.joinpath(f"{split}_seen.txt")
+        seen = (
+            read_class_list(listed.read_text("utf-8"))
+            if listed.is_file()
+            else [name for name in classes if name not in unseen]
+        )
     elif Path(split).is_file():
         unseen = read_class_list(Path(split).read_text("utf-8"))
         seen = [name for name in classes if name not in unseen]
@@ -144,8 +149,8 @@ def _check_split(
     absent = sorted({*seen, *unseen} - set(classes))
     if absent:
         raise SketchClipError(
-            f"Split '{split}' names {len(absent)} of {len(seen) + len(unseen)} classes that have no "
-            f"sketches and photos here: {', '.join(absent[:6])}{', ...' if absent[6:] else ''}. "
+            f"Split '{split}' names {len(absent)} of {len(seen) + len(unseen)} classes that have "
+            f"no sketches and photos here: {', '.join(absent[:6])}{', ...' if absent[6:] else ''}. "
             f"Found {len(classes)} classes: {', '.join(classes[:6])}"
             f"{', ...' if classes[6:] else ''}. Complete the data, or choose a split that fits, "
             f"such as --data.split=random:{max(2, len(classes) // 5)}:0."

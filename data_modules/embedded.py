@@ -69,7 +69,8 @@ def _unpack(archive: Path, target: Path) -> None:
         shutil.rmtree(partial)
         if not (target / "sketch").is_dir():
             raise SketchClipError(
-                f"{target} exists and holds no sketch folder. Remove it or name another --data.root."
+                f"{target} exists and holds no sketch folder. Remove it or name another "
+                "--data.root."
             ) from None
 
 

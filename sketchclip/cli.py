@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from sketchclip import __version__
 from sketchclip.errors import SketchClipError
@@ -68,11 +68,17 @@ def main(args: Sequence[str] | None = None) -> Any:
         from sketchclip.lightning_cli import run_cli
 
         return run_cli(None if args is None else given)
-    except SketchClipError as error:
-        _fail(str(error))
+    except Exception as error:
+        # jsonargparse wraps what a constructor raises in errors of its own.
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, SketchClipError):
+            cause = cause.__cause__ or cause.__context__
+        if cause is None:
+            raise
+        _fail(str(cause))
 
 
-def _fail(message: str) -> None:
+def _fail(message: str) -> NoReturn:
     # An exception of a loader worker arrives as a traceback ending in the message.
     marker = f"{SketchClipError.__name__}: "
     if "Traceback" in message and marker in message:

@@ -29,7 +29,9 @@ def find_config(value: str) -> Path:
     path = Path(value)
     if path.is_file():
         return path
-    inside = path.parts[path.parts.index("experiments") + 1 :] if "experiments" in path.parts else ()
+    inside = (
+        path.parts[path.parts.index("experiments") + 1 :] if "experiments" in path.parts else ()
+    )
     for folder in experiment_folders():
         if inside and folder.joinpath(*inside).is_file():
             return folder.joinpath(*inside)

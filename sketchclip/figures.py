@@ -59,9 +59,7 @@ def retrieval_grid(
         draw.text((_GAP, y + side + 2), class_name, INK, font)
         for line, ranking in enumerate(rankings):
             line_y = y + line * pitch
-            draw.text(
-                (left - _GAP, line_y + _CELL / 2), ranking.label, INK, font, anchor="rm"
-            )
+            draw.text((left - _GAP, line_y + _CELL / 2), ranking.label, INK, font, anchor="rm")
             for rank, (photo, hit) in enumerate(zip(ranking.photos, ranking.hits, strict=True)):
                 x = left + rank * pitch
                 page.paste(_fit(photo, _CELL), (x, line_y))

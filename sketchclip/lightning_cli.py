@@ -1,9 +1,11 @@
 """LightningCLI with what sketchclip adds: links, layers, checkpoints that stay honest."""
 
+import logging
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from lightning.fabric.plugins import CheckpointIO
@@ -20,8 +22,25 @@ from sketchclip.config import LayeredConfig, consumed
 from sketchclip.errors import SketchClipError
 from sketchclip.methods import RetrievalModule
 
-# Settings that the data decides: a checkpoint may be tested on data other than its own.
-_FROM_DATA = frozenset({"class_names"})
+# Not compared with a checkpoint: the data decides the class names (a test may be on other data),
+# and the backbone's fingerprint, not the path of its file, says whether the weights are the same.
+_NOT_COMPARED = frozenset({"class_names", "pretrained"})
+
+
+class PlainParser(LightningArgumentParser):
+    """Says what is wrong in a line or two; jsonargparse would print pages of usage first."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Print the message and leave with status 2.
+
+        Args:
+            message: What is wrong.
+            ex: Its cause.
+        """
+        if not self.exit_on_error:
+            super().error(message, ex)
+        print(f"sketchclip: error: {message}\nSee {self.prog} --help", file=sys.stderr)
+        raise SystemExit(2)
 
 
 class SketchClipCLI(LightningCLI):
@@ -57,7 +76,7 @@ class SketchClipCLI(LightningCLI):
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         options = super()._prepare_subcommand_kwargs(subcommand)
-        if subcommand == "test":
+        if subcommand in ("validate", "test"):
             options["verbose"] = False  # RunReport prints one table for both loaders
         return options
 
@@ -72,15 +91,17 @@ class SketchClipCLI(LightningCLI):
         try:
             checkpoint = torch.load(path, weights_only=True, map_location="cpu")
             saved = dict(checkpoint.get("hyper_parameters", {}))
+            checkpoint["pytorch-lightning_version"]
         except Exception as error:
             raise SketchClipError(
-                f"{path} is no checkpoint of sketchclip ({type(error).__name__})."
+                f"{path} is no checkpoint of sketchclip ({type(error).__name__}). Expected a file "
+                "that 'sketchclip fit' wrote: <run>/checkpoints/last.ckpt."
             ) from error
         now = config.model.init_args.as_dict()
         conflicts = [
             f"  model.{key}: {now[key]!r} here, {value!r} in the checkpoint"
             for key, value in saved.items()
-            if key in now and key not in _FROM_DATA and not _same(now[key], value)
+            if key in now and key not in _NOT_COMPARED and not _same(now[key], value)
         ]
         if conflicts:
             raise SketchClipError(
@@ -103,6 +124,9 @@ def run_cli(args: Sequence[str] | None) -> SketchClipCLI:
     Returns:
         The CLI with ``trainer``, ``model`` and ``datamodule``.
     """
+    # RunReport says on what a run computes; Lightning's banners add nothing to it.
+    for library in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     # Calling main(args) from a program that has arguments of its own is no mistake here.
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
     # Known and meant: few workers suit small machines, the frozen CLIP stays in eval mode, a test
@@ -111,6 +135,8 @@ def run_cli(args: Sequence[str] | None) -> SketchClipCLI:
         ".*does not have many workers",
         "Found .* module.s. in eval mode",
         "The dirpath has changed from",
+        "Total length of `list` across ranks is zero",
+        "The number of training batches .* is smaller than the logging interval",
         "`isinstance.treespec, LeafSpec.` is deprecated",
     ):
         warnings.filterwarnings("ignore", message=message)
@@ -128,5 +154,6 @@ def run_cli(args: Sequence[str] | None) -> SketchClipCLI:
             "num_sanity_val_steps": 0,
             "enable_model_summary": False,
         },
+        parser_class=PlainParser,
         args=None if args is None else list(args),
     )

@@ -1,4 +1,4 @@
-"""``sketchclip quickstart``: what prompt learning does to a frozen CLIP, on real doodles, offline."""
+"""``sketchclip quickstart``: prompt learning on a frozen CLIP and real doodles, offline."""
 
 import argparse
 import json
@@ -64,9 +64,10 @@ def run(args: Sequence[str]) -> dict[str, Any]:
     rankings = {"frozen": _rank(frozen.trainer, frozen.model, frozen.datamodule)}
     results["adapted"] = []
     for number, seed in enumerate(seeds, start=1):
-        print(f"\nPrompts + LayerNorms on the seen classes, seed {seed} ({number}/{len(seeds)}) ...")
-        again = [f"--seed_everything={seed}", f"--data.seed={seed}"]
-        adapted = run_cli(["fit", *config, *again, *limit])
+        print(
+            f"\nPrompts + LayerNorms on the seen classes, seed {seed} ({number}/{len(seeds)}) ..."
+        )
+        adapted = run_cli(["fit", *config, f"--seed_everything={seed}", *limit])
         adapted.trainer.test(adapted.model, datamodule=adapted.datamodule, verbose=False)
         results["adapted"].append(_metrics(adapted.trainer))
         if number == 1:
@@ -94,7 +95,7 @@ def _metrics(trainer: Trainer) -> dict[str, float]:
 
 def _rank(trainer: Trainer, model: RetrievalModule, data: SketchPhotoDataModule) -> Tensor:
     """Gallery positions in rank order for each query, (Q, G)."""
-    sides = trainer.predict(model, datamodule=data)
+    sides: Any = trainer.predict(model, datamodule=data)
     queries, gallery = (torch.cat([batch["state"] for batch in side]) for side in sides)
     return torch.argsort(model.score(queries, gallery), dim=1, descending=True, stable=True)
 

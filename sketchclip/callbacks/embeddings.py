@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
-from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 SIDES = ("sketch", "photo")
 
@@ -41,9 +40,9 @@ class EmbeddingWriter(BasePredictionWriter):
         folder = Path(trainer.log_dir or ".") / "embeddings"
         folder.mkdir(parents=True, exist_ok=True)
         suffix = f".rank{trainer.global_rank}" if trainer.world_size > 1 else ""
-        loaders = trainer.predict_dataloaders
+        loaders = trainer.predict_dataloaders or []
         for side, batches, loader in zip(SIDES, predictions, loaders, strict=True):
-            arrays = {
+            arrays: dict[str, Any] = {
                 key: torch.cat([batch[key] for batch in batches]).float().cpu().numpy()
                 if key == "state"
                 else torch.cat([batch[key] for batch in batches]).cpu().numpy()
@@ -56,4 +55,5 @@ class EmbeddingWriter(BasePredictionWriter):
                 class_names=np.array(loader.dataset.classes),
                 **arrays,
             )
-        rank_zero_info(f"Embeddings: {folder}")
+        if trainer.is_global_zero:
+            print(f"Embeddings: {folder}")

@@ -1,12 +1,12 @@
 """What a run is before it starts, and its figures with their protocol after a test."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities.rank_zero import rank_zero_info
-
+from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
 from rich.table import Table
 
@@ -19,6 +19,7 @@ class RunReport(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say what trains, on what, and how it is measured."""
+        folder = trainer.log_dir  # a collective call: every process must make it
         trained, total = count_parameters(pl_module)
         data = trainer.datamodule  # type: ignore[attr-defined]
         rows = {
@@ -29,21 +30,26 @@ class RunReport(Callback):
             "protocol": data.protocol.name,
             "compute": f"{trainer.world_size} x {trainer.strategy.root_device}, "
             f"precision {trainer.precision}",
-            "run folder": trainer.log_dir or "none (no logger)",
+            "run folder": folder or "none (no logger)",
         }
-        rank_zero_info("\n".join(f"{key:>10}  {value}" for key, value in rows.items()))
+        if trainer.is_global_zero:
+            print("\n".join(f"{key:>10}  {value}" for key, value in rows.items()))
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print the figures of ``sketchclip validate``; in training they are logged."""
+        if trainer.state.fn == TrainerFn.VALIDATING and trainer.is_global_zero:
+            data = trainer.datamodule  # type: ignore[attr-defined]
+            title = f"{type(pl_module).__name__}: {len(data.val_classes)} validation classes"
+            print_metrics(title, _metrics(trainer, "val/"), data.protocol.name)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the figures and keep them with the protocol that makes them comparable."""
+        folder = trainer.log_dir
         if not trainer.is_global_zero:
             return
         data = trainer.datamodule  # type: ignore[attr-defined]
-        queries, gallery = (len(loader.dataset) for loader in trainer.test_dataloaders)
-        metrics = {
-            name.removeprefix("test/"): float(value)
-            for name, value in trainer.callback_metrics.items()
-            if name.startswith("test/")
-        }
+        queries, gallery = (len(loader.dataset) for loader in trainer.test_dataloaders or [])
+        metrics = _metrics(trainer, "test/")
         result = {
             "metrics": metrics,
             "method": type(pl_module).__name__,
@@ -54,9 +60,9 @@ class RunReport(Callback):
             "queries": queries,
             "gallery": gallery,
             "unseen_classes": list(data.split.unseen),
-            "partial": pl_module.retrieval.partial,
+            "partial": bool(pl_module.retrieval.partial),  # type: ignore[union-attr]
             "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,
-            "seed": data.seed,
+            "seed": int(os.environ.get("PL_GLOBAL_SEED", 0)),
             "precision": trainer.precision,
             "sketchclip": __version__,
         }
@@ -65,11 +71,19 @@ class RunReport(Callback):
             f"{gallery:,} photos, {len(data.split.unseen)} unseen classes"
         )
         print_metrics(title, metrics, data.protocol.name)
-        if trainer.logger is not None and trainer.log_dir is not None:
-            path = Path(trainer.log_dir) / "metrics.json"
+        if trainer.logger is not None and folder is not None:
+            path = Path(folder) / "metrics.json"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
             print(f"Written: {path}")
+
+
+def _metrics(trainer: Trainer, prefix: str) -> dict[str, float]:
+    return {
+        name.removeprefix(prefix): float(value)
+        for name, value in trainer.callback_metrics.items()
+        if name.startswith(prefix)
+    }
 
 
 def print_metrics(title: str, metrics: dict[str, float], protocol: str) -> None:
@@ -80,8 +94,10 @@ def print_metrics(title: str, metrics: dict[str, float], protocol: str) -> None:
         metrics: Name to value.
         protocol: Definition and gallery.
     """
-    table = Table(title=title, caption=protocol, title_justify="left", caption_justify="left")
+    table = Table()
     for name in metrics:
         table.add_column(name, justify="right")
     table.add_row(*(f"{value:.4f}" for value in metrics.values()))
+    print(f"\n{title}")
     Console(width=None if sys.stdout.isatty() else 100).print(table)
+    print(f"{protocol}\n")

@@ -90,8 +90,12 @@ def _load_tag(name: str, tag: str) -> CLIPModel:
                 else f"{mismatch} Use '{name.removesuffix('-quickgelu')}' with the tag '{tag}'."
             ) from None
         except (RuntimeError, OSError) as error:
-            reason = str(error).strip().splitlines()[0][:160]
-            raise SketchClipError(_no_weights(name, tag, f"download failed ({reason})")) from None
+            reason = f"download failed ({_first_line(error)})"
+            raise SketchClipError(_no_weights(name, tag, reason)) from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or ["no details"])[0][:160]
 
 
 def _no_weights(name: str, tag: str, reason: str) -> str:
@@ -124,7 +128,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            state = load_file(path)
+            state: Any = load_file(path)
         else:
             try:
                 state = torch.load(path, map_location="cpu", weights_only=True)
@@ -138,7 +142,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     except Exception as error:
         raise SketchClipError(
             f"Cannot read weights from {path}: expected safetensors, a state dict or OpenAI's "
-            f"TorchScript archive ({type(error).__name__}: {str(error).splitlines()[0][:120]})."
+            f"TorchScript archive ({type(error).__name__}: {_first_line(error)})."
         ) from error
     return tensors
 

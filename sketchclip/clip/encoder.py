@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
 from sketchclip.clip.backbone import CLIPModel, fingerprint, load_backbone
@@ -21,7 +20,7 @@ class CLIPEncoderMixin(nn.Module):
     """
 
     clip: CLIPModel
-    text_bank: Tensor | None
+    text_bank: Tensor
 
     def build_towers(
         self,

@@ -4,4 +4,8 @@ from sketchclip.methods.base import RetrievalModule
 from sketchclip.methods.frozen import FrozenCLIP
 from sketchclip.methods.zero_shot import ZeroShotPromptLearning
 
-__all__ = ["FrozenCLIP", "RetrievalModule", "ZeroShotPromptLearning"]
+__all__ = [
+    "FrozenCLIP",
+    "RetrievalModule",
+    "ZeroShotPromptLearning",
+]

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor, nn
+from torch import Tensor
 
 from data_modules.batch import ImageBatch, Protocol, TripletBatch
 from sketchclip.checkpoint import check_trained, keep_trained
@@ -18,8 +18,8 @@ from sketchclip.metrics.functional import cosine_scores
 class RetrievalModule(LightningModule, ABC):
     """Embeds sketches and photos and retrieves photos by sketch.
 
-    A method implements :meth:`embed` and :meth:`training_step`. Evaluation is the same for all: each
-    sketch of the unseen classes queries all their photos, every image embedded once.
+    A method implements :meth:`embed` and :meth:`training_step`. Evaluation is the same for all:
+    each sketch of the unseen classes queries all their photos, every image embedded once.
     """
 
     pairing: ClassVar[str] = "class_triplet"
@@ -29,6 +29,7 @@ class RetrievalModule(LightningModule, ABC):
         super().__init__()
         self.strict_loading = False  # checkpoints hold trained tensors only; see check_trained
         self.protocol = Protocol()
+        self.retrieval: CategoryRetrieval
         self.retrieval = self._new_metric("")
 
     @property
@@ -65,8 +66,9 @@ class RetrievalModule(LightningModule, ABC):
         """Take the protocol from the data and refuse precisions that would train nothing."""
         if self.trainer.precision in ("bf16-true", "16-true", "transformer-engine-float16"):
             raise SketchClipError(
-                f"trainer.precision={self.trainer.precision} keeps weights in half precision, where "
-                "LayerNorm steps of 1e-5 round to nothing. Use bf16-mixed, 16-mixed or 32-true."
+                f"trainer.precision={self.trainer.precision} keeps weights in half precision, "
+                "where LayerNorm steps of 1e-5 round to nothing. Use bf16-mixed, 16-mixed or "
+                "32-true."
             )
         self.protocol = getattr(
             self.trainer.datamodule,  # type: ignore[attr-defined]

@@ -16,9 +16,7 @@ class FrozenCLIP(CLIPEncoderMixin, RetrievalModule):
         pretrained: open_clip tag or checkpoint file; null for OpenAI's weights (the mini: its own).
     """
 
-    def __init__(
-        self, backbone: str = "ViT-B-32-quickgelu", pretrained: str | None = None
-    ) -> None:
+    def __init__(self, backbone: str = "ViT-B-32-quickgelu", pretrained: str | None = None) -> None:
         super().__init__()
         self.save_hyperparameters()
         self.build_towers(backbone, pretrained)

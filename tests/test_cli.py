@@ -1,0 +1,181 @@
+"""The command line: shipped configs, layers, help, names."""
+
+import json
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import yaml
+
+from data_modules.embedded import EmbeddedBenchmark
+from sketchclip import __version__
+from sketchclip.cli import main
+from sketchclip.config import experiment_folders
+
+CONFIGS = sorted(
+    path
+    for folder in experiment_folders()
+    for path in folder.rglob("*.yaml")
+    if path.name != "base.yaml"  # what the others build on, no experiment of its own
+)
+
+
+def resolved(capsys, command: str, *args: object) -> dict:
+    """What ``--print_config`` says would run."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stopped:
+        main([command, *map(str, args), "--print_config"])
+    assert stopped.value.code in (0, None)
+    return yaml.safe_load(capsys.readouterr().out)
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+def test_configs_were_found():
+    assert {"doodles.yaml", "sketchy.yaml", "tuberlin.yaml"} <= {p.name for p in CONFIGS}
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda p: p.stem)
+def test_shipped_config_fits_and_tests(config, tree, options, cache, capsys, monkeypatch):
+    monkeypatch.setenv("SKETCHCLIP_CACHE", str(cache))
+    setup = ["--config", str(config), *options]
+    data = resolved(capsys, "fit", *setup)["data"]["class_path"]
+    module, _, name = data.rpartition(".")
+    if not issubclass(getattr(import_module(module), name), EmbeddedBenchmark):
+        setup += ["--data.root", str(tree), "--data.split", "random:2:0"]
+    for command in ("fit", "test"):
+        cli = main([command, *setup, "--trainer.fast_dev_run", "1"])
+        assert cli.trainer.state.finished
+        assert cli.model.backbone == "tiny"
+
+
+def write(path: Path, **content: object) -> Path:
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture
+def layers(tmp_path):
+    """Two configs over one base."""
+    write(
+        tmp_path / "base.yaml",
+        trainer={"max_epochs": 7, "log_every_n_steps": 3},
+        model={"class_path": "ZeroShotPromptLearning", "init_args": {"margin": 0.1}},
+        data={"class_path": "SketchPhotoFolder", "init_args": {"root": "somewhere"}},
+    )
+    first = {"trainer": {"max_epochs": 8}, "model": {"init_args": {"n_prompts": 4}}}
+    second = {"trainer": {"max_epochs": 9}, "data": {"init_args": {"batch_size": 16}}}
+    return (
+        write(tmp_path / "first.yaml", extends="base.yaml", **first),
+        write(tmp_path / "second.yaml", extends="base.yaml", **second),
+    )
+
+
+def test_config_overrides_what_it_extends(layers, capsys):
+    config = resolved(capsys, "fit", "--config", layers[0])
+    assert config["trainer"]["max_epochs"] == 8
+    assert config["trainer"]["log_every_n_steps"] == 3
+    assert config["model"]["init_args"]["margin"] == 0.1
+    assert config["model"]["init_args"]["n_prompts"] == 4
+
+
+def test_later_config_wins_and_the_base_is_not_applied_again(layers, capsys):
+    config = resolved(capsys, "fit", "--config", layers[0], "--config", layers[1])
+    assert config["trainer"]["max_epochs"] == 9
+    assert config["data"]["init_args"]["batch_size"] == 16
+    assert config["model"]["init_args"]["n_prompts"] == 4  # the base names a model, too
+    # A flag before the second config changes what only the base sets: it must survive.
+    between = ["--trainer.log_every_n_steps", "5"]
+    config = resolved(capsys, "fit", "--config", layers[0], *between, "--config", layers[1])
+    assert config["trainer"]["log_every_n_steps"] == 5
+
+
+def test_flags_after_a_config_win(layers, capsys):
+    config = resolved(capsys, "fit", "--config", layers[0], "--model.margin", "0.7")
+    assert config["model"]["init_args"]["margin"] == 0.7
+
+
+def test_shipped_configs_are_found_from_any_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    config = resolved(capsys, "fit", "--config", "experiments/tuberlin.yaml")
+    assert config["data"]["class_path"].endswith("TUBerlin")
+    assert config["trainer"]["max_epochs"] == 60
+
+
+def test_the_papers_settings_are_the_defaults(capsys):
+    config = resolved(capsys, "fit", "--config", "experiments/sketchy.yaml")
+    model, data = config["model"]["init_args"], config["data"]["init_args"]
+    paper = {
+        "n_prompts": 3,
+        "layer_norm": "per_branch",
+        "also_train": "nothing",
+        "margin": 0.3,
+        "lambda_cls": 0.5,
+        "cls_temperature": "clip",
+        "template": "a photo of a {}",
+        "prompt_lr": 1e-5,
+        "ln_lr": 1e-5,
+        "backbone": "ViT-B-32-quickgelu",
+    }
+    assert {key: model[key] for key in paper} == paper
+    assert data["batch_size"] == 64
+    assert config["trainer"]["max_epochs"] == 60
+
+
+def test_the_config_of_a_run_repeats_it(run, capsys):
+    fitted = run("fit", "--trainer.max_epochs", "1", "--model.n_prompts", "2")
+    folder = Path(fitted.trainer.log_dir)
+    checkpoint = folder / "checkpoints" / "last.ckpt"
+    tested = main(["test", "--config", str(folder / "config.yaml"), "--ckpt_path", str(checkpoint)])
+    assert tested.model.hparams.n_prompts == 2
+    result = json.loads((Path(tested.trainer.log_dir) / "metrics.json").read_text())
+    assert result["checkpoint"] == str(checkpoint)
+    assert result["unseen_classes"] == list(fitted.datamodule.split.unseen)
+    assert not result["partial"]
+    assert "mAP@all" in capsys.readouterr().out
+
+
+def test_predict_writes_embeddings(run):
+    np = pytest.importorskip("numpy")
+    cli = run("predict")
+    for side, count in (("sketch", 2 * 3), ("photo", 2 * 4)):
+        bank = np.load(Path(cli.trainer.log_dir) / "embeddings" / f"{side}.npz")
+        assert bank["state"].shape == (count, 32)
+        for path, label in zip(bank["path"], bank["label"], strict=True):
+            assert Path(path).parent.name.replace(" ", "_") == bank["class_names"][label]
+
+
+@pytest.mark.parametrize("args", [["--help"], ["-h"], [], ["--version"]])
+def test_first_screen_comes_without_pytorch(args):
+    program = (
+        "import sys; from sketchclip.cli import main; main(sys.argv[1:]); "
+        "heavy = {'torch', 'lightning', 'open_clip', 'numpy'} & set(sys.modules); "
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *args], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    expected = [__version__] if args == ["--version"] else ["fit", "test", "predict", "--config"]
+    assert all(word in done.stdout for word in expected)
+    assert len(done.stdout.splitlines()) <= 24
+
+
+@pytest.mark.parametrize("args", [["--model.help", "ZeroShotPromptLearning"], ["--help"]])
+def test_options_are_documented(capsys, args):
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", *args])
+    assert stopped.value.code in (0, None)
+    help_text = capsys.readouterr().out
+    assert ("lambda_cls" if len(args) == 2 else "--data") in help_text
+
+
+@pytest.mark.parametrize("model", ["FrozenCLIP", "sketchclip.methods.FrozenCLIP"])
+def test_classes_have_short_and_long_names(run, model):
+    cli = run("test", "--trainer.fast_dev_run", "1", method=model)
+    assert type(cli.model).__name__ == "FrozenCLIP"

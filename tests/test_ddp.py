@@ -1,0 +1,74 @@
+"""Two processes train and measure what one does."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from sketchclip.cli import main
+from sketchclip.clip.mini import create_mini, save_mini
+
+ROOT = Path(__file__).parent.parent
+
+
+def command(name: str, *args: str) -> None:
+    """The real command line: Lightning starts it again for the second process."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    environment.pop("PL_GLOBAL_SEED", None)
+    done = subprocess.run(
+        [sys.executable, "-m", "sketchclip", name, *args],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.ddp
+def test_two_processes_equal_one(tmp_path, make_tree):
+    # 7 classes: 4 seen with 5 sketches each, which two processes share evenly (repeated sketches
+    # would weigh more in training), 3 unseen with 15 sketches and 9 photos, which they cannot.
+    data = make_tree(tmp_path / "data", classes=7, sketches=5, photos=3)
+    torch.manual_seed(0)
+    weights = tmp_path / "mini.safetensors"
+    save_mini(create_mini(None), weights, range(49408))
+
+    checkpoints, results = [], []
+    for devices in (1, 2):
+        folder = tmp_path / f"{devices}"
+        shared = [
+            *("--model", "ZeroShotPromptLearning", "--model.backbone", "sketchclip-mini"),
+            *("--model.pretrained", str(weights)),
+            *("--model.prompt_lr", "1e-3", "--model.ln_lr", "1e-3"),
+            *("--data", "SketchPhotoFolder", "--data.root", str(data)),
+            *("--data.split", "random:3:0", "--data.validation", "test_classes"),
+            *("--data.num_workers", "0", "--data.batch_size", "8", "--data.eval_batch_size", "4"),
+            *("--trainer.accelerator", "cpu", "--trainer.devices", str(devices)),
+            *("--trainer.strategy", "ddp" if devices == 2 else "auto"),
+            *("--trainer.enable_progress_bar", "false", "--trainer.logger", "CSVLogger"),
+            *("--trainer.logger.save_dir", str(folder)),
+        ]
+        # One process needs no new interpreter.
+        execute = command if devices == 2 else lambda *args: main(args)
+        execute("fit", *shared, "--trainer.max_epochs", "2")
+        runs = folder / "lightning_logs"
+        checkpoint = runs / "version_0" / "checkpoints" / "last.ckpt"
+        execute("test", *shared, "--ckpt_path", str(checkpoint))
+        checkpoints.append(torch.load(checkpoint, weights_only=True))
+        results.append(json.loads((runs / "version_1" / "metrics.json").read_text()))
+
+    one, two = results
+    assert (two["queries"], two["gallery"]) == (15, 9)
+    assert two["metrics"].keys() == one["metrics"].keys()
+    assert two["metrics"] == pytest.approx(one["metrics"], abs=1e-4)
+    assert checkpoints[1]["global_step"] == checkpoints[0]["global_step"] == 6
+    start = create_mini(weights).visual.ln_post.weight
+    for name, value in checkpoints[0]["state_dict"].items():
+        torch.testing.assert_close(checkpoints[1]["state_dict"][name], value, rtol=0, atol=1e-5)
+    trained = checkpoints[0]["state_dict"]["sketch_tower.visual.ln_post.weight"]
+    assert (trained - start).abs().max() > 1e-3  # a hundred times the tolerance
