@@ -15,7 +15,7 @@ def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
         Distances in [0, 2], shape (B,).
 
     >>> import torch
-    >>> cosine_distance(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([[2.0, 0.0], [0.0, 3.0]]))
+    >>> cosine_distance(torch.tensor([[1.0, 0.0]] * 2), torch.tensor([[2.0, 0.0], [0.0, 3.0]]))
     tensor([0., 1.])
     """
     return 1.0 - F.cosine_similarity(a.float(), b.float(), dim=-1)

@@ -39,7 +39,8 @@ def rank_relevance(scores: Tensor, relevant: Tensor) -> Tensor:
     Returns:
         Shape (Q, G), bool: entry (q, i) says whether the photo at rank i + 1 is relevant to q.
 
-    >>> rank_relevance(torch.tensor([[-.5, -.1, -.1]]), torch.tensor([[True, False, True]])).tolist()
+    >>> scores, relevant = torch.tensor([[-.5, -.1, -.1]]), torch.tensor([[True, False, True]])
+    >>> rank_relevance(scores, relevant).tolist()
     [[False, True, True]]
     """
     order = torch.argsort(scores, dim=1, descending=True, stable=True)
