@@ -143,6 +143,12 @@ class SketchPhotoDataModule(LightningDataModule):
     def val_classes(self) -> list[str]:
         """Classes that validation retrieves among."""
         if self.validation == "pseudo_unseen":
+            if len(self.split.seen) < 4:
+                rank_zero_warn(
+                    f"{len(self.split.seen)} seen classes are too few to set some aside: they all "
+                    "train, and there is no validation."
+                )
+                return []
             return carve_validation(self.split.seen, self.val_fraction)
         if self.validation == "test_classes":
             rank_zero_warn(

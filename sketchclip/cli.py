@@ -1,6 +1,7 @@
 """The command line: LightningCLI with layered configs, linked class names and plain errors."""
 
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -60,6 +61,8 @@ def main(args: Sequence[str] | None = None) -> Any:
         return None
     if given[0] not in _COMMANDS:
         _fail(f"unknown command '{given[0]}'. Expected one of {', '.join(_COMMANDS)}.")
+    # Warnings are for people here: the message, not the line of code that gave it.
+    previous, warnings.formatwarning = warnings.formatwarning, _plain_warning
     try:
         if given[0] == "quickstart":
             from sketchclip.quickstart import run
@@ -76,6 +79,12 @@ def main(args: Sequence[str] | None = None) -> Any:
         if cause is None:
             raise
         _fail(str(cause))
+    finally:
+        warnings.formatwarning = previous
+
+
+def _plain_warning(message: Warning | str, *_: object, **__: object) -> str:
+    return f"sketchclip: warning: {message}\n"
 
 
 def _fail(message: str) -> NoReturn:

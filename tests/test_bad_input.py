@@ -135,9 +135,9 @@ TABLE: dict[str, tuple[str, Callable[[Path], Args], str]] = {
     ),
     "unknown split": ("fit", args("--data.split", "nosuch"), r"Unknown split 'nosuch'.*random:5:0"),
     "bad random split": ("fit", args("--data.split", "random:x"), r"random:<n_unseen>:<seed>"),
-    "too few classes to validate": (
+    "too few classes to set aside": (
         "fit",
-        args("--data.split", "random:5:0"),
+        args("--data.val_fraction", "0.9"),
         r"too few.*--data.validation=none",
     ),
     "pure bf16": ("fit", args("--trainer.precision", "bf16-true"), r"bf16-true.*Use bf16-mixed"),

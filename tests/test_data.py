@@ -261,3 +261,11 @@ def test_text_bank_holds_the_training_classes_alone(run, monkeypatch):
     asked.clear()
     run("test", "--trainer.fast_dev_run", "1")
     assert asked == []  # testing needs no class name
+
+
+def test_few_seen_classes_all_train_and_none_validates(tree):
+    data = SketchPhotoFolder(str(tree), split="random:5:0")
+    with pytest.warns(UserWarning, match="too few"):
+        assert data.val_classes == []
+    assert len(data.class_names) == 3
+    assert data.val_dataloader() == []
