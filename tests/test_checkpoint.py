@@ -131,3 +131,12 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         writer.save_checkpoint({"x": torch.zeros(3)}, path)
     assert load(path)["x"].tolist() == [0, 1, 2]
+
+
+def test_the_weights_file_may_have_moved(fitted, run, tiny_weights, tmp_path):
+    moved = tmp_path / f"moved{tiny_weights.suffix}"
+    moved.write_bytes(tiny_weights.read_bytes())
+    tested = run(
+        "test", *FAST, "--model.pretrained", str(moved), "--ckpt_path", str(last(fitted))
+    )
+    assert tested.model.backbone_identity["pretrained"] == str(moved)
