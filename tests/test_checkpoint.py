@@ -136,7 +136,5 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
 def test_the_weights_file_may_have_moved(fitted, run, tiny_weights, tmp_path):
     moved = tmp_path / f"moved{tiny_weights.suffix}"
     moved.write_bytes(tiny_weights.read_bytes())
-    tested = run(
-        "test", *FAST, "--model.pretrained", str(moved), "--ckpt_path", str(last(fitted))
-    )
+    tested = run("test", *FAST, "--model.pretrained", str(moved), "--ckpt_path", str(last(fitted)))
     assert tested.model.backbone_identity["pretrained"] == str(moved)
