@@ -1,6 +1,6 @@
 """``python -m sketchclip`` is the ``sketchclip`` command."""
 
-from sketchclip.cli import main
+from sketchclip.cli import console
 
 if __name__ == "__main__":
-    main()
+    console()

@@ -83,6 +83,11 @@ def main(args: Sequence[str] | None = None) -> Any:
         warnings.formatwarning = previous
 
 
+def console() -> None:
+    """The installed command: a shell would take the result of ``main`` for a failure."""
+    main()
+
+
 def _plain_warning(message: Warning | str, *_: object, **__: object) -> str:
     return f"sketchclip: warning: {message}\n"
 
@@ -97,4 +102,4 @@ def _fail(message: str) -> NoReturn:
 
 
 if __name__ == "__main__":
-    main()
+    console()

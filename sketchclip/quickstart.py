@@ -140,7 +140,7 @@ def _print(summary: dict[str, Any]) -> None:
     for column in rows["frozen"]:
         table.add_column(column, justify="right")
     table.add_row("chance", f"{summary['chance_mAP@all']:.3f}")
-    labels = {"frozen": "frozen CLIP", "adapted": "prompts + LayerNorm (paper)"}
+    labels = {"frozen": "frozen CLIP", "adapted": "prompts + LayerNorms"}
     for name, label in labels.items():
         cells = [
             f"{cell['mean']:.3f}" + (f" +- {cell['std']:.3f}" if cell["std"] is not None else "")

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import yaml
 
 from data_modules.embedded import EmbeddedBenchmark
 from sketchclip import __version__
-from sketchclip.cli import main
+from sketchclip.cli import console, main
 from sketchclip.config import experiment_folders
 
 CONFIGS = sorted(
@@ -179,3 +180,11 @@ def test_options_are_documented(capsys, args):
 def test_classes_have_short_and_long_names(run, model):
     cli = run("test", "--trainer.fast_dev_run", "1", method=model)
     assert type(cli.model).__name__ == "FrozenCLIP"
+
+
+def test_the_installed_command_succeeds(monkeypatch):
+    # A console script exits with what its function returns, and main() returns a result.
+    monkeypatch.setattr("sketchclip.cli.main", lambda *_: {"a": "result"})
+    assert console() is None
+    for script in entry_points(group="console_scripts", name="sketchclip"):
+        assert script.value == "sketchclip.cli:console"
