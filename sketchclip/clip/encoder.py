@@ -141,7 +141,7 @@ def trainable_names(module: nn.Module) -> list[str]:
 def count_parameters(module: nn.Module) -> tuple[int, int]:
     """Number of trainable and of all parameters, each tensor once.
 
-    >>> count_parameters(torch.nn.Linear(2, 3))
+    >>> count_parameters(nn.Linear(2, 3))
     (9, 9)
     """
     counts = [(p.numel(), p.requires_grad) for p in module.parameters()]
