@@ -6,6 +6,7 @@ from pathlib import Path
 import open_clip
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from sketchclip.cli import main
@@ -153,3 +154,10 @@ def test_preprocessing_is_the_models_own(make_method):
     assert method.image_size == 32
     assert method.normalization[0] == pytest.approx((0.48145466, 0.4578275, 0.40821073))
     assert method.normalization[1] == pytest.approx((0.26862954, 0.26130258, 0.27577711))
+
+
+def test_a_file_that_holds_no_mini_is_one_message(tmp_path):
+    path = tmp_path / "other.safetensors"
+    save_file({"weight": torch.zeros(2)}, path)
+    with pytest.raises(SketchClipError, match=r"no weights of.*pretrained=null"):
+        load_backbone("sketchclip-mini", str(path))

@@ -67,7 +67,13 @@ def _load_mini(pretrained: str | None) -> CLIPModel:
             f"{MINI_NAME}: expected --model.pretrained=null (the weights inside the package) or a "
             f"safetensors file, found '{pretrained}', which is no file."
         )
-    return create_mini(Path(pretrained))
+    try:
+        return create_mini(Path(pretrained))
+    except Exception as error:
+        raise SketchClipError(
+            f"{pretrained} holds no weights of {MINI_NAME} ({type(error).__name__}: "
+            f"{_first_line(error)}). Use --model.pretrained=null for those inside the package."
+        ) from error
 
 
 def _load_tag(name: str, tag: str) -> CLIPModel:
