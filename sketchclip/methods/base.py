@@ -97,10 +97,10 @@ class RetrievalModule(LightningModule, ABC):
     def on_validation_epoch_end(self) -> None:
         """Rank once, log, and forget: a sanity check leaves nothing behind."""
         trainer = self.trainer
-        limits = (trainer.limit_val_batches, trainer.limit_test_batches)
+        limit = trainer.limit_test_batches if trainer.testing else trainer.limit_val_batches
         # A part of the gallery is no gallery: queries without any photo in it are left out.
-        self.retrieval.partial = trainer.sanity_checking or any(
-            not isinstance(limit, float) or limit < 1 for limit in limits
+        self.retrieval.partial = (
+            trainer.sanity_checking or not isinstance(limit, float) or limit < 1
         )
         self.log_dict(self.retrieval.compute(), rank_zero_only=False)
         self.retrieval.reset()
