@@ -9,9 +9,10 @@ import torch
 from PIL import Image
 
 from data_modules import QuickDraw, SketchPhotoFolder, Sketchy, TUBerlin
-from data_modules.classes import canonical, named_splits, read_class_list, resolve_split
 from data_modules.images import FitTransform, read_image
+from data_modules.names import canonical
 from data_modules.sampling import EpochSampler
+from data_modules.split import named_splits, read_class_list, resolve_split
 
 SPLITS = Path(__import__("data_modules").__file__).parent / "splits"
 # Counts and digests of the sorted canonical names: an edited list must be noticed.
