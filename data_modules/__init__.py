@@ -4,7 +4,7 @@ from data_modules.base import SketchPhotoDataModule
 from data_modules.embedded import Doodles, EmojiPairs
 from data_modules.folder import SketchPhotoFolder
 from data_modules.quickdraw import QuickDraw
-from data_modules.sketchy import Sketchy
+from data_modules.sketchy import Sketchy, SketchyBasic
 from data_modules.tuberlin import TUBerlin
 
 __all__ = [
@@ -14,5 +14,6 @@ __all__ = [
     "SketchPhotoDataModule",
     "SketchPhotoFolder",
     "Sketchy",
+    "SketchyBasic",
     "TUBerlin",
 ]

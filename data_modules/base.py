@@ -1,22 +1,28 @@
 """The base of all data modules: folders of sketches and photos, split by class."""
 
 import os
+from collections.abc import Iterable
 from typing import ClassVar, Literal
 
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, DistributedSampler
 
-from data_modules.batch import ImageBatch, Protocol, TripletBatch
+from data_modules.batch import SIDES, ImageBatch, Protocol
 from data_modules.catalogue import Catalogue, Validation
-from data_modules.images import FitTransform, Resize
-from data_modules.sampling import EpochSampler, ImageDataset, TripletDataset
+from data_modules.evaluation import ImageDataset, instances
+from data_modules.hooks import BatchHooks
+from data_modules.image_source import ImageSource
+from data_modules.listing import Listing
+from data_modules.pairing import training_dataset
+from data_modules.reading import PreparedReader, open_reader
+from data_modules.sampling import ClassBatchSampler, EpochSampler, TrainingLoader
+from data_modules.training_set import TrainingDataset
+from data_modules.transforms import Augment, Augmented, Fit, Resize
+from data_modules.unreadable import UnreadableFiles
 from sketchclip.errors import SketchClipError
 
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 
-
-class SketchPhotoDataModule(Catalogue, LightningDataModule):
+class SketchPhotoDataModule(Catalogue, BatchHooks, LightningDataModule):
     """Sketches and photos in class folders, with a split into seen and unseen classes.
 
     A dataset subclasses it with class attributes alone and has no constructor of its own.
@@ -77,7 +83,7 @@ class SketchPhotoDataModule(Catalogue, LightningDataModule):
         eval_batch_size: int = 128,
         num_workers: int | None = None,
         resize: Resize = "letterbox",
-        augment: Literal["none", "sketches", "photos", "both"] = "none",
+        augment: Augmented = "none",
         normalization: Literal["model", "imagenet"] = "model",
         on_error: Literal["raise", "skip"] = "raise",
         prepared: str | None = None,
@@ -107,51 +113,83 @@ class SketchPhotoDataModule(Catalogue, LightningDataModule):
         self.prepared = prepared
         # Lightning leaves seed_everything's value here, also for the processes that it starts.
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
-
-    def _transform(self) -> FitTransform:
-        # The model knows its input; outside a Trainer, ViT-B/32's is assumed.
-        model = self.trainer.lightning_module if self.trainer else None
-        size = getattr(model, "image_size", 224)
-        mean, std = getattr(model, "normalization", CLIP)
-        if self.normalization == "imagenet":
-            mean, std = IMAGENET
-        return FitTransform(size, self.resize, mean, std)
+        self.unreadable = UnreadableFiles()
 
     def _world(self) -> tuple[int, int]:
         """Number of processes and the rank of this one."""
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
 
+    def _pin_memory(self) -> bool:
+        return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+
+    @property
+    def _size(self) -> int:
+        return self.method_says("image_size", 224)  # ViT-B/32's without a model
+
+    def _source(self, files: Iterable[Listing], augment: bool = False) -> ImageSource:
+        """Reader of these files with the settings of this run."""
+        fit = Fit(self._size, self.resize, self.method_says("interpolation", "bicubic"))
+        reader = open_reader(fit, self.prepared, self.data_root())
+        if isinstance(reader, PreparedReader):
+            reader.report(path for listing in files for paths in listing.values() for path in paths)
+        changes = None
+        if augment and self.augment != "none":
+            # A mirrored photo is no longer what its sketch shows, unless both are mirrored.
+            flip = self.method_says("pairing", "") != "instance_triplet" or self.augment == "both"
+            changes = Augment(self._size, self.augment, flip)
+        points = self.method_says("stroke_points", 0)
+        return ImageSource(reader, self.seed, changes, self.on_error == "skip", points)
+
     def train_dataloader(self) -> DataLoader:
-        """Triplets of the training classes."""
-        classes, (processes, rank) = self.class_names, self._world()
+        """Batches of the training classes as the method asks for them, uint8 (see normalize)."""
+        processes, rank = self._world()
         local, rest = divmod(self.batch_size, processes)
         if rest or not local:
             raise SketchClipError(
                 f"data.batch_size={self.batch_size} is the batch of all processes together and "
                 f"must be a multiple of their number, {processes}."
             )
-        sketches = {c: self.listing[0][c] for c in classes}
-        photos = self._photos(classes, "train")
-        dataset = TripletDataset(sketches, photos, self._transform(), self.seed)
-        return DataLoader(
+        sketches, photos = self.train_sketches(), self.train_photos()
+        dataset = training_dataset(
+            self.method_says("pairing", "class_triplet"),
+            sketches,
+            photos,
+            self.class_names,
+            self._source((sketches, photos), augment=True),
+            self.instance_of,
+            self.method_says("sketch_ratio", 0.5),
+        )
+        return TrainingLoader(
             dataset,
             batch_size=local,
-            sampler=EpochSampler(dataset, processes, rank, shuffle=True, seed=self.seed),
+            sampler=self._sampler(dataset, processes, rank),
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=self._pin_memory(),
-            collate_fn=TripletBatch.collate,
+            collate_fn=dataset.batch.collate,
         )
 
-    def _pin_memory(self) -> bool:
-        return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+    def _sampler(self, dataset: TrainingDataset, processes: int, rank: int) -> EpochSampler:
+        if self.method_says("batch_layout", "shuffled") == "shuffled":
+            return EpochSampler(dataset, processes, rank, shuffle=True, seed=self.seed)
+        if dataset.batch is ImageBatch:
+            raise SketchClipError("A method of pairing singles has no batches of classes.")
+        if getattr(self.trainer, "overfit_batches", 0):
+            raise SketchClipError(
+                "trainer.overfit_batches would break up the method's batches of classes. Use "
+                "--trainer.limit_train_batches."
+            )
+        shape = (self.classes_per_batch, self.batch_size)
+        return ClassBatchSampler(
+            dataset, dataset.sketches.counts, *shape, processes, rank, self.seed
+        )
 
     def _evaluation_loaders(self, classes: list[str]) -> list[DataLoader]:
-        sketches = {c: self.listing[0][c] for c in classes}
-        transform = self._transform()
+        files = (self.query_sketches(classes), self.gallery_photos(classes))
+        source, ids = self._source(files), instances(*files, classes, self.instance_of)
         datasets = [
-            ImageDataset(images, classes, transform)
-            for images in (sketches, self._photos(classes, "gallery"))
+            ImageDataset(images, classes, source, side, self._size, positions)
+            for images, side, positions in zip(files, SIDES, ids, strict=True)
         ]
         return [
             DataLoader(
@@ -170,8 +208,8 @@ class SketchPhotoDataModule(Catalogue, LightningDataModule):
         return self._evaluation_loaders(self.val_classes) if self.val_classes else []
 
     def test_dataloader(self) -> list[DataLoader]:
-        """Queries and gallery of the unseen classes: every photo once."""
-        return self._evaluation_loaders(list(self.split.unseen))
+        """Queries and gallery of the test classes: every photo once."""
+        return self._evaluation_loaders(self.test_classes)
 
     def predict_dataloader(self) -> list[DataLoader]:
         """The images of the test."""

@@ -1,68 +1,101 @@
 """Typed batches and the evaluation protocol that a dataset comes with."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from data_modules.transforms import Side
+
 B = TypeVar("B", bound="TensorBatch")
+SIDES: tuple[Side, Side] = ("sketch", "photo")
+"""By the number that stands for them in a batch."""
 
 
 @dataclass
 class TensorBatch:
-    """Dataclass of tensors that pins and moves as one."""
+    """Dataclass of tensors, absent ones (None) and lists; it pins, moves and collates as one."""
 
-    def _map(self: B, function: Callable[[Tensor], Tensor]) -> B:
-        return type(self)(**{f.name: function(getattr(self, f.name)) for f in fields(self)})
+    def map_tensors(self: B, function: Callable[[Tensor], Tensor]) -> B:
+        """Apply a function to every tensor; all else is taken over."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return type(self)(
+            **{n: function(v) if isinstance(v, Tensor) else v for n, v in values.items()}
+        )
 
     def to(self: B, device: torch.device | str, **options: Any) -> B:
         """Move every tensor; Lightning calls this."""
-        return self._map(lambda tensor: tensor.to(device, **options))
+        return self.map_tensors(lambda tensor: tensor.to(device, **options))
 
     def pin_memory(self: B) -> B:
         """Pin every tensor; PyTorch's loader calls this."""
-        return self._map(Tensor.pin_memory)
+        return self.map_tensors(Tensor.pin_memory)
 
     @classmethod
     def collate(cls: type[B], items: list[B]) -> B:
-        """Stack items of a dataset into a batch."""
-        return cls(
-            **{f.name: torch.stack([getattr(i, f.name) for i in items]) for f in fields(cls)}
-        )
+        """Make a batch of a dataset's items: tensors are stacked, lists joined."""
+        return cls(**{f.name: _join([getattr(i, f.name) for i in items]) for f in fields(cls)})
+
+
+def _join(values: list[Any]) -> Any:
+    if isinstance(values[0], list):
+        return [entry for value in values for entry in value]
+    return None if values[0] is None else torch.stack(values)
 
 
 @dataclass
 class ImageBatch(TensorBatch):
-    """Images of one side, for evaluation.
+    """Images by themselves: one side in evaluation, both mixed in training on singles.
+
+    Images are uint8 until the data module's ``normalize``, which Lightning runs on the device.
 
     Attributes:
-        image: Normalised RGB, (B, 3, H, W).
+        image: RGB, (B, 3, H, W).
         label: Class ids in the evaluated split, (B,), int64.
-        index: Position of each image in its dataset, (B,), int64.
+        index: Position of each image in its dataset, (B,), int64; -1 marks an image that could not
+            be read: it is white and no part of the results.
+        instance: (B,), int64: of a photo its position among the photos, of a sketch that of its own
+            photo, -1 if it has none.
+        side: 0 for sketches, 1 for photos, (B,), int64.
+        strokes: (B, N, 3), for methods that ask for them; see TrainingBatch. Photos have none.
+        skipped: Files that could not be read.
     """
 
     image: Tensor
     label: Tensor
     index: Tensor
+    instance: Tensor | None = None
+    side: Tensor | None = None
+    strokes: Tensor | None = None
+    skipped: list[str] = field(default_factory=list)
 
 
 @dataclass
-class TripletBatch(TensorBatch):
-    """Sketches with a positive and a negative photo each, for training.
+class TrainingBatch(TensorBatch):
+    """Sketches with a positive and mostly a negative photo each.
+
+    Images are uint8 until the data module's ``normalize``, which Lightning runs on the device.
 
     Attributes:
         sketch: (B, 3, H, W).
         photo: Positive, (B, 3, H, W).
-        negative: (B, 3, H, W).
-        label: Class of sketch and positive among the seen classes, (B,), int64.
+        negative: (B, 3, H, W); None for pairs.
+        label: Class of sketch and positive among the training classes, (B,), int64.
+        instance: Position of the positive among the training photos, (B,), int64.
+        strokes: Points of the sketch, (B, N, 3), fp32: x and y in [0, 1], y down, and the pen, 0
+            within a stroke, 1 at its last point, -1 for padding; None unless a method asks.
+        skipped: Files that could not be read and were replaced.
     """
 
     sketch: Tensor
     photo: Tensor
-    negative: Tensor
+    negative: Tensor | None
     label: Tensor
+    instance: Tensor | None = None
+    strokes: Tensor | None = None
+    skipped: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

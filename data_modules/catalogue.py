@@ -1,122 +1,203 @@
-"""What a dataset holds on disk: its files by class, and which classes are seen."""
+"""Which files training, queries and galleries get, and whether they are the published ones."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
-from data_modules.names import check_pairs, images_by_class
-from data_modules.split import Split, carve_validation, resolve_split
+from data_modules.batch import Protocol
+from data_modules.classes import REMEDY, DatasetClasses
+from data_modules.classes import Validation as Validation
+from data_modules.files import Side as Side
+from data_modules.listing import Listing
+from data_modules.published import Published, check_figures, shortfall
+from data_modules.subsets import draw, part
 from sketchclip.errors import SketchClipError
 
-Validation = Literal["pseudo_unseen", "test_classes", "none"]
-Listing = dict[str, list[Path]]
 
-
-class Catalogue:
+class Catalogue(DatasetClasses):
     """Files and split of a dataset; :class:`SketchPhotoDataModule` adds constructor and loaders."""
 
-    layouts: ClassVar[Sequence[tuple[str, str]]] = (("sketch", "photo"),)
-    """Pairs of (sketch folder, photo folder) under root, in the order they are tried."""
+    published: ClassVar[Mapping[str, Published]] = {}
+    """Figures of the complete dataset by :attr:`published_key`."""
 
-    default_split: ClassVar[str | None] = None
+    protocol: ClassVar[Protocol]
 
-    root: str | None
-    split_name: str | None
-    validation: Validation
-    val_fraction: float
     train_fraction: float
-    seen_classes: int | None
-    subset_seed: int
-    generalized: float
     gallery: Literal["dedup", "zse_dup"]
-    sketch_files: str | None
-    photo_files: str | None
 
-    def data_root(self) -> Path:
-        """Folder of the dataset.
+    def train_sketches(self) -> Listing:
+        """Sketches of the training classes."""
+        return self._training[0]
 
-        Raises:
-            SketchClipError: If none was given or it does not exist.
-        """
-        if self.root is None:
-            raise SketchClipError(
-                f"{type(self).__name__} needs a folder: --data.root=/path/to/data with "
-                f"{self._layout_help()}."
-            )
-        root = Path(self.root).expanduser()
-        if not root.is_dir():
-            raise SketchClipError(
-                f"Data root {root} does not exist. Expected a folder with {self._layout_help()}."
-            )
-        return root
-
-    def _layout_help(self) -> str:
-        return " or ".join(f"{s}/<class>/ and {p}/<class>/" for s, p in self.layouts)
+    def train_photos(self) -> Listing:
+        """Photos of the training classes."""
+        return self._training[1]
 
     @cached_property
-    def listing(self) -> tuple[Listing, Listing]:
-        """Sketches and photos of every class that has both, by canonical class name."""
-        root = self.data_root()
-        for sketch_dir, photo_dir in self.layouts:
-            if (root / sketch_dir).is_dir() and (root / photo_dir).is_dir():
-                break
+    def _training(self) -> tuple[Listing, Listing]:
+        self.check()
+        if not 0 < self.train_fraction <= 1:
+            raise SketchClipError(
+                f"data.train_fraction={self.train_fraction}: expected a part of the training "
+                "samples of each class, above 0 and at most 1."
+            )
+        if len(self.class_names) < 2:
+            raise SketchClipError(
+                f"Split {self.split.name} leaves {len(self.class_names)} classes to train on: "
+                f"{self.split.coverage} are under {self.layout.root}. Training needs at least 2. "
+                f"{REMEDY}"
+            )
+        pairs = {name: self._training_of(name) for name in self.class_names}
+        return {c: s for c, (s, _) in pairs.items()}, {c: p for c, (_, p) in pairs.items()}
+
+    def _training_of(self, name: str) -> tuple[list[Path], list[Path]]:
+        """Sketches and photos of a class: first generalized takes photos, then train_fraction."""
+        sketches, photos = self.listing[0][name], self._of_role(name, "train")
+        if self.generalized:
+            moved = {*self._moved(name)}
+            remaining = [path for path in photos if path not in moved]
         else:
-            found = ", ".join(sorted(p.name for p in root.iterdir())[:8]) or "nothing"
+            remaining = photos
+        kept = self._part(remaining, "photos", name)
+        if not kept:
             raise SketchClipError(
-                f"{type(self).__name__}: expected {self._layout_help()} under {root}, "
-                f"found {found}."
+                f"Class '{name}' has no photo to train on under {self.layout.root}. Add photos or "
+                "remove the class."
             )
-        sketches, photos = images_by_class(root / sketch_dir), images_by_class(root / photo_dir)
-        both, alone = check_pairs(sketches, photos)
-        if alone:
-            rank_zero_warn(
-                f"{root}: left out {len(alone)} classes that have only sketches or only photos: "
-                f"{', '.join(alone[:8])}"
-            )
-        return {c: sketches[c] for c in both}, {c: photos[c] for c in both}
+        if len(kept) < len(photos):
+            # Where every photo has sketches of its own, whole pairs are kept.
+            drawn = {self.instance_of(path, "sketch") for path in sketches}
+            if {self.instance_of(path, "photo") for path in photos} <= drawn:
+                names = {self.instance_of(path, "photo") for path in kept}
+                return [p for p in sketches if self.instance_of(p, "sketch") in names], kept
+        return self._part(sketches, "sketches", name), kept
 
-    @cached_property
-    def split(self) -> Split:
-        """Seen and unseen classes, checked against the files."""
-        name = self.split_name or self.default_split
-        if name is None:
+    def _part(self, files: list[Path], *key: str) -> list[Path]:
+        if self.train_fraction == 1 or not files:
+            return files
+        count = part(self.train_fraction, len(files))
+        return draw(files, [path.name for path in files], count, self.subset_seed, *key)
+
+    def _moved(self, name: str) -> list[Path]:
+        """Photos of a seen class that generalized puts into the test gallery."""
+        photos = self._of_role(name, "gallery")
+        count = part(self.generalized, len(photos))
+        if {*self._of_role(name, "train")} <= {*photos}:
+            count = min(count, len(photos) - 1)  # one stays for training
+        names = [path.name for path in photos]
+        return draw(photos, names, count, self.subset_seed, "generalized", name)
+
+    def _of_role(self, name: str, role: str) -> list[Path]:
+        return [p for p in self.listing[1][name] if self.photo_role(p) in (role, "both")]
+
+    def query_sketches(self, classes: Sequence[str]) -> Listing:
+        """Sketches that are queries: those of validation classes, or of a test's unseen ones.
+
+        Args:
+            classes: ``val_classes`` or ``test_classes``.
+
+        Returns:
+            Every class, with no sketch for the seen classes of a generalised test.
+        """
+        self.check()
+        unseen = {*self.split.unseen}
+        test = not unseen.isdisjoint(classes)
+        return {c: self.listing[0][c] if c in unseen or not test else [] for c in classes}
+
+    def gallery_photos(self, classes: Sequence[str]) -> Listing:
+        """Photos to retrieve: all of each class, each once unless ``gallery`` says otherwise.
+
+        Args:
+            classes: ``val_classes`` or ``test_classes``.
+
+        Returns:
+            Every class; for the seen classes of a generalised test the part set aside for it.
+        """
+        self.check()
+        unseen = {*self.split.unseen}
+        test = not unseen.isdisjoint(classes)
+        return {c: self._gallery(c) if c in unseen or not test else self._moved(c) for c in classes}
+
+    def _gallery(self, name: str) -> list[Path]:
+        photos = self._of_role(name, "gallery")
+        if self.gallery == "dedup":
+            return photos
+        _, extended, base = self.sides
+        if not base:
             raise SketchClipError(
-                f"{type(self).__name__} has no split of its own. Name one: "
-                "--data.split=random:<n_unseen>:<seed>, or a text file of unseen class names."
+                f"data.gallery=zse_dup repeats the base photos of Sketchy-Extended and needs both "
+                f"folders, the extended photos and 256x256/photo; found {self.layout.photos} "
+                "alone. Unpack the other one, or use --data.gallery=dedup."
             )
-        return resolve_split(name, self.listing[0])
-
-    @cached_property
-    def val_classes(self) -> list[str]:
-        """Classes that validation retrieves among."""
-        if self.validation == "pseudo_unseen":
-            if len(self.split.seen) < 4:
-                rank_zero_warn(
-                    f"{len(self.split.seen)} seen classes are too few to set some aside: they all "
-                    "train, and there is no validation."
-                )
-                return []
-            return carve_validation(self.split.seen, self.val_fraction)
-        if self.validation == "test_classes":
-            rank_zero_warn(
-                "data.validation=test_classes: a checkpoint chosen by it has seen the test classes."
-            )
-            return list(self.split.unseen)
-        return []
+        return sorted([*extended.get(name, ()), *base.get(name, ())], key=lambda p: (p.name, p))
 
     @property
-    def class_names(self) -> list[str]:
-        """Training classes in the order of their labels."""
-        held_out = self.val_classes if self.validation == "pseudo_unseen" else []
-        return [c for c in self.split.seen if c not in held_out]
+    def published_key(self) -> str:
+        """Which of the published figures hold for this split and gallery."""
+        return self.split.name
 
-    def photo_role(self, photo: Path) -> Literal["train", "gallery", "both"]:
-        """Whether a photo is for training, for galleries or (the default) for both."""
-        return "both"
+    @cached_property
+    def incomplete(self) -> str | None:
+        """What the published split lacks here, in words; None if nothing."""
+        if not self.split.complete:
+            return f"{self.split.coverage} of {self.split.name} are here"
+        expected = self.published.get(self.published_key)
+        lacking = expected and shortfall(expected, *self._sketch_counts())
+        return f"{lacking} of {self.split.name} are here" if lacking else None
 
-    def _photos(self, classes: Sequence[str], role: str) -> Listing:
-        photos = self.listing[1]
-        return {c: [p for p in photos[c] if self.photo_role(p) in (role, "both")] for c in classes}
+    def _sketch_counts(self) -> tuple[int, int]:
+        """Number of sketches of all classes of the split and of the unseen ones."""
+        seen, unseen = (
+            sum(len(self.listing[0][c]) for c in side)
+            for side in (self.split.seen, self.split.unseen)
+        )
+        return seen + unseen, unseen
+
+    def check(self) -> None:
+        """Compare the files with the published figures, once.
+
+        Raises:
+            SketchClipError: If classes and sketches are complete and a figure deviates.
+        """
+        self._checked  # noqa: B018
+
+    @cached_property
+    def _checked(self) -> None:
+        if self.incomplete:
+            rank_zero_warn(
+                f"{self.layout.root}: {self.incomplete}. Results are not comparable with "
+                "published ones."
+            )
+            return
+        expected = self.published.get(self.published_key)
+        if expected:
+            unseen_photos = sum(len(self._gallery(c)) for c in self.split.unseen)
+            check_figures(
+                {
+                    "sketches of unseen classes": self._sketch_counts()[1],
+                    "photos of unseen classes": unseen_photos,
+                },
+                {
+                    "sketches of unseen classes": expected.unseen_sketches,
+                    "photos of unseen classes": expected.unseen_photos,
+                },
+                f"{type(self).__name__} ({self.published_key}) under {self.layout.root}",
+            )
+
+    @property
+    def protocol_name(self) -> str:
+        """The protocol with what this run changes about it, for results."""
+        parts = [self.protocol.name]
+        if self.gallery == "zse_dup":
+            parts.append("base photos twice in the gallery (zse_dup)")
+        if self.generalized:
+            parts.append(
+                f"generalised: gallery with {self.generalized:g} of the photos of each seen class "
+                f"(seed {self.subset_seed})"
+            )
+        if self.incomplete:
+            parts.append(f"not comparable: {self.incomplete}")
+        return "; ".join(parts)

@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 
 from data_modules.base import SketchPhotoDataModule
 from data_modules.batch import Protocol
+from data_modules.published import Published
 from data_modules.strokes import render_strokes
 from sketchclip.errors import SketchClipError
 
@@ -88,6 +89,7 @@ class Doodles(EmbeddedBenchmark):
         map_k=(),
         precision_k=(1, 5),
     )
+    published: ClassVar[dict[str, Published]] = {"doodles": Published(1_280, 128, 4_680, 1_170)}
 
     def photo_role(self, photo: Path) -> Literal["train", "gallery"]:
         """Renders of held-out designers are galleries, the others are for training."""
@@ -104,3 +106,4 @@ class EmojiPairs(EmbeddedBenchmark):
         map_k=(200,),
         precision_k=(1, 5),
     )
+    published: ClassVar[dict[str, Published]] = {"emoji_pairs": Published(227, 227, 810, 810)}

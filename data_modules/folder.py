@@ -1,9 +1,11 @@
-"""Your own data: a folder of sketches and a folder of photos."""
+"""Your own data: a folder of sketches and a folder of photos, or any arrangement of both."""
 
 from data_modules.base import SketchPhotoDataModule
 
 
 class SketchPhotoFolder(SketchPhotoDataModule):
-    """Any ``sketch/<class>/*`` and ``photo/<class>/*`` tree; a split must be named."""
+    """Any ``sketch/<class>/*`` and ``photo/<class>/*`` tree; a split must be named.
 
-    layouts = (("sketch", "photo"), ("sketches", "photos"), ("sketches", "images"))
+    Other arrangements are described by ``sketch_files`` and ``photo_files``, such as
+    ``<class>/sketch/*`` and ``<class>/photo/*``.
+    """

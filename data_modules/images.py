@@ -1,94 +1,191 @@
-"""Read and fit images; the only file that uses albumentations.
+"""Read images of every kind as RGB on white, and say clearly which file cannot be read.
 
-2.0.8 is albumentations' last release under the MIT licence, hence its pin; everything it does
-for us is in :func:`fit_transform`.
+Pillow tells what a file is and decodes the odd kinds. Plain JPEG goes to OpenCV: the same
+libjpeg-turbo and the same pixels, in about two thirds of the time.
 """
 
-import os
+import io
+import stat
+import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
-import torch
-from PIL import Image, UnidentifiedImageError
-from torch import Tensor
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from sketchclip.errors import SketchClipError
 
-Resize = Literal["letterbox", "letterbox_black", "squash", "crop"]
-EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
+EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"})
+"""Of pixel images, in lower case."""
+
+DRAWINGS = frozenset({".svg", ".ndjson"})
+"""Of strokes; one drawing in an ndjson file is ``cat.ndjson#12``, its line counted from 0."""
+
+MAX_PIXELS = 89_478_485
+"""Of a decoded image; Pillow's own limit, about 9,500 x 9,500."""
+
+# Formats are recognized by content. Pillow knows more, some of them risky (EPS starts a program).
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
+_PNG_END = b"IEND\xaeB`\x82"
+# EXIF orientation: how the stored picture becomes the upright one.
+_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda a: np.rot90(a),
+}
 
 
-def read_image(path: Path) -> np.ndarray:
-    """Read an image as RGB, transparency over white.
+class UnreadableImageError(SketchClipError):
+    """An image that cannot be read.
+
+    Args:
+        message: What to tell; of a traceback from a loader's worker, the last message remains.
+        path: The image; None where the error came as text from a worker.
+    """
+
+    def __init__(self, message: str, path: Path | None = None) -> None:
+        super().__init__(message.rpartition(f"{type(self).__name__}: ")[2].strip())
+        self.path = path
+
+
+def unreadable(
+    path: Path, found: str, expected: str = "", remedy: str = "repair or remove it"
+) -> UnreadableImageError:
+    """The error for an image: where, what was found, what was expected, what to do."""
+    expected = expected or f"a complete {'/'.join(sorted(e[1:] for e in EXTENSIONS))} file"
+    message = f"Cannot read image {path} ({found}). Expected {expected}; {remedy}."
+    return UnreadableImageError(message, path)
+
+
+def is_drawing(path: Path) -> bool:
+    """Whether a path names strokes: an SVG file or a line of an ndjson file."""
+    return path.suffix.lower().partition("#")[0] in DRAWINGS
+
+
+def read_image(path: Path, side: int | None = None) -> np.ndarray:
+    """Read an image as RGB, upright, transparency over white; the first frame of an animation.
 
     A transparent background read as black would make a sketch black on black.
 
     Args:
-        path: The file.
+        path: An image file, an SVG file, or ``x.ndjson#n`` for the drawing of line n.
+        side: Smallest side in pixels that is still wanted: a large JPEG is decoded at a half, a
+            quarter or an eighth, never below it. Drawings are rendered at this side, by default
+            224.
 
     Returns:
         uint8 array, shape (H, W, 3).
 
     Raises:
-        SketchClipError: If the file is missing or is no readable image.
+        UnreadableImageError: If the file is missing, is no image, is incomplete or too large.
     """
+    if is_drawing(path):
+        from data_modules.drawings import render_drawing  # needs this module's error
+
+        return render_drawing(path, side or 224)
+    data = read_bytes(path)
     try:
-        with Image.open(path) as image:
-            if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-                rgba = image.convert("RGBA")
-                white = Image.new("RGBA", rgba.size, "white")
-                return np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
-            return np.asarray(image.convert("RGB"))
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise SketchClipError(
-            f"Cannot read image {path} ({type(error).__name__}: {error}). Expected a readable "
-            f"{'/'.join(sorted(e[1:] for e in EXTENSIONS))} file; repair or remove it."
-        ) from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # junk in metadata is no concern of the pixels
+            return _decode(data, side)
+    except UnidentifiedImageError as error:
+        raise unreadable(path, f"unknown content, it starts with {data[:12]!r}") from error
+    except Exception as error:  # decoders fail as they like: struct.error, zlib.error, IndexError
+        raise unreadable(path, f"{type(error).__name__}: {error}") from error
 
 
-class FitTransform:
-    """Fits an image into a square and normalises it.
+def read_bytes(path: Path) -> bytes:
+    """Read a whole file.
 
     Args:
-        size: Side of the square in pixels.
-        resize: ``letterbox`` keeps the aspect ratio and pads with white (sketches are ink on
-            white), ``letterbox_black`` pads with black as the paper's released code does,
-            ``squash`` ignores the aspect ratio, ``crop`` is CLIP's own resize and centre crop.
-        mean: Mean of each channel, in [0, 1].
-        std: Standard deviation of each channel.
+        path: The file.
+
+    Returns:
+        Its content, at least one byte.
+
+    Raises:
+        UnreadableImageError: If it is missing, no regular file, empty or not permitted.
     """
+    again = "restore it, or remove it from the data"
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):  # reading a pipe would wait forever
+            kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+            raise unreadable(path, f"it is {kind}", remedy="rename or remove it")
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        found = "it is a link to a missing file" if path.is_symlink() else "there is no such file"
+        raise unreadable(path, found, remedy=again) from error
+    except PermissionError as error:
+        raise unreadable(path, "no permission", remedy="make it readable for this user") from error
+    except OSError as error:
+        raise unreadable(path, f"{error.strerror or error}", remedy=again) from error
+    if not data:
+        raise unreadable(path, "it is empty")
+    return data
 
-    def __init__(
-        self, size: int, resize: Resize, mean: tuple[float, ...], std: tuple[float, ...]
-    ) -> None:
-        # Imported here: the command line must answer --help without it. The variable keeps
-        # albumentations from asking the network for newer versions.
-        os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-        import albumentations as A
-        import cv2
 
-        cv2.setNumThreads(0)  # threads of OpenCV fight with those of the loader's workers
-        scale = {"interpolation": cv2.INTER_CUBIC, "area_for_downscale": "image"}
-        if resize == "squash":
-            # One side may shrink while the other grows; area averaging suits both well enough.
-            steps = [A.Resize(size, size, interpolation=cv2.INTER_AREA)]
-        elif resize == "crop":
-            steps = [A.SmallestMaxSize(size, **scale), A.CenterCrop(size, size)]
-        else:
-            fill = 0 if resize == "letterbox_black" else 255
-            pad = A.PadIfNeeded(size, size, border_mode=cv2.BORDER_CONSTANT, fill=fill)
-            steps = [A.LongestMaxSize(size, **scale), pad]
-        self.pipeline = A.Compose([*steps, A.Normalize(mean=mean, std=std)])
+def _decode(data: bytes, side: int | None) -> np.ndarray:
+    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        reduction = 1
+        if image.format in ("JPEG", "MPO"):  # MPO: a JPEG with more views behind it
+            fits = min(image.size) // side if side else 1
+            reduction = next(r for r in (8, 4, 2, 1) if fits >= r or r == 1)
+            image.draft(None, (image.width // reduction, image.height // reduction))
+        pixels = image.width * image.height
+        if pixels > MAX_PIXELS:
+            raise ValueError(f"{image.width} x {image.height} pixels; at most {MAX_PIXELS:,}")
+        plain = image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L")
+        array = _decode_jpeg(data, reduction) if plain else None
+        if array is None:  # of a truncated file, too: Pillow says what is wrong with it
+            _check_end(data, image.format)
+            array = _on_white(image, data)
+        return np.ascontiguousarray(_UPRIGHT.get(_orientation(image), lambda a: a)(array))
 
-    def __call__(self, image: np.ndarray) -> Tensor:
-        """Transform one image.
 
-        Args:
-            image: uint8 RGB, shape (H, W, 3).
+def _decode_jpeg(data: bytes, reduction: int) -> np.ndarray | None:
+    import cv2  # not for --help
 
-        Returns:
-            fp32, shape (3, size, size).
-        """
-        fitted = self.pipeline(image=image)["image"]
-        return torch.from_numpy(np.ascontiguousarray(fitted.transpose(2, 0, 1), dtype=np.float32))
+    name = "IMREAD_COLOR" if reduction == 1 else f"IMREAD_REDUCED_COLOR_{reduction}"
+    flags = getattr(cv2, name) | cv2.IMREAD_IGNORE_ORIENTATION
+    array = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    return None if array is None else cv2.cvtColor(array, cv2.COLOR_BGR2RGB, dst=array)
+
+
+def _check_end(data: bytes, kind: str | None) -> None:
+    """Pillow does not ask for the end marks of these two."""
+    whole = {"PNG": data.rfind(_PNG_END) >= 0, "GIF": data.rstrip(b"\0").endswith(b";")}
+    if not whole.get(kind or "", True):
+        raise ValueError("image file is truncated: its end mark is missing")
+
+
+def _on_white(image: Image.Image, data: bytes) -> np.ndarray:
+    clear: Any = image.info.get("transparency")
+    if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip and not scale
+        deep = np.asarray(image)
+        grey = np.where(deep == clear, 255, deep >> 8).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.mode not in ("RGBA", "LA", "PA") and clear is None:
+        return np.array(image.convert("RGB"))  # a copy, as Pillow's own memory is read only
+    if image.format == "PNG" and not isinstance(clear, bytes):
+        # Pillow scales the pixels to 8 bits and leaves the transparent color as it was.
+        depth = data[24]
+        if image.mode == "L" and depth < 8:
+            image.info["transparency"] = clear * 255 // (2**depth - 1)
+        elif image.mode == "RGB" and depth == 16:
+            image.info["transparency"] = tuple(value >> 8 for value in clear)
+    rgba = image.convert("RGBA")
+    white = Image.new("RGBA", rgba.size, "white")
+    return np.array(Image.alpha_composite(white, rgba).convert("RGB"))
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # junk in metadata is no reason to refuse a picture
+        return 1

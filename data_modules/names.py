@@ -1,65 +1,64 @@
-"""Class names: spelling variants, and folders of images by class."""
+"""Class names: one name for all spellings of a class, without joining two classes."""
 
 import re
-from collections.abc import Mapping
-from pathlib import Path
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
 
-from data_modules.images import EXTENSIONS
-from sketchclip.errors import SketchClipError
+_APOSTROPHES = re.compile("['`\u00b4\u2018\u2019\u201b\u02bc\u02b9\u2032\uff07]")
+_SEPARATORS = re.compile("[\\s_().\u2010-\u2015\u2212-]+")
 
 
 def canonical(name: str) -> str:
-    """Key under which spelling variants of one class name meet.
+    """Name under which the spellings of one class meet.
+
+    Case, Unicode form (NFKC), spaces, hyphens, underscores, parentheses, dots and apostrophes do
+    not matter; every other character does.
 
     >>> canonical("hot-air_balloon") == canonical("Hot Air Balloon") == "hot_air_balloon"
     True
-    >>> canonical("car_(sedan)") == canonical("car (sedan)")
+    >>> canonical("car_(sedan)") == canonical("car (sedan)") == canonical("car_sedan")
     True
+    >>> canonical("c"), canonical("c++"), canonical("3"), canonical("3d"), canonical("Bird's nest")
+    ('c', 'c++', '3', '3d', 'birds_nest')
     """
-    return re.sub(r"[\s_-]+", "_", name.strip().lower()).strip("_")
+    text = _APOSTROPHES.sub("", unicodedata.normalize("NFKC", _APOSTROPHES.sub("", name)))
+    # Folding the case can leave a form that NFKC would write otherwise.
+    text = unicodedata.normalize("NFKC", text.casefold())
+    text = _APOSTROPHES.sub("", text)
+    return _SEPARATORS.sub("_", text).strip("_") or text
 
 
-def images_by_class(folder: Path) -> dict[str, list[Path]]:
-    """Images of each class folder, classes and files sorted.
+def loose(name: str) -> str:
+    """Name without separators and leading article, for names that nothing else matches.
+
+    >>> loose("table_lamp") == loose("tablelamp"), loose("the_eiffel_tower")
+    (True, 'eiffeltower')
+    """
+    return name.removeprefix("the_").replace("_", "")
+
+
+def align(found: Iterable[str], wanted: Iterable[str]) -> dict[str, str]:
+    """Match canonical names that differ in their separators alone.
 
     Args:
-        folder: Holds one folder a class.
+        found: Canonical names of one source.
+        wanted: Canonical names of another, whose spelling is to be used.
 
     Returns:
-        Canonical class name to image files.
+        Found to wanted name, for names that are in one source only and have exactly one
+        counterpart in the other.
 
-    Raises:
-        SketchClipError: If the folder is missing or has no class, a class has no image, or two
-            folders have the same canonical name.
+    Example:
+        >>> align(["tablelamp", "cat"], ["table_lamp", "cat"])
+        {'tablelamp': 'table_lamp'}
+        >>> align(["tablelamp"], ["table_lamp", "tab_lelamp"])
+        {}
     """
-    if not folder.is_dir():
-        raise SketchClipError(f"Expected a folder of class folders at {folder}, found none.")
-    found: dict[str, list[Path]] = {}
-    spelled: dict[str, str] = {}
-    for entry in sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] not in "._"):
-        key = canonical(entry.name)
-        if key in found:
-            raise SketchClipError(
-                f"{folder}: the folders '{spelled[key]}' and '{entry.name}' are one class by name. "
-                "Rename or merge them."
-            )
-        images = sorted(
-            p for p in entry.iterdir() if p.suffix.lower() in EXTENSIONS and p.name[0] != "."
-        )
-        if not images:
-            raise SketchClipError(
-                f"Class folder {entry} has no image ({', '.join(sorted(EXTENSIONS))}). Add images "
-                "or remove the folder."
-            )
-        found[key], spelled[key] = images, entry.name
-    if not found:
-        raise SketchClipError(f"{folder} holds no class folder.")
-    return found
-
-
-def check_pairs(
-    sketches: Mapping[str, list[Path]], photos: Mapping[str, list[Path]]
-) -> tuple[list[str], list[str]]:
-    """Classes with both sides, and those with one side only."""
-    both = sorted(sketches.keys() & photos.keys())
-    return both, sorted(sketches.keys() ^ photos.keys())
+    here, there = set(found), set(wanted)
+    candidates: dict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+    for name in sorted(here - there):
+        candidates[loose(name)][0].append(name)
+    for name in sorted(there - here):
+        candidates[loose(name)][1].append(name)
+    return {a[0]: b[0] for a, b in candidates.values() if len(a) == len(b) == 1}

@@ -3,28 +3,44 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
-from data_modules.names import canonical
+from data_modules.names import align, canonical
 from sketchclip.errors import SketchClipError
 
 
 @dataclass(frozen=True)
 class Split:
-    """Classes of a zero-shot experiment, canonical names, sorted.
+    """Classes of a zero-shot experiment that are on disk, canonical names, sorted.
 
     Attributes:
         name: How it was named, for results.
         seen: Training classes.
         unseen: Test classes; disjoint from ``seen``.
+        listed: Number of seen and unseen classes that the split names.
+        ignored: Classes on disk that it does not name.
     """
 
     name: str
     seen: tuple[str, ...]
     unseen: tuple[str, ...]
+    listed: tuple[int, int]
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every class that the split names is here."""
+        return (len(self.seen), len(self.unseen)) == self.listed
+
+    @property
+    def coverage(self) -> str:
+        """How much of the split is here: 18 of 104 seen, 5 of 21 unseen classes."""
+        seen, unseen = self.listed
+        return f"{len(self.seen)} of {seen} seen, {len(self.unseen)} of {unseen} unseen classes"
 
 
 def read_class_list(text: str) -> list[str]:
@@ -33,8 +49,12 @@ def read_class_list(text: str) -> list[str]:
     >>> read_class_list("# source\nhot air balloon\n\nbat\n")
     ['hot_air_balloon', 'bat']
     """
+    return [canonical(line) for line in _lines(text)]
+
+
+def _lines(text: str) -> list[str]:
     lines = (line.strip() for line in text.splitlines())
-    return [canonical(line) for line in lines if line and not line.startswith("#")]
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 def named_splits() -> list[str]:
@@ -43,8 +63,23 @@ def named_splits() -> list[str]:
     return sorted(n.removesuffix("_unseen.txt") for n in names if n.endswith("_unseen.txt"))
 
 
+@cache
+def packaged_list(name: str, side: str) -> tuple[str, ...]:
+    """Canonical class names of a split in the package.
+
+    Args:
+        name: Of the split.
+        side: seen or unseen.
+
+    Returns:
+        The names; none if the package lists the unseen classes alone.
+    """
+    path = files("data_modules").joinpath("splits").joinpath(f"{name}_{side}.txt")
+    return tuple(read_class_list(path.read_text("utf-8"))) if path.is_file() else ()
+
+
 def resolve_split(split: str, available: Iterable[str]) -> Split:
-    """Find a split and check it against the classes on disk.
+    """Find a split and restrict it to the classes on disk.
 
     Args:
         split: A name inside the package (``sketchy_104_21``), ``random:<n_unseen>:<seed>``, or a
@@ -52,35 +87,83 @@ def resolve_split(split: str, available: Iterable[str]) -> Split:
         available: Canonical names of the classes that have sketches and photos.
 
     Returns:
-        The split.
+        The split. One of the package may lack classes that are not on disk.
 
     Raises:
-        SketchClipError: If it is unknown, names a class that has no data, or leaves fewer than two
-            seen or two unseen classes.
+        SketchClipError: If it is unknown, a user's file names a class that has no data, none of
+            its classes is on disk, or a drawn or a user's split leaves fewer than two seen or two
+            unseen classes.
     """
     classes = sorted(available)
+    if split in named_splits():
+        return _named(split, classes)
     if split.startswith("random:"):
         unseen = _random_unseen(split, classes)
-        seen = [name for name in classes if name not in unseen]
-    elif split in named_splits():
-        folder = files("data_modules").joinpath("splits")
-        unseen = read_class_list(folder.joinpath(f"{split}_unseen.txt").read_text("utf-8"))
-        listed = folder.joinpath(f"{split}_seen.txt")
-        seen = (
-            read_class_list(listed.read_text("utf-8"))
-            if listed.is_file()
-            else [name for name in classes if name not in unseen]
-        )
-    elif Path(split).is_file():
-        unseen = read_class_list(Path(split).read_text("utf-8"))
-        seen = [name for name in classes if name not in unseen]
+    elif Path(split).expanduser().is_file():
+        unseen = _from_file(Path(split).expanduser(), classes)
     else:
         raise SketchClipError(
             f"Unknown split '{split}'. Expected one of {', '.join(named_splits())}; "
             "random:<n_unseen>:<seed>, such as random:5:0; or a text file of unseen class names."
         )
-    _check_split(split, seen, unseen, classes)
-    return Split(split, tuple(sorted(seen)), tuple(sorted(unseen)))
+    seen = sorted({*classes} - {*unseen})
+    if len(seen) < 2 or len(unseen) < 2:
+        raise SketchClipError(
+            f"Split '{split}' gives {len(seen)} seen and {len(unseen)} unseen classes of "
+            f"{len(classes)}; a triplet's negative and a retrieval task need at least 2 of each."
+        )
+    return Split(split, tuple(seen), tuple(sorted(unseen)), (len(seen), len(unseen)))
+
+
+def _named(split: str, classes: Sequence[str]) -> Split:
+    seen, unseen = packaged_list(split, "seen"), packaged_list(split, "unseen")
+    spelling = {wanted: found for found, wanted in align(classes, [*seen, *unseen]).items()}
+    unseen_here = sorted({spelling.get(c, c) for c in unseen} & {*classes})
+    if not seen:
+        rest = sorted({*classes} - {*unseen_here})
+        return Split(split, tuple(rest), tuple(unseen_here), (len(rest), len(unseen)))
+    seen_here = sorted({spelling.get(c, c) for c in seen} & {*classes})
+    if not seen_here and not unseen_here:
+        raise _absent(split, [*seen, *unseen], len(seen) + len(unseen), classes)
+    ignored = sorted({*classes} - {*seen_here} - {*unseen_here})
+    listed = len(seen), len(unseen)
+    return Split(split, tuple(seen_here), tuple(unseen_here), listed, tuple(ignored))
+
+
+def _from_file(path: Path, classes: Sequence[str]) -> list[str]:
+    """Unseen classes of a user's file: a name a line, or a name and a number a line."""
+    try:
+        lines = _lines(path.read_text("utf-8-sig"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SketchClipError(
+            f"Cannot read split {path} ({error}). Expected UTF-8 text with a class name a line."
+        ) from error
+    names = _matched([canonical(line) for line in lines], classes)
+    numbered = [re.fullmatch(r"(.*\S)\s+\d+", line) for line in lines]
+    if lines and all(numbered):
+        # The lists of SAKE and ZSE-SBIR: 'hot air balloon 14'. Where the number belongs to the
+        # name, as in 'class 14', the whole line is what matches.
+        bare = _matched([canonical(match[1]) for match in numbered if match], classes)
+        if len({*bare}) == len(bare) and len({*bare} & {*classes}) > len({*names} & {*classes}):
+            names = bare
+    absent = sorted({*names} - {*classes})
+    if absent:
+        raise _absent(str(path), absent, len({*names}), classes)
+    return sorted({*names})
+
+
+def _matched(names: Sequence[str], classes: Sequence[str]) -> list[str]:
+    spelling = align(names, classes)
+    return [spelling.get(name, name) for name in names]
+
+
+def _absent(split: str, absent: Sequence[str], total: int, classes: Sequence[str]) -> Exception:
+    return SketchClipError(
+        f"Split '{split}' names {len(absent)} of {total} classes that have no sketches and photos "
+        f"here: {', '.join(absent[:6])}{', ...' if absent[6:] else ''}. Found {len(classes)} "
+        f"classes: {', '.join(classes[:6])}{', ...' if classes[6:] else ''}. Complete the data, "
+        "or choose a split that fits, such as --data.split=random:2:0."
+    )
 
 
 def _random_unseen(split: str, classes: Sequence[str]) -> list[str]:
@@ -92,25 +175,6 @@ def _random_unseen(split: str, classes: Sequence[str]) -> list[str]:
     count, seed = int(match[1]), int(match[2])
     order = np.random.default_rng(seed).permutation(len(classes))
     return [classes[i] for i in order[:count]]
-
-
-def _check_split(
-    split: str, seen: Sequence[str], unseen: Sequence[str], classes: Sequence[str]
-) -> None:
-    absent = sorted({*seen, *unseen} - set(classes))
-    if absent:
-        raise SketchClipError(
-            f"Split '{split}' names {len(absent)} of {len(seen) + len(unseen)} classes that have "
-            f"no sketches and photos here: {', '.join(absent[:6])}{', ...' if absent[6:] else ''}. "
-            f"Found {len(classes)} classes: {', '.join(classes[:6])}"
-            f"{', ...' if classes[6:] else ''}. Complete the data, or choose a split that fits, "
-            f"such as --data.split=random:{max(2, len(classes) // 5)}:0."
-        )
-    if len(seen) < 2 or len(unseen) < 2:
-        raise SketchClipError(
-            f"Split '{split}' gives {len(seen)} seen and {len(unseen)} unseen classes of "
-            f"{len(classes)}; a triplet's negative and a retrieval task need at least 2 of each."
-        )
 
 
 def carve_validation(seen: Sequence[str], fraction: float, seed: int = 0) -> list[str]:
@@ -125,8 +189,14 @@ def carve_validation(seen: Sequence[str], fraction: float, seed: int = 0) -> lis
         The chosen classes, sorted.
 
     Raises:
-        SketchClipError: If fewer than 2 classes would be left for training.
+        SketchClipError: If fewer than 2 classes would be left for training, or fraction is not
+            between 0 and 1.
     """
+    if not 0 < fraction < 1:
+        raise SketchClipError(
+            f"data.val_fraction={fraction}: expected a part of the seen classes, above 0 and below "
+            "1. To train on all of them use --data.validation=none."
+        )
     count = max(2, round(fraction * len(seen)))
     if len(seen) - count < 2:
         raise SketchClipError(

@@ -1,4 +1,4 @@
-"""Rendering of stroke drawings in Quick, Draw!'s simplified format."""
+"""Rendering of stroke drawings, by default in Quick, Draw!'s simplified format."""
 
 import itertools
 import math
@@ -10,6 +10,9 @@ from PIL import Image, ImageDraw
 EXTENT = 255.0
 """Largest coordinate of the format: x and y lie in 0..255."""
 
+LARGEST = 1e30
+"""Largest coordinate without bounds: float32 can still hold the distance of any two."""
+
 MARGIN = 0.06
 """Empty border on each side, as a share of the picture; the renders leave about the same."""
 
@@ -19,20 +22,23 @@ Stroke = Sequence[Sequence[float]]
 Drawing = Sequence[Stroke]
 
 
-def check_drawing(drawing: Drawing) -> None:
+def check_drawing(drawing: Drawing, extent: float | None = EXTENT) -> None:
     """Check that a drawing is well formed.
 
     Args:
         drawing: Strokes ``[[xs], [ys]]``; further rows (times) are allowed and ignored.
+        extent: Largest coordinate allowed, 0 being the smallest; None for no bounds, as raw
+            drawings and SVG files have none.
 
     Raises:
         ValueError: If there is no stroke, a stroke is no pair of equally long non-empty rows, or
-            a coordinate is no finite number in 0..255.
+            a coordinate is no finite number or is outside 0..extent.
     """
     if isinstance(drawing, (str, bytes)) or not isinstance(drawing, Sequence):
         raise ValueError(f"a drawing is a list of strokes, got {type(drawing).__name__}")
     if not drawing:
         raise ValueError("a drawing needs at least one stroke, got none")
+    lowest, highest = (-LARGEST, LARGEST) if extent is None else (0.0, extent)
     for index, stroke in enumerate(drawing):
         if not isinstance(stroke, Sequence) or isinstance(stroke, str) or len(stroke) < 2:
             raise ValueError(f"stroke {index}: expected [[x, ...], [y, ...]], got {stroke!r:.60}")
@@ -44,20 +50,24 @@ def check_drawing(drawing: Drawing) -> None:
         for value in (*xs, *ys):
             if not isinstance(value, Real) or isinstance(value, bool):
                 raise ValueError(f"stroke {index}: coordinate {value!r} is no number")
-            if not 0 <= value <= EXTENT:  # also false for NaN
-                raise ValueError(f"stroke {index}: coordinate {value!r} is outside 0..255")
+            if not lowest <= value <= highest:  # also false for NaN
+                bounds = f"{lowest:g}..{highest:g}"
+                raise ValueError(f"stroke {index}: coordinate {value!r} is outside {bounds}")
 
 
-def render_strokes(drawing: Drawing, size: int = 112, width: float | None = None) -> Image.Image:
+def render_strokes(
+    drawing: Drawing, size: int = 112, width: float | None = None, extent: float | None = EXTENT
+) -> Image.Image:
     """Draw strokes in black on white, antialiased, with round caps and joins.
 
     The drawing is scaled by one factor to fill the picture up to a margin, and centred, so that
     an unnormalised drawing looks the same as a normalised one.
 
     Args:
-        drawing: Strokes ``[[xs], [ys]]`` with coordinates in 0..255, y downwards.
+        drawing: Strokes ``[[xs], [ys]]`` with coordinates in 0..extent, y downwards.
         size: Side of the square picture in pixels.
         width: Line width in pixels; by default ``size / 37``, 3 pixels at 112.
+        extent: Largest coordinate allowed; None for no bounds.
 
     Returns:
         An RGB image of ``size`` x ``size`` pixels.
@@ -74,7 +84,7 @@ def render_strokes(drawing: Drawing, size: int = 112, width: float | None = None
         ...
         ValueError: stroke 0: coordinate 300 is outside 0..255
     """
-    check_drawing(drawing)
+    check_drawing(drawing, extent)
     if isinstance(size, bool) or not isinstance(size, int) or size < 8:
         raise ValueError(f"size must be an integer >= 8, got {size!r}")
     width = size / 37 if width is None else width

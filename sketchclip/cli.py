@@ -13,6 +13,7 @@ _COMMANDS = {
     "validate": "evaluate on the validation classes",
     "test": "evaluate on the unseen classes, full gallery",
     "predict": "write the embeddings of the unseen classes",
+    "data": "check a dataset on disk, or prepare it for fast reading",
     "quickstart": "frozen and adapted mini CLIP on real doodles, in minutes, offline",
 }
 
@@ -25,6 +26,7 @@ commands:
 
   sketchclip fit --config experiments/doodles.yaml
   sketchclip test --config experiments/doodles.yaml --ckpt_path RUN/checkpoints/last.ckpt
+  sketchclip data check /path/to/Sketchy              what is there, what is wrong
   sketchclip fit --config experiments/sketchy.yaml --data.root /path/to/Sketchy
   sketchclip fit --help                               every option
   sketchclip fit --model.help ZeroShotPromptLearning  every option of a method
@@ -47,10 +49,11 @@ def main(args: Sequence[str] | None = None) -> Any:
 
     Returns:
         The LightningCLI after its command has run (tests read ``trainer`` and ``model`` off it), or
-        the figures of ``quickstart``.
+        the figures of ``quickstart``, or what ``data check`` found.
 
     Raises:
-        SystemExit: With status 2 and one message, for input that a user can mend.
+        SystemExit: With status 2 and one message, for input that a user can mend; with status 1
+            if ``data check`` found what stops or changes a run.
     """
     given = list(sys.argv[1:] if args is None else args)
     if not given or given[0] in ("-h", "--help"):
@@ -68,6 +71,10 @@ def main(args: Sequence[str] | None = None) -> Any:
             from sketchclip.quickstart import run
 
             return run(given[1:])
+        if given[0] == "data":
+            from sketchclip.data_cli import run as run_data
+
+            return run_data(given[1:])
         from sketchclip.lightning_cli import run_cli
 
         return run_cli(None if args is None else given)

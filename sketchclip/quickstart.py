@@ -15,7 +15,7 @@ from rich.table import Table
 from torch import Tensor
 
 from data_modules import SketchPhotoDataModule
-from data_modules.sampling import ImageDataset
+from data_modules.evaluation import ImageDataset
 from sketchclip.clip.text import spoken
 from sketchclip.config import find_config
 from sketchclip.errors import SketchClipError
@@ -122,7 +122,7 @@ def _summary(
         "unseen_classes": len(data.split.unseen),
         "queries": queries,
         "gallery": gallery,
-        "protocol": data.protocol.name,
+        "protocol": data.protocol_name,
         "seeds": seeds,
         "chance_mAP@all": results["frozen"][0]["chance_mAP@all"],
         "rows": rows,

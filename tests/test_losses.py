@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_modules.batch import TripletBatch
+from data_modules.batch import TrainingBatch
 from sketchclip.functional import cosine_distance, text_classification_loss, triplet_loss
 
 # Away from zero vectors, whose direction is undefined.
@@ -117,7 +117,7 @@ def test_training_step_is_the_sum_of_the_papers_losses(
     monkeypatch.setattr(method, "log_dict", lambda values, **_: logged.update(values))
     monkeypatch.setattr(method, "log", lambda *_, **__: None)
     label = torch.tensor([0, 6])  # the batch holds 2 of the 7 classes; the softmax runs over 7
-    batch = TripletBatch(*torch.randn(3, 2, 3, 32, 32), label)
+    batch = TrainingBatch(*torch.randn(3, 2, 3, 32, 32), label)
     loss = method.training_step(batch, 0)
 
     with torch.no_grad():
@@ -138,6 +138,6 @@ def test_without_classification_loss_no_text_is_needed(make_method, monkeypatch)
     monkeypatch.setattr(method, "log_dict", lambda *_, **__: None)
     monkeypatch.setattr(method, "log", lambda *_, **__: None)
     images = torch.randn(3, 2, 3, 32, 32)
-    loss = method.training_step(TripletBatch(*images, torch.tensor([0, 1])), 0)
+    loss = method.training_step(TrainingBatch(*images, torch.tensor([0, 1])), 0)
     assert method.text_bank is None
     assert torch.isfinite(loss)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from data_modules.batch import TripletBatch
+from data_modules.batch import TrainingBatch
 from sketchclip.clip.backbone import load_backbone
 from sketchclip.clip.encoder import count_parameters, trainable_names
 from sketchclip.clip.mini import create_mini
@@ -181,7 +181,7 @@ def train_step(method):
     method.log = method.log_dict = lambda *_, **__: None
     method.train()
     size = method.image_size
-    batch = TripletBatch(*torch.randn(3, 2, 3, size, size), torch.tensor([0, 1]))
+    batch = TrainingBatch(*torch.randn(3, 2, 3, size, size), torch.tensor([0, 1]))
     method.training_step(batch, 0).backward()
 
 

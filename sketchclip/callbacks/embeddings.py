@@ -48,6 +48,9 @@ class EmbeddingWriter(BasePredictionWriter):
                 else torch.cat([batch[key] for batch in batches]).cpu().numpy()
                 for key in ("state", "label", "index")
             }
+            # Rows of images that data.on_error=skip passed over are no embeddings.
+            read = arrays["index"] >= 0
+            arrays = {key: values[read] for key, values in arrays.items()}
             paths = [str(loader.dataset.items[i][0]) for i in arrays["index"]]
             np.savez(
                 folder / f"{side}{suffix}.npz",

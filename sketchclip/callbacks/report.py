@@ -3,13 +3,16 @@
 import json
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
 from rich.table import Table
 
+from data_modules import SketchPhotoDataModule
 from sketchclip import __version__
 from sketchclip.clip.encoder import count_parameters
 
@@ -27,7 +30,9 @@ class RunReport(Callback):
             "data": f"{type(data).__name__}, split {data.split.name}: {len(data.class_names)} "
             f"training, {len(data.val_classes)} validation ({data.validation}), "
             f"{len(data.split.unseen)} unseen classes",
-            "protocol": data.protocol.name,
+            "training": f"{_count(data.train_sketches())} sketches, "
+            f"{_count(data.train_photos())} photos" + _listed(subsets(data)),
+            "protocol": data.protocol_name,
             "compute": f"{trainer.world_size} x {trainer.strategy.root_device}, "
             f"precision {trainer.precision}",
             "run folder": folder or "none (no logger)",
@@ -37,18 +42,24 @@ class RunReport(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the figures of ``sketchclip validate``; in training they are logged."""
-        if trainer.state.fn == TrainerFn.VALIDATING and trainer.is_global_zero:
-            data = trainer.datamodule  # type: ignore[attr-defined]
+        if trainer.state.fn != TrainerFn.VALIDATING:
+            return
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        counts = evaluated(data, trainer.val_dataloaders or [])
+        if trainer.is_global_zero:
             title = f"{type(pl_module).__name__}: {len(data.val_classes)} validation classes"
-            print_metrics(title, _metrics(trainer, "val/"), data.protocol.name)
+            protocol = data.protocol.name + _missing(counts)
+            print_metrics(title, _metrics(trainer, "val/"), protocol)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the figures and keep them with the protocol that makes them comparable."""
         folder = trainer.log_dir
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        counts = evaluated(data, trainer.test_dataloaders or [])
         if not trainer.is_global_zero:
             return
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        queries, gallery = (len(loader.dataset) for loader in trainer.test_dataloaders or [])
+        queries, gallery = (read for read, _ in counts)
+        protocol = data.protocol_name + _missing(counts)
         metrics = _metrics(trainer, "test/")
         result = {
             "metrics": metrics,
@@ -56,11 +67,12 @@ class RunReport(Callback):
             "backbone": getattr(pl_module, "backbone_identity", None),
             "dataset": type(data).__name__,
             "split": data.split.name,
-            "protocol": data.protocol.name,
+            "protocol": protocol,
+            **subsets(data),
             "queries": queries,
             "gallery": gallery,
             "unseen_classes": list(data.split.unseen),
-            "partial": bool(pl_module.retrieval.partial),  # type: ignore[union-attr]
+            "partial": bool(pl_module.partial or _missing(counts)),
             "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,
             "seed": int(os.environ.get("PL_GLOBAL_SEED", 0)),
             "precision": trainer.precision,
@@ -70,12 +82,59 @@ class RunReport(Callback):
             f"{result['method']} on {result['dataset']} ({result['split']}): {queries:,} sketches, "
             f"{gallery:,} photos, {len(data.split.unseen)} unseen classes"
         )
-        print_metrics(title, metrics, data.protocol.name)
+        print_metrics(title, metrics, protocol)
         if trainer.logger is not None and folder is not None:
             path = Path(folder) / "metrics.json"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
             print(f"Written: {path}")
+
+
+def subsets(data: SketchPhotoDataModule) -> dict[str, float]:
+    """Settings that take a part of the data, where they are not the default.
+
+    Args:
+        data: The data module.
+
+    Returns:
+        Any of train_fraction, seen_classes and generalized, and the subset_seed beside them.
+    """
+    defaults = {"train_fraction": 1.0, "seen_classes": None, "generalized": 0.0}
+    used = {n: getattr(data, n) for n, value in defaults.items() if getattr(data, n) != value}
+    return used | {"subset_seed": data.subset_seed} if used else {}
+
+
+def evaluated(data: SketchPhotoDataModule, loaders: Sequence[Any]) -> list[tuple[int, int]]:
+    """Number of images of each side that were read, and of all; every process must call it.
+
+    Args:
+        data: The data module, which knows the files that ``on_error=skip`` passed over.
+        loaders: Of queries and gallery.
+
+    Returns:
+        (read, all) for queries and gallery.
+    """
+    missing = data.unreadable.gather() if data.on_error == "skip" else {}
+    datasets = [loader.dataset for loader in loaders]
+    return [(d.readable({*missing.get(d.side, ())}), len(d)) for d in datasets]
+
+
+def _missing(counts: Sequence[tuple[int, int]]) -> str:
+    names = ("queries: {:,} of {:,} sketches", "gallery: {:,} of {:,} photos")
+    parts = [
+        name.format(read, total)
+        for name, (read, total) in zip(names, counts, strict=True)
+        if read < total
+    ]
+    return "".join(f"; {part}" for part in parts) + (" could be read" if parts else "")
+
+
+def _count(listing: Mapping[str, Sequence[Path]]) -> str:
+    return f"{sum(map(len, listing.values())):,}"
+
+
+def _listed(settings: dict[str, float]) -> str:
+    return f" ({', '.join(f'{n}={v}' for n, v in settings.items())})" if settings else ""
 
 
 def _metrics(trainer: Trainer, prefix: str) -> dict[str, float]:

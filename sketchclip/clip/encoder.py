@@ -78,6 +78,13 @@ class CLIPEncoderMixin(nn.Module):
         config = open_clip.get_model_preprocess_cfg(self.clip)
         return tuple(config["mean"]), tuple(config["std"])
 
+    @property
+    def interpolation(self) -> str:
+        """Interpolation of the CLIP model's own preprocessing."""
+        import open_clip
+
+        return str(open_clip.get_model_preprocess_cfg(self.clip)["interpolation"])
+
     def embed(self, images: Tensor, side: Side) -> Tensor:
         """Embed one side's images.
 

@@ -1,13 +1,14 @@
 """The base class of every method: full-gallery evaluation, optimiser and checkpoints."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from data_modules.batch import ImageBatch, Protocol, TripletBatch
+from data_modules.batch import ImageBatch, Protocol, TrainingBatch
+from data_modules.pairing import Pairing
 from sketchclip.checkpoint import check_trained, keep_trained
 from sketchclip.clip.encoder import Side
 from sketchclip.errors import SketchClipError
@@ -22,8 +23,14 @@ class RetrievalModule(LightningModule, ABC):
     each sketch of the unseen classes queries all their photos, every image embedded once.
     """
 
-    pairing: ClassVar[str] = "class_triplet"
-    """What a training batch holds; the data module reads it from here."""
+    pairing: ClassVar[Pairing] = "class_triplet"
+    """What a training batch holds; the data module reads this and the next three from here."""
+    batch_layout: ClassVar[Literal["shuffled", "classes"]] = "shuffled"
+    """classes: each batch holds data.classes_per_batch classes with as many samples each."""
+    sketch_ratio: ClassVar[float] = 0.5
+    """Of singles: the part that are sketches."""
+    stroke_points: ClassVar[int] = 0
+    """Length of the stroke sequences in a batch; 0 for none."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,12 +49,17 @@ class RetrievalModule(LightningModule, ABC):
     def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation of each channel, in [0, 1]."""
 
+    @property
+    def interpolation(self) -> str:
+        """Of resizing to image_size."""
+        return "bicubic"
+
     @abstractmethod
     def embed(self, images: Tensor, side: Side) -> Tensor:
         """Embed images (B, 3, H, W) of one side as (B, D)."""
 
     @abstractmethod
-    def training_step(self, batch: TripletBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """Return the loss of one batch."""
 
     def query_state(self, images: Tensor) -> Tensor:
@@ -70,11 +82,8 @@ class RetrievalModule(LightningModule, ABC):
                 "where LayerNorm steps of 1e-5 round to nothing. Use bf16-mixed, 16-mixed or "
                 "32-true."
             )
-        self.protocol = getattr(
-            self.trainer.datamodule,  # type: ignore[attr-defined]
-            "protocol",
-            self.protocol,
-        )
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        self.protocol = getattr(data, "protocol", self.protocol)
         self.retrieval = self._new_metric({"fit": "val/", "validate": "val/"}.get(stage, "test/"))
 
     def _new_metric(self, prefix: str) -> CategoryRetrieval:
@@ -84,11 +93,10 @@ class RetrievalModule(LightningModule, ABC):
 
     def validation_step(self, batch: ImageBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Embed a batch of queries (loader 0) or of the gallery (loader 1)."""
-        if dataloader_idx == 0:
-            states, side = self.query_state(batch.image), "query"
-        else:
-            states, side = self.gallery_state(batch.image), "gallery"
-        self.retrieval.update(states, batch.label, batch.index, side)
+        states = (self.query_state, self.gallery_state)[dataloader_idx](batch.image)
+        read = batch.index >= 0  # an image that data.on_error=skip passed over is no result
+        side = ("query", "gallery")[dataloader_idx]
+        self.retrieval.update(states[read], batch.label[read], batch.index[read], side)
 
     def test_step(self, batch: ImageBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Same as validation, on the unseen classes."""
@@ -98,10 +106,10 @@ class RetrievalModule(LightningModule, ABC):
         """Rank once, log, and forget: a sanity check leaves nothing behind."""
         trainer = self.trainer
         limit = trainer.limit_test_batches if trainer.testing else trainer.limit_val_batches
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        self.partial = trainer.sanity_checking or not isinstance(limit, float) or limit < 1
         # A part of the gallery is no gallery: queries without any photo in it are left out.
-        self.retrieval.partial = (
-            trainer.sanity_checking or not isinstance(limit, float) or limit < 1
-        )
+        self.retrieval.partial = self.partial or getattr(data, "on_error", None) == "skip"
         self.log_dict(self.retrieval.compute(), rank_zero_only=False)
         self.retrieval.reset()
 

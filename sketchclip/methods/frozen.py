@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from data_modules.batch import TripletBatch
+from data_modules.batch import TrainingBatch
 from sketchclip.clip.encoder import CLIPEncoderMixin
 from sketchclip.errors import SketchClipError
 from sketchclip.methods.base import RetrievalModule
@@ -21,6 +21,6 @@ class FrozenCLIP(CLIPEncoderMixin, RetrievalModule):
         self.save_hyperparameters()
         self.build_towers(backbone, pretrained)
 
-    def training_step(self, batch: TripletBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """Refuse: there is nothing to train."""
         raise SketchClipError("FrozenCLIP trains nothing; use 'sketchclip test'.")

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from data_modules.batch import TripletBatch
+from data_modules.batch import TrainingBatch
 from sketchclip.clip.encoder import CLIPEncoderMixin
 from sketchclip.clip.text import TEMPLATE
 from sketchclip.clip.towers import AlsoTrain, LayerNormMode
@@ -81,8 +81,9 @@ class ZeroShotPromptLearning(CLIPEncoderMixin, RetrievalModule):
         if stage == "fit" and self.lambda_cls:
             self.build_text_bank(self.class_names, self.template)
 
-    def training_step(self, batch: TripletBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """Loss of a batch of (sketch, photo of its class, photo of another seen class)."""
+        assert batch.negative is not None  # by the pairing
         sketch = self.embed(batch.sketch, "sketch")
         photo = self.embed(batch.photo, "photo")
         negative = self.embed(batch.negative, "photo")

@@ -1,0 +1,166 @@
+"""The check behind ``sketchclip data check``."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from data_modules.contents import Contents, count, look
+from data_modules.findings import (
+    Finding,
+    class_findings,
+    copy_findings,
+    count_findings,
+    file_findings,
+)
+from data_modules.progress import Progress
+from data_modules.recognize import recognize
+from data_modules.survey import Reading, read_all
+from sketchclip.data_command import Command, fit_command
+
+VERSION = 1
+"""Of the layout of :meth:`Report.as_dict`."""
+
+
+@dataclass
+class Report:
+    """Everything that a check found.
+
+    Attributes:
+        contents: The dataset on disk.
+        recognized: What gave the dataset away.
+        counts: Classes, sketches, photos and pairs of all, seen and unseen classes.
+        findings: One a check, in the order of printing.
+        command: The ``sketchclip fit`` that works here; empty if none does.
+        obstacle: Why none does.
+        quick: Whether the images were left unread.
+        seconds: Time it took.
+    """
+
+    contents: Contents
+    recognized: str
+    counts: dict[str, dict[str, int]]
+    findings: list[Finding]
+    command: str
+    obstacle: str
+    quick: bool
+    seconds: float
+
+    @property
+    def ready(self) -> bool:
+        """Whether nothing stops or changes training and test."""
+        return all(finding.status != "error" for finding in self.findings)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        data, split = self.contents.data, self.contents.split
+        layout = data.layout
+        return {
+            "version": VERSION,
+            "ready": self.ready,
+            "dataset": type(data).__name__,
+            "recognized_by": self.recognized,
+            "root": str(data.data_root()),
+            "layout": {"name": layout.name, "folders": [str(path) for path in layout.folders]},
+            "split": None
+            if split is None
+            else {
+                "name": split.name,
+                "seen": list(split.seen),
+                "unseen": list(split.unseen),
+                "listed": {"seen": split.listed[0], "unseen": split.listed[1]},
+                "complete": split.complete,
+            },
+            "counts": self.counts,
+            "classes": {
+                name: {
+                    "sketches": len(self.contents.sketches.get(name, ())),
+                    "photos": len(self.contents.photos.get(name, ())),
+                }
+                for name in sorted(self.contents.sketches.keys() | self.contents.photos.keys())
+            },
+            "checks": [asdict(finding) for finding in self.findings],
+            "fit": self.command or None,
+            "quick": self.quick,
+            "seconds": round(self.seconds, 2),
+        }
+
+
+def check(
+    root: Path,
+    dataset: str | None = None,
+    split: str | None = None,
+    patterns: Mapping[str, Any] | None = None,
+    workers: int = 1,
+    quick: bool = False,
+) -> Report:
+    """Check a dataset on disk.
+
+    Args:
+        root: Its folder.
+        dataset: Name of the data module; recognized if None.
+        split: As ``data.split``; None for the dataset's own.
+        patterns: ``sketch_files`` and ``photo_files`` as of the data module, if not in folders.
+        workers: Processes that read images.
+        quick: Look at names and sizes alone.
+
+    Returns:
+        The report.
+
+    Raises:
+        SketchClipError: If no dataset is found in the folder, or it cannot be listed.
+    """
+    start = time.monotonic()
+    recognized = recognize(root, dataset, named=bool(patterns))
+    patterns = dict(patterns or {})
+    data = recognized.dataset(root=str(root), split=split, num_workers=0, **patterns)
+    contents = look(data)
+    command = fit_command(data, split, patterns, len(contents.both))
+    if contents.split is None and not contents.problem and command.data is not None:
+        contents.split = command.data.split  # plain folders have none of their own
+    every = contents.split
+    counts = {
+        "all": count(contents, contents.both),
+        "seen": count(contents, every.seen if every else ()),
+        "unseen": count(contents, every.unseen if every else ()),
+    }
+    readings: list[Reading] | None = None
+    if not quick:
+        readings = []
+        files = contents.files()
+        with Progress(len(files), "Reading images") as progress:
+            for part in read_all(files, workers):
+                readings += part
+                progress.reach(len(readings))
+    findings = [
+        Finding("layout", "ok", f"{_places(contents)} ({data.layout.name})"),
+        *class_findings(contents),
+        *count_findings(contents, counts),
+        *file_findings(contents.surveys, readings),
+        *copy_findings(contents, readings),
+        _fit_finding(command, stated=bool(split or data.default_split)),
+    ]
+    text = command.text
+    if text and any(f.name == "unreadable" and f.items for f in findings):
+        text += " --data.on_error skip"
+    seconds = time.monotonic() - start
+    return Report(
+        contents, recognized.reason, counts, findings, text, command.problem, quick, seconds
+    )
+
+
+def _fit_finding(command: Command, stated: bool) -> Finding:
+    if command.data is None:
+        return Finding("fit", "error", command.problem, "Mend what is listed above.")
+    if not command.problem:
+        return Finding("fit", "ok", f"works with split {command.data.split.name}")
+    advice = f"The command below works with split {command.data.split.name}."
+    return Finding("fit", "error" if stated else "warning", command.problem, advice)
+
+
+def _places(contents: Contents) -> str:
+    layout = contents.data.layout
+    if not layout.folders:
+        return f"{contents.data.sketch_files} and {contents.data.photo_files}"
+    return " and ".join(str(path.relative_to(layout.root)) for path in layout.folders)

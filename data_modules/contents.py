@@ -1,0 +1,119 @@
+"""What a dataset on disk holds, also one that a data module would refuse."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_modules.base import SketchPhotoDataModule
+from data_modules.listing import PHOTOS, SKETCHES, Listing, merge, renamed
+from data_modules.published import Published
+from data_modules.split import Split, packaged_list, resolve_split
+from data_modules.survey import Survey, survey
+from sketchclip.errors import SketchClipError
+
+
+@dataclass
+class Contents:
+    """A dataset on disk, as far as it could be listed.
+
+    Attributes:
+        data: The data module, with the split that is asked for.
+        sketches: By class, all classes.
+        photos: By class, all classes, each photo once.
+        surveys: Of each folder.
+        repeated: Sketchy's own photos that the extended ones hold too.
+        refused: Why a data module does not list it, else empty.
+        split: Restricted to what is here; None if it cannot be used.
+        problem: Why it cannot be used.
+    """
+
+    data: SketchPhotoDataModule
+    sketches: Listing
+    photos: Listing
+    surveys: list[Survey]
+    repeated: list[Path]
+    refused: str = ""
+    split: Split | None = None
+    problem: str = ""
+
+    @property
+    def both(self) -> list[str]:
+        """Classes that have sketches and photos."""
+        return sorted(self.sketches.keys() & self.photos.keys())
+
+    @property
+    def listed(self) -> set[str]:
+        """Classes that a split of the package names; none for other splits."""
+        name = self.data.split_name or self.data.default_split or ""
+        return {*packaged_list(name, "seen"), *packaged_list(name, "unseen")}
+
+    @property
+    def published(self) -> Published | None:
+        """Figures that hold for this split and these folders, if any."""
+        try:
+            return self.data.published.get(self.data.published_key)
+        except SketchClipError:  # what cannot be listed has other problems
+            return None
+
+    def lost(self, name: str) -> list[Path]:
+        """Sketches of a class whose photo is not there."""
+        instance = self.data.instance_of
+        photos = {instance(path, "photo") for path in self.photos[name]}
+        return [p for p in self.sketches[name] if instance(p, "sketch") not in photos]
+
+    def files(self) -> list[Path]:
+        """Every image once."""
+        return [p for side in (self.sketches, self.photos) for f in side.values() for p in f]
+
+
+def look(data: SketchPhotoDataModule) -> Contents:
+    """List a dataset, also one that a data module would refuse.
+
+    Args:
+        data: The data module, with root and split.
+
+    Returns:
+        What is there.
+
+    Raises:
+        SketchClipError: If no layout is found or a folder cannot be read.
+    """
+    found = data.layout
+    folders = ((found.sketches, SKETCHES), (found.photos, PHOTOS), (found.base, PHOTOS))
+    surveys = [survey(folder, extensions) for folder, extensions in folders if folder]
+    refused = ""
+    try:
+        sketches, photos, base = data.sides
+    except SketchClipError as error:
+        if not surveys:  # patterns that match nothing
+            raise
+        refused = str(error)
+        split = data.default_split or ""
+        reference = [*packaged_list(split, "seen"), *packaged_list(split, "unseen")]
+        sketches, photos, base = (
+            renamed(found.names, reference) for found in (*surveys, Survey())[:3]
+        )
+        photos, base = renamed(photos, sketches), renamed(base, sketches)
+    every = merge(photos, base)
+    kept = {path for files in every.values() for path in files}
+    repeated = [path for files in base.values() for path in files if path not in kept]
+    contents = Contents(data, sketches, every, surveys, repeated, refused)
+    name = data.split_name or data.default_split
+    if name is not None:
+        try:
+            contents.split = resolve_split(name, contents.both)
+        except SketchClipError as error:
+            contents.problem = str(error)
+    return contents
+
+
+def count(contents: Contents, classes: Iterable[str]) -> dict[str, int]:
+    """Classes, sketches, photos, and sketches whose photo is there, of classes with both sides."""
+    names = [name for name in classes if name in contents.sketches and name in contents.photos]
+    sketches = sum(len(contents.sketches[name]) for name in names)
+    return {
+        "classes": len(names),
+        "sketches": sketches,
+        "photos": sum(len(contents.photos[name]) for name in names),
+        "pairs": sketches - sum(len(contents.lost(name)) for name in names),
+    }

@@ -1,0 +1,215 @@
+"""Sketches given as strokes: lines of Quick, Draw! ndjson files and SVG files.
+
+Quick, Draw! gives strokes as ``[[x, ...], [y, ...]]``, with times as a third row in the raw files.
+SVG files (Sketchy, TU-Berlin) hold curves, which are sampled finely enough to look the same.
+"""
+
+import io
+import json
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_modules.images import read_bytes, unreadable
+from data_modules.strokes import check_drawing, render_strokes
+
+_STEP = 32
+"""Lines between two known offsets: 100 MB of drawings cost 40 kB, and a read parses one line."""
+
+_FLATNESS = 0.001
+"""Largest distance of a sampled SVG curve from the true one, as a share of the drawing's size."""
+
+
+def read_strokes(path: Path) -> list[np.ndarray]:
+    """Read the strokes of a drawing.
+
+    Args:
+        path: An SVG file, or ``x.ndjson#n`` for the drawing of line n, counted from 0.
+
+    Returns:
+        float32 arrays of points, shape (n, 2), one a stroke: x to the right, y downwards, in the
+        file's own units.
+
+    Raises:
+        UnreadableImageError: If the file or the line is missing or holds no drawing.
+    """
+    is_svg = path.suffix.lower() == ".svg"
+    data = read_bytes(path) if is_svg else _read_line(path)
+    try:
+        return _svg_strokes(data) if is_svg else _line_strokes(data)
+    except Exception as error:  # parsers of JSON, XML and paths fail in many ways
+        line = 'a line {"drawing": [[[x, ...], [y, ...]], ...]}'
+        expected = "an SVG file with strokes" if is_svg else line
+        raise unreadable(path, f"{type(error).__name__}: {error}", expected) from error
+
+
+def render_drawing(path: Path, size: int) -> np.ndarray:
+    """Read a drawing and render it in black on white.
+
+    Args:
+        path: As of :func:`read_strokes`.
+        size: Side of the picture in pixels.
+
+    Returns:
+        uint8 RGB, shape (size, size, 3).
+
+    Raises:
+        UnreadableImageError: As :func:`read_strokes`.
+    """
+    drawing = [stroke.T.tolist() for stroke in read_strokes(path)]
+    return np.array(render_strokes(drawing, size, extent=None))
+
+
+def count_drawings(path: Path) -> int:
+    """Number of drawings in an ndjson file: its lines, without empty ones at the end.
+
+    Args:
+        path: The file.
+
+    Raises:
+        UnreadableImageError: If it cannot be read.
+    """
+    return _lines(path)[1]
+
+
+def stroke_sequence(strokes: Sequence[np.ndarray], max_points: int) -> np.ndarray:
+    """Strokes as one array of points for sequence models.
+
+    A drawing with more points is thinned evenly, ends of strokes stay; if there are even more
+    strokes than pairs of points, the shortest strokes go.
+
+    Args:
+        strokes: As :func:`read_strokes` gives them.
+        max_points: Length of the sequence, at least 2.
+
+    Returns:
+        float32, shape (max_points, 3): x and y in [0, 1], scaled by the longer side of the
+        drawing; pen 0 within a stroke, 1 at its last point, -1 in the padding (x = y = 0).
+
+    Example:
+        >>> line = np.array([[10, 20], [30, 20], [50, 30]])
+        >>> stroke_sequence([line], 4).tolist()
+        [[0.0, 0.0, 0.0], [0.5, 0.0, 0.0], [1.0, 0.25, 1.0], [0.0, 0.0, -1.0]]
+    """
+    if len(strokes) > max_points // 2:
+        # By extent, not by number of points: a dot may have been sampled many times.
+        extents = [float(np.ptp(stroke, axis=0).max()) for stroke in strokes]
+        longest = np.argsort(extents, kind="stable")[::-1][: max_points // 2]
+        strokes = [strokes[i] for i in sorted(longest)]
+    total = sum(map(len, strokes))
+    if total > max_points:
+        # Two points are sure for every stroke; the rest is shared by number of points.
+        spare = (max_points - 2 * len(strokes)) / total
+        counts = [min(len(s), 2 + int(spare * len(s))) for s in strokes]
+        strokes = [
+            s[np.linspace(0, len(s) - 1, n).round().astype(int)]
+            for s, n in zip(strokes, counts, strict=True)
+        ]
+    points = np.concatenate(strokes).astype(np.float64)
+    points -= points.min(axis=0)
+    sequence = np.zeros((max_points, 3), np.float32)
+    sequence[:, 2] = -1
+    sequence[: len(points), :2] = points / (points.max() or 1.0)
+    sequence[: len(points), 2] = 0
+    sequence[np.cumsum([len(s) for s in strokes]) - 1, 2] = 1
+    return sequence
+
+
+def _line_strokes(line: bytes) -> list[np.ndarray]:
+    record = json.loads(line)
+    if not isinstance(record, dict) or "drawing" not in record:
+        raise ValueError("no 'drawing'")
+    check_drawing(record["drawing"], extent=None)
+    return [np.array(stroke[:2], np.float32).T for stroke in record["drawing"]]
+
+
+def _read_line(path: Path) -> bytes:
+    name, _, number = path.name.rpartition("#")
+    if not (name and number.isdecimal()):
+        raise unreadable(path, "no line is named", "a name as cat.ndjson#0", "name a line")
+    file, line = path.with_name(name), int(number)
+    offsets, count = _lines(file)
+    if line >= count:
+        raise unreadable(path, f"it has {count} lines", f"a line of 0 to {count - 1}", "list anew")
+    with file.open("rb") as source:
+        source.seek(offsets[line // _STEP])
+        for _ in range(line % _STEP):
+            source.readline()
+        return source.readline()
+
+
+def _lines(path: Path) -> tuple[list[int], int]:
+    """Offsets of every _STEP-th line, and the number of lines."""
+    try:
+        state = path.stat()
+        return _index(path, state.st_size, state.st_mtime_ns)
+    except OSError as error:
+        expected = "an ndjson file of drawings"
+        raise unreadable(path, error.strerror or str(error), expected, "restore it") from error
+
+
+@lru_cache(maxsize=1024)
+def _index(path: Path, size: int, modified: int) -> tuple[list[int], int]:
+    """Scan a file once a process; size and time of change belong to the key."""
+    offsets, line, offset, last = [0], 0, 0, -1
+    with path.open("rb") as source:
+        while chunk := source.read(1 << 20):
+            ends = np.flatnonzero(np.frombuffer(chunk, np.uint8) == ord("\n"))
+            if filled := len(chunk.rstrip()):
+                last = line + int(np.searchsorted(ends, filled))
+            offsets += (offset + 1 + ends[(-line - 1) % _STEP :: _STEP]).tolist()
+            line, offset = line + len(ends), offset + len(chunk)
+    return offsets, last + 1
+
+
+def _svg_strokes(data: bytes) -> list[np.ndarray]:
+    import svgelements as svg  # not for --help
+
+    image = svg.SVG.parse(io.BytesIO(data))
+    shapes = [e for e in image.elements() if isinstance(e, svg.Shape)]
+    # Ink is what is stroked, so a white page is none; files that keep colors elsewhere, all.
+    inked = [s for s in shapes if s.stroke is not None and s.stroke.value is not None] or shapes
+    strokes = [_beziers(part) for s in inked for part in svg.Path(s).reify().as_subpaths()]
+    strokes = [stroke for stroke in strokes if stroke]
+    if not strokes:
+        raise ValueError("it draws no stroke")
+    controls = np.concatenate([curve for stroke in strokes for curve in stroke])
+    tolerance = _FLATNESS * float(np.ptp(controls, axis=0).max())
+    sampled = [np.concatenate([_sample(curve, tolerance) for curve in s]) for s in strokes]
+    check_drawing([points.T.tolist() for points in sampled], extent=None)
+    return [points.astype(np.float32) for points in sampled]
+
+
+def _beziers(part: Any) -> list[np.ndarray]:
+    """Control points of each segment of a path; a segment begins where the one before ends."""
+    import svgelements as svg
+
+    path = svg.Path(part)
+    path.approximate_arcs_with_cubics()
+    names = ("start", "control", "control1", "control2", "end")  # what a segment has of them
+    beziers = []
+    for segment in path:
+        found = [getattr(segment, name, None) for name in names]
+        points = [tuple(point) for point in found if point is not None]
+        if points:
+            beziers.append(np.array(points[-1:] if isinstance(segment, svg.Move) else points))
+    return beziers
+
+
+def _sample(control: np.ndarray, tolerance: float) -> np.ndarray:
+    """Points along a Bezier curve after its start, so close that chords look like the curve."""
+    degree = len(control) - 1
+    if degree < 1:
+        return control  # where the pen goes down
+    bend = float(np.abs(np.diff(control, 2, axis=0)).max(initial=0.0))
+    # A curve of degree d stays within d (d - 1) / 8 n^2 of n chords, times its second difference.
+    parts = math.sqrt(degree * (degree - 1) / 8 * bend / tolerance) if bend else 1
+    where = np.linspace(0, 1, max(math.ceil(parts), 1) + 1)[1:, None, None]
+    points = np.broadcast_to(control, (len(where), *control.shape))
+    for _ in range(degree):  # de Casteljau
+        points = (1 - where) * points[:, :-1] + where * points[:, 1:]
+    return points[:, 0]

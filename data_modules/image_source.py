@@ -1,0 +1,106 @@
+"""From a path to the tensor of a batch: reading, augmenting, and what to do with broken files."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data_modules.drawings import read_strokes, stroke_sequence
+from data_modules.images import UnreadableImageError
+from data_modules.transforms import Augment, Side
+
+Reader = Callable[[Path], np.ndarray]
+
+
+class ImageSource:
+    """Reads, augments and converts images for the datasets.
+
+    Args:
+        reader: Path to uint8 RGB, (size, size, 3).
+        seed: Of augmentation, and of the draws of a dataset.
+        augment: Random changes in training; None for none.
+        skip: Whether an unreadable file is noted and passed over; else it stops the run.
+        stroke_points: Points of a stroke sequence; 0 for none.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        seed: int = 0,
+        augment: Augment | None = None,
+        skip: bool = False,
+        stroke_points: int = 0,
+    ) -> None:
+        self.reader = reader
+        self.seed = seed
+        self.augment = augment
+        self.skip = skip
+        self.stroke_points = stroke_points
+
+    def read(self, path: Path, skipped: list[str]) -> np.ndarray | None:
+        """Read an image.
+
+        Args:
+            path: The file.
+            skipped: Takes the path if the file is passed over.
+
+        Returns:
+            uint8 RGB, (size, size, 3); None for a file that is passed over.
+
+        Raises:
+            UnreadableImageError: If the file cannot be read and ``skip`` is off.
+        """
+        try:
+            return self.reader(path)
+        except UnreadableImageError:
+            if not self.skip:
+                raise
+            skipped.append(str(path))
+            return None
+
+    def tensor(
+        self,
+        image: np.ndarray,
+        side: Side,
+        key: tuple[int, int],
+        role: int,
+        geometry: int | None = None,
+    ) -> Tensor:
+        """Augment and convert.
+
+        Args:
+            image: uint8 RGB, (size, size, 3).
+            side: What is drawn or photographed is augmented in different ways.
+            key: (epoch, index) of the sample.
+            role: Of the image in the sample; each has a random stream of its own.
+            geometry: Role whose flip and affine map this image shares.
+
+        Returns:
+            uint8, (3, size, size).
+        """
+        if self.augment is not None:
+            shared = role if geometry is None else geometry
+            image = self.augment(
+                image, side, self._stream(key, shared)[0], self._stream(key, role)[1]
+            )
+        return to_tensor(image)
+
+    def _stream(self, key: tuple[int, int], role: int) -> tuple[int, int]:
+        """Seeds of geometry and appearance; they know nothing of workers and ranks."""
+        geometry, appearance = np.random.SeedSequence((self.seed, *key, role)).generate_state(2)
+        return int(geometry), int(appearance)
+
+    def strokes(self, path: Path) -> Tensor:
+        """Stroke sequence of a drawing as it is in the file, not augmented, (N, 3)."""
+        return torch.from_numpy(stroke_sequence(read_strokes(path), self.stroke_points))
+
+    def no_strokes(self) -> Tensor:
+        """Padding alone, for photos, (N, 3)."""
+        return torch.tensor([0.0, 0.0, -1.0]).repeat(self.stroke_points, 1)
+
+
+def to_tensor(image: np.ndarray) -> Tensor:
+    """Channels first: uint8 (H, W, 3) to (3, H, W)."""
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))

@@ -1,0 +1,65 @@
+"""Published figures of a dataset, and whether the files on disk are the ones behind them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sketchclip.errors import SketchClipError
+
+
+@dataclass(frozen=True)
+class Published:
+    """Counts of a complete dataset under one split.
+
+    Attributes:
+        unseen_sketches: Queries of the test.
+        unseen_photos: Gallery of the test.
+        sketches: Of all classes; None if only a rounded figure is known.
+        photos: Of all classes; for information, sources differ.
+    """
+
+    unseen_sketches: int
+    unseen_photos: int
+    sketches: int | None = None
+    photos: int | None = None
+
+
+def shortfall(expected: Published, sketches: int, unseen_sketches: int) -> str | None:
+    """What the sketches lack of the published number.
+
+    Args:
+        expected: The published figures.
+        sketches: Number found in all classes of the split.
+        unseen_sketches: Number found in the unseen ones.
+
+    Returns:
+        The difference in words; None if the sketches are complete.
+    """
+    if expected.sketches is None and unseen_sketches != expected.unseen_sketches:
+        return f"{unseen_sketches:,} of {expected.unseen_sketches:,} sketches of unseen classes"
+    if expected.sketches not in (None, sketches):
+        return f"{sketches:,} of {expected.sketches:,} sketches"
+    return None
+
+
+def check_figures(found: Mapping[str, int], expected: Mapping[str, int], where: str) -> None:
+    """Compare counts of an archive that is otherwise complete.
+
+    Args:
+        found: Name to count.
+        expected: The published counts.
+        where: Dataset and split, for the message.
+
+    Raises:
+        SketchClipError: If a count deviates.
+    """
+    wrong = [
+        f"{name}: expected {expected[name]:,}, found {count:,}"
+        for name, count in found.items()
+        if count != expected[name]
+    ]
+    if wrong:
+        raise SketchClipError(
+            f"{where} has all its classes and sketches, yet not the published counts: "
+            f"{'; '.join(wrong)}. Results would not be comparable. Unpack the archive again, or "
+            "use a text file of the unseen classes as --data.split to work with what is there."
+        )

@@ -1,0 +1,187 @@
+"""Which dataset lies in a folder: by the names of its folders, then of its classes and files."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import data_modules
+from data_modules.base import SketchPhotoDataModule
+from data_modules.embedded import EmbeddedBenchmark
+from data_modules.folder import SketchPhotoFolder
+from data_modules.layouts import PLAIN, Found, Layout, find_layout, subfolders, visible
+from data_modules.names import align, canonical
+from data_modules.split import packaged_list
+from sketchclip.errors import SketchClipError
+
+_MOST = 0.9
+"""Part of the classes on disk, or of those published, that must agree."""
+
+# How files are named in the public archives, sketches and photos, without their ending.
+_FILE_NAMES = {
+    "Sketchy": (r"n\d{8}_\d+-\d+", r"n\d{8}_\d+|ext_\d+"),
+    "TUBerlin": (r"\d{1,5}", r"n\d{8}_\d+"),
+    "QuickDraw": (r"\d{16}", r"image_\d+"),
+}
+
+
+@dataclass(frozen=True)
+class Recognized:
+    """A dataset and what gave it away.
+
+    Attributes:
+        dataset: Its data module.
+        reason: In words, to follow "recognized by".
+    """
+
+    dataset: type[SketchPhotoDataModule]
+    reason: str
+
+
+def known_datasets() -> list[type[SketchPhotoDataModule]]:
+    """Data modules of the package for data of the user's, plain folders last."""
+    public = (getattr(data_modules, name) for name in data_modules.__all__)
+    found = [
+        member
+        for member in public
+        if isinstance(member, type)
+        and issubclass(member, SketchPhotoDataModule)
+        and not issubclass(member, EmbeddedBenchmark)
+        and member not in (SketchPhotoDataModule, SketchPhotoFolder)
+    ]
+    return [*found, SketchPhotoFolder]
+
+
+def recognize(root: Path, name: str | None = None, named: bool = False) -> Recognized:
+    """Find out which dataset lies under a folder.
+
+    Args:
+        root: Existing folder.
+        name: Of the data module, if the user says so; case does not matter.
+        named: Whether the user names the files by patterns, so that there is no layout to find.
+
+    Returns:
+        The dataset.
+
+    Raises:
+        SketchClipError: If the name is unknown, no layout is found, or several datasets fit.
+    """
+    known = known_datasets()
+    if name is not None:
+        for dataset in known:
+            if dataset.__name__.lower() == re.sub(r"[\W_]", "", name).lower():
+                return Recognized(dataset, "its name in --dataset")
+        names = ", ".join(dataset.__name__ for dataset in known)
+        raise SketchClipError(f"--dataset {name}: expected one of {names}.")
+    if named:
+        return Recognized(SketchPhotoFolder, "the files being named by patterns")
+    own = [dataset for dataset in known[:-1] if dataset.__base__ not in known]
+    layouts = [layout for dataset in own for layout in dataset.layouts if layout != PLAIN]
+    try:
+        # One search for all: it looks into every folder near root.
+        found = find_layout(root, [*dict.fromkeys(layouts), PLAIN], "sketchclip data")
+    except SketchClipError as error:
+        raise _unknown(root, known) from error
+    by_folders = [dataset for dataset in own if _has_layout(dataset, found)]
+    if len(by_folders) == 1:
+        return Recognized(by_folders[0], f"its folders {_folders(found)}")
+    fitting = [dataset for dataset in by_folders or own if _fits(dataset, found)]
+    if len(fitting) == 1:
+        return Recognized(fitting[0], f"its folders {_folders(found)} and its classes")
+    if fitting:
+        raise SketchClipError(
+            f"{' and '.join(d.__name__ for d in fitting)} fit {_folders(found)} under {root} with "
+            f"the classes {', '.join(_some_classes(found))}. Name one with --dataset."
+        )
+    reason = f"its folders {_folders(found)}, class and file names being of no published set"
+    return Recognized(SketchPhotoFolder, reason)
+
+
+def _has_layout(dataset: type[SketchPhotoDataModule], found: Found) -> bool:
+    """Whether a layout of the dataset's own, not the plain one, has these folders."""
+    return any(
+        _is_one_of(found, found.sketches, layout.sketches)
+        and _is_one_of(found, found.photos, layout.photos)
+        for layout in dataset.layouts
+        if layout != PLAIN
+    )
+
+
+def _is_one_of(found: Found, folder: Path | None, names: Iterable[str]) -> bool:
+    path = folder.relative_to(found.root).as_posix().lower() if folder else ""
+    return any(fnmatchcase(path, name.lower()) for name in names)
+
+
+def _unknown(root: Path, known: Sequence[type[SketchPhotoDataModule]]) -> SketchClipError:
+    """The error that says what was looked for, and where it may be."""
+    every = list(dict.fromkeys(layout for dataset in known for layout in dataset.layouts))
+    below = [
+        str(child)
+        for child in subfolders(root)
+        if (found := _try_layouts(child, every)) and found.root.is_relative_to(child)
+    ]
+    if len(below) > 1:
+        return SketchClipError(
+            f"Several datasets lie under {root}: {', '.join(below[:6])}. Name the folder of one."
+        )
+    lines = [
+        f"  {dataset.__name__}: " + ", ".join(f"{x.sketches[0]} + {x.photos[0]}" for x in layouts)
+        for dataset in known
+        if (layouts := [x for x in dataset.layouts if x != PLAIN or dataset is SketchPhotoFolder])
+    ]
+    holds = ", ".join(entry.name for entry in visible(root)[:8]) or "nothing"
+    return SketchClipError(
+        f"No dataset recognized under {root}, which holds {holds}. Looked for these folders of "
+        "class folders, sketches + photos:\n" + "\n".join(lines) + "\nDescribe another layout "
+        "with --sketch_files '<class>/sketch/*' --photo_files '<class>/photo/*'."
+    )
+
+
+def _try_layouts(root: Path, layouts: Sequence[Layout]) -> Found | None:
+    try:
+        return find_layout(root, layouts, "")
+    except SketchClipError:
+        return None
+
+
+def _folders(found: Found) -> str:
+    return " and ".join(str(folder.relative_to(found.root)) for folder in found.folders)
+
+
+def _some_classes(found: Found) -> list[str]:
+    names = [folder.name for folder in subfolders(found.folders[0])]
+    return names[:6] + (["..."] if names[6:] else [])
+
+
+def _fits(dataset: type[SketchPhotoDataModule], found: Found) -> bool:
+    """Whether classes and files are named as published."""
+    split = dataset.default_split or ""
+    listed = {*packaged_list(split, "seen"), *packaged_list(split, "unseen")}
+    here = {canonical(folder.name) for side in found.folders for folder in subfolders(side)}
+    if not listed or not here:
+        return False
+    common = len(here & listed) + len(align(here, listed))
+    # A few classes are in many lists; how the files are named tells then.
+    return common >= _MOST * len(listed) or (
+        common >= _MOST * len(here) and _files_fit(dataset.__name__, found)
+    )
+
+
+def _files_fit(name: str, found: Found) -> bool:
+    return name in _FILE_NAMES and all(
+        _all_like(_sample(folder), pattern)
+        for folder, pattern in zip(found.folders, _FILE_NAMES[name], strict=False)
+    )
+
+
+def _sample(side: Path) -> Iterator[str]:
+    """Names without ending of a few files of each of a few classes."""
+    for folder in subfolders(side)[:20]:
+        yield from (Path(entry.name).stem for entry in visible(folder)[:5])
+
+
+def _all_like(names: Iterable[str], pattern: str) -> bool:
+    """Whether nearly all names match; true without names: Quick, Draw! files have no folders."""
+    matches = [re.fullmatch(pattern, name) is not None for name in names]
+    return sum(matches) >= _MOST * len(matches)

@@ -1,0 +1,66 @@
+"""Training on single images of both sides, in a ratio."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from data_modules.batch import ImageBatch
+from data_modules.image_source import ImageSource
+from data_modules.training_set import SKETCH, Listing, TrainingDataset
+from sketchclip.errors import SketchClipError
+
+
+class Singles(TrainingDataset):
+    """Single images of both sides: each sketch once an epoch, and random photos in a ratio.
+
+    Args:
+        sketches: Class name to sketches.
+        photos: Class name to photos.
+        classes: Label order.
+        source: Reads and augments.
+        sketch_ratio: Part of the images that are sketches, above 0 and at most 1. The sampler mixes
+            the sides, so a batch keeps the ratio on average.
+    """
+
+    batch = ImageBatch
+
+    def __init__(
+        self,
+        sketches: Listing,
+        photos: Listing,
+        classes: Sequence[str],
+        source: ImageSource,
+        sketch_ratio: float = 0.5,
+    ) -> None:
+        super().__init__(sketches, photos, classes, source)
+        if not 0 < sketch_ratio <= 1:
+            raise SketchClipError(
+                f"sketch_ratio={sketch_ratio}: expected the part of sketches among the images of a "
+                "batch, above 0 and at most 1."
+            )
+        self.drawn = round(len(self.sketches) * (1 - sketch_ratio) / sketch_ratio)
+
+    def __len__(self) -> int:
+        """Number of sketches and of photos drawn in an epoch."""
+        return len(self.sketches) + self.drawn
+
+    def sample(self, rng: np.random.Generator, key: tuple[int, int]) -> ImageBatch:
+        """Read the sketch of the index, or draw a photo."""
+        skipped: list[str] = []
+        is_photo = key[1] >= len(self.sketches)
+        table = self.photos if is_photo else self.sketches
+        at = int(rng.integers(len(self.photos))) if is_photo else key[1]
+        at, image = self.read(table, at, skipped)
+        strokes = None
+        if self.source.stroke_points:
+            strokes = self.source.no_strokes() if is_photo else self.strokes(at)
+        return ImageBatch(
+            self.source.tensor(image, "photo" if is_photo else "sketch", key, SKETCH),
+            torch.tensor(table.label(at)),
+            torch.tensor(at),
+            torch.tensor(at if is_photo else -1),
+            torch.tensor(int(is_photo)),
+            strokes,
+            skipped,
+        )

@@ -1,0 +1,171 @@
+"""What lies in class folders, wanted or not, and what reading every file of it says."""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from data_modules.images import EXTENSIONS, read_image
+from data_modules.layouts import visible
+from data_modules.listing import Listing
+from data_modules.names import canonical
+from data_modules.shards import digest_of
+from sketchclip.errors import SketchClipError
+
+LARGE_FILE = 32 * 2**20
+"""Bytes; a larger file makes each epoch wait for it."""
+
+SMALL_SIDE = 8
+"""Pixels; nothing can be recognized in a smaller image."""
+
+_CHUNK = 64
+
+
+@dataclass
+class Survey:
+    """Findings about the folder of one side, without opening a file; paths are sorted.
+
+    Attributes:
+        names: Images by canonical class name, as far as names tell; drawings inside files are not
+            counted.
+        spellings: Folders that have one canonical name.
+        empty: Class folders without an image.
+        zero: Images of zero bytes.
+        large: Images above ``LARGE_FILE``.
+        foreign: Files that are no images, and folders inside class folders.
+    """
+
+    names: Listing = field(default_factory=dict)
+    spellings: list[list[Path]] = field(default_factory=list)
+    empty: list[Path] = field(default_factory=list)
+    zero: list[Path] = field(default_factory=list)
+    large: list[Path] = field(default_factory=list)
+    foreign: list[Path] = field(default_factory=list)
+
+
+def survey(folder: Path, extensions: frozenset[str]) -> Survey:
+    """Look through a folder of class folders.
+
+    Args:
+        folder: Holds one folder a class.
+        extensions: Lower-case endings of the images of this side.
+
+    Returns:
+        What is there, wanted or not.
+
+    Raises:
+        SketchClipError: If a folder cannot be read.
+    """
+    result = Survey()
+    spellings: dict[str, list[Path]] = {}
+    for entry in visible(folder):
+        if not entry.is_dir():
+            if _ending(entry.name) != ".ndjson" or ".ndjson" not in extensions:
+                result.foreign.append(Path(entry.path))
+            continue
+        images = []
+        for item in visible(entry.path):
+            path = Path(item.path)
+            if _ending(item.name) not in extensions or item.is_dir():
+                result.foreign.append(path)
+                continue
+            images.append(path)
+            # A dangling link has no size; reading it will say so.
+            size = item.stat().st_size if item.is_file() else 1
+            if size == 0:
+                result.zero.append(path)
+            elif size > LARGE_FILE and _ending(item.name) in EXTENSIONS:
+                result.large.append(path)
+        if images:
+            result.names.setdefault(canonical(entry.name), []).extend(images)
+        else:
+            result.empty.append(Path(entry.path))
+        spellings.setdefault(canonical(entry.name), []).append(Path(entry.path))
+    result.spellings = [folders for folders in spellings.values() if len(folders) > 1]
+    return result
+
+
+def _ending(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What reading one image says.
+
+    Attributes:
+        path: The image.
+        digest: Of its content; equal for copies.
+        error: Why it is unreadable, empty for good images.
+        oddity: What is unusual about a good one, else empty.
+    """
+
+    path: Path
+    digest: str
+    error: str = ""
+    oddity: str = ""
+
+
+def read_one(path: Path) -> Reading:
+    """Decode an image as training would.
+
+    Args:
+        path: The image, or a drawing inside a Quick, Draw! file.
+
+    Returns:
+        What was found; bad images raise nothing.
+    """
+    try:
+        # 224 is what training asks for; JPEG then decodes at a reduced scale, yet to its end.
+        image = read_image(path, 224)
+    except SketchClipError as error:
+        return Reading(path, "", _reason(error))
+    height, width = image.shape[:2]
+    oddity = ""
+    if min(height, width) < SMALL_SIDE:
+        oddity = f"{width} x {height} pixels"
+    elif int(image.min()) == int(image.max()):
+        oddity = "one color all over"
+    return Reading(path, digest_of(path), oddity=oddity)
+
+
+def _reason(error: SketchClipError) -> str:
+    cause = error.__cause__
+    return f"{type(cause).__name__}: {cause}" if cause and str(cause) else str(error)
+
+
+def _read_chunk(paths: Sequence[Path]) -> list[Reading]:
+    return [read_one(path) for path in paths]
+
+
+def read_all(paths: Sequence[Path], workers: int) -> Iterator[list[Reading]]:
+    """Decode many images, in several processes.
+
+    Args:
+        paths: Images.
+        workers: Number of processes; with 0 or 1 this process reads.
+
+    Yields:
+        What was found, a chunk at a time, in any order.
+
+    Raises:
+        SketchClipError: If a process dies.
+    """
+    chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
+    if workers < 2 or len(chunks) < 2:
+        yield from map(_read_chunk, chunks)
+        return
+    with ProcessPoolExecutor(min(workers, len(chunks))) as pool:
+        futures: list[Future[list[Reading]]] = [pool.submit(_read_chunk, c) for c in chunks]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BrokenProcessPool as error:
+            raise SketchClipError(
+                "A process that reads images died, most likely for want of memory. Use fewer: "
+                "--workers 1."
+            ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,118 @@
+"""The base of training datasets: samples by (epoch, index)."""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from data_modules.batch import TensorBatch, TrainingBatch
+from data_modules.image_source import ImageSource
+from data_modules.image_table import ImageTable
+from sketchclip.errors import SketchClipError
+
+Listing = Mapping[str, Sequence[Path]]
+
+SKETCH, POSITIVE, NEGATIVE = range(3)
+"""Roles in a sample; each has a random stream of its own."""
+
+
+class TrainingDataset(Dataset):
+    """Samples by (epoch, index): the same key gives the same sample in any process.
+
+    An index at or above the length is the sketch of ``index % len`` with other photos; a sampler
+    uses such indices where a class has too few sketches. A bare index is of epoch 0.
+
+    Args:
+        sketches: Class name to sketches.
+        photos: Class name to photos; same classes.
+        classes: Label order.
+        source: Reads and augments; its seed also decides the photos.
+    """
+
+    batch: type[TensorBatch] = TrainingBatch
+
+    def __init__(
+        self, sketches: Listing, photos: Listing, classes: Sequence[str], source: ImageSource
+    ) -> None:
+        self.classes = list(classes)
+        self.sketches = ImageTable(sketches, classes)
+        self.photos = ImageTable(photos, classes)
+        self.source = source
+        if not len(self.sketches):
+            raise SketchClipError("There is no sketch to train on. See 'sketchclip data check'.")
+        for name, count in zip(classes, self.photos.counts, strict=True):
+            if not count:
+                raise SketchClipError(
+                    f"Class '{name}' has no photo to train on. Add some or remove the class."
+                )
+
+    def __len__(self) -> int:
+        """Number of sketches: an epoch is one pass over them."""
+        return len(self.sketches)
+
+    def __getitem__(self, key: tuple[int, int] | int) -> TensorBatch:
+        """Draw the sample of (epoch, index)."""
+        epoch, index = (0, key) if isinstance(key, int) else key
+        rng = np.random.default_rng((self.source.seed, epoch, index))
+        return self.sample(rng, (int(epoch), int(index)))
+
+    @abstractmethod
+    def sample(self, rng: np.random.Generator, key: tuple[int, int]) -> TensorBatch:
+        """Draw a sample.
+
+        Args:
+            rng: Of this key.
+            key: (epoch, index).
+        """
+
+    def read(
+        self, table: ImageTable, at: int, skipped: list[str], avoid: int = -1
+    ) -> tuple[int, np.ndarray]:
+        """Read an image, or the next readable one of its class.
+
+        Args:
+            table: Of one side.
+            at: Position in it.
+            skipped: Takes the files that are passed over.
+            avoid: A position that is not to be read.
+
+        Returns:
+            Position and pixels, (size, size, 3).
+        """
+        for position in ring(at, table.span(table.label(at))):
+            if position != avoid:
+                image = self.source.read(table.path(position), skipped)
+                if image is not None:
+                    return position, image
+        raise self.nothing_left(table.label(at), skipped)
+
+    def nothing_left(self, label: int, skipped: list[str]) -> SketchClipError:
+        """The error for a class of which no sample is left.
+
+        Args:
+            label: The class.
+            skipped: Files that were passed over.
+        """
+        return SketchClipError(
+            f"Class '{self.classes[label]}' has no readable sample left; data.on_error=skip found "
+            f"{len(set(skipped))} unreadable files, such as {skipped[-1] if skipped else 'none'}. "
+            "Repair them or remove the class."
+        )
+
+    def strokes(self, at: int) -> Tensor | None:
+        """Stroke sequence of the sketch at a position, (N, 3); None if the method asks for none."""
+        return self.source.strokes(self.sketches.path(at)) if self.source.stroke_points else None
+
+
+def ring(at: int, span: tuple[int, int]) -> Iterator[int]:
+    """Positions of a span from ``at`` on, once around.
+
+    >>> list(ring(4, (3, 6)))
+    [4, 5, 3]
+    """
+    first, stop = span
+    yield from range(at, stop)
+    yield from range(first, at)

@@ -1,0 +1,61 @@
+"""What ``sketchclip data check`` prints: one table, examples, the command to type."""
+
+import os
+import sys
+import textwrap
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from data_modules.check import Report
+from data_modules.findings import Finding
+
+EXAMPLES = 20
+"""Items of a finding that are printed; ``--json`` holds them all."""
+
+_STYLES = {"ok": "green", "warning": "yellow", "error": "bold red", "skipped": "dim"}
+
+
+def print_report(report: Report) -> None:
+    """Print a report.
+
+    Args:
+        report: Of the check.
+    """
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    data = report.contents.data
+    print(f"{data.layout.root}: {type(data).__name__}, recognized by {report.recognized}.")
+    table = Table()
+    for name in ("check", "", "found", "what to do"):
+        table.add_column(name, overflow="fold")
+    for finding in report.findings:
+        # Text: a path may hold what rich would read as markup.
+        status = Text(finding.status, style=_STYLES[finding.status])
+        table.add_row(Text(finding.name), status, Text(finding.found), Text(finding.advice))
+    console.print(table)
+    for finding in report.findings:
+        if finding.items and finding.status in ("warning", "error"):
+            _print_items(finding, f"{data.layout.root}{os.sep}")
+    counts = {s: sum(f.status == s for f in report.findings) for s in ("error", "warning")}
+    print(
+        f"\n{'Ready' if report.ready else 'Not ready'}: {counts['error']} errors, "
+        f"{counts['warning']} warnings, {report.seconds:.0f} s."
+    )
+    print(report.command or "No 'sketchclip fit' works here yet; see fit in the table.")
+
+
+def _print_items(finding: Finding, folder: str) -> None:
+    """A line each where there is something to say of each, else all in one."""
+    # What comes with a proposal is easiest to mend.
+    items = sorted(finding.items, key=lambda item: not item.detail)
+    shown, more = items[:EXAMPLES], items[EXAMPLES:]
+    rest = f"and {len(more):,} more (--json FILE lists all)"
+    print(f"\n{finding.name}, {len(items):,}:")
+    if any(item.detail for item in shown) or os.sep in shown[0].name:
+        lines = [str(item).replace(folder, "") for item in shown] + ([rest] if more else [])
+    else:
+        text = ", ".join(item.name for item in shown) + (f" {rest}" if more else "")
+        lines = textwrap.wrap(text, 110)
+    # A name that is no UTF-8 must not stop the report.
+    print("\n".join(f"  {line}".encode(errors="replace").decode() for line in lines))
