@@ -248,8 +248,10 @@ def peak_memory(every: float = 0.2) -> Iterator[list[float]]:
     peak, ended = [0.0], threading.Event()
 
     def watch() -> None:
-        while not ended.wait(every):
+        while True:
             peak[0] = max(peak[0], sum(map(_memory, _processes())))
+            if ended.wait(every):
+                return
 
     thread = threading.Thread(target=watch)
     thread.start()

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils.data import default_collate
 
 from data_modules.transforms import Side
 
@@ -42,7 +43,12 @@ class TensorBatch:
 def _join(values: list[Any]) -> Any:
     if isinstance(values[0], list):
         return [entry for value in values for entry in value]
-    return None if values[0] is None else torch.stack(values)
+    if values[0] is None:
+        return None
+    # In a worker, default_collate stacks straight into the memory that it shares.
+    if values[0].dtype == torch.uint8:  # images are stored as they were read, (H, W, 3)
+        return default_collate([value.permute(1, 2, 0) for value in values]).permute(0, 3, 1, 2)
+    return default_collate(values)
 
 
 @dataclass

@@ -102,5 +102,5 @@ class ImageSource:
 
 
 def to_tensor(image: np.ndarray) -> Tensor:
-    """Channels first: uint8 (H, W, 3) to (3, H, W)."""
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+    """Channels first: uint8 (H, W, 3) to (3, H, W), a view that stays as it was read."""
+    return torch.from_numpy(image).permute(2, 0, 1)

@@ -3,7 +3,7 @@
 import sys
 import time
 
-from tqdm import tqdm  # type: ignore[import-untyped]
+from tqdm import tqdm
 
 
 class Progress:

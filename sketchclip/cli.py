@@ -13,6 +13,8 @@ _COMMANDS = {
     "validate": "evaluate on the validation classes",
     "test": "evaluate on the unseen classes, full gallery",
     "predict": "write the embeddings of the unseen classes",
+    "evaluate": "score embeddings that any code has made",
+    "compare": "test whether two runs differ beyond chance",
     "data": "check a dataset on disk, or prepare it for fast reading",
     "quickstart": "frozen and adapted mini CLIP on real doodles, in minutes, offline",
 }
@@ -49,7 +51,7 @@ def main(args: Sequence[str] | None = None) -> Any:
 
     Returns:
         The LightningCLI after its command has run (tests read ``trainer`` and ``model`` off it), or
-        the figures of ``quickstart``, or what ``data check`` found.
+        the figures of ``quickstart``, ``evaluate`` and ``compare``, or what ``data check`` found.
 
     Raises:
         SystemExit: With status 2 and one message, for input that a user can mend; with status 1
@@ -71,6 +73,10 @@ def main(args: Sequence[str] | None = None) -> Any:
             from sketchclip.quickstart import run
 
             return run(given[1:])
+        if given[0] in ("evaluate", "compare"):
+            from sketchclip import evaluate_cli
+
+            return getattr(evaluate_cli, f"run_{given[0]}")(given[1:])
         if given[0] == "data":
             from sketchclip.data_cli import run as run_data
 

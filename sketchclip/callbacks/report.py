@@ -1,9 +1,10 @@
 """What a run is before it starts, and its figures with their protocol after a test."""
 
-import json
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,13 @@ from rich.table import Table
 from data_modules import SketchPhotoDataModule
 from sketchclip import __version__
 from sketchclip.clip.encoder import count_parameters
+from sketchclip.results import METRICS, QUERIES, by_class, file_hash, intervals, write_results
+
+DEFINITION = (
+    "mean over queries; mAP@k strict: sum of precision at hits in the top k / min(relevant, k); "
+    "_voc and _prefix: docs/evaluation.md; P@k: hits / k; Acc@q: own photo among the first q of "
+    "its class, _all: of the gallery, _macro: mean over classes; ties in the order of the gallery"
+)
 
 
 class RunReport(Callback):
@@ -61,8 +69,11 @@ class RunReport(Callback):
         queries, gallery = (read for read, _ in counts)
         protocol = data.protocol_name + _missing(counts)
         metrics = _metrics(trainer, "test/")
-        result = {
+        values: dict[str, Any] = pl_module.retrieval.values  # type: ignore[assignment]
+        result: dict[str, Any] = {
             "metrics": metrics,
+            "interval_95": intervals(values),
+            "definition": DEFINITION,
             "method": type(pl_module).__name__,
             "backbone": getattr(pl_module, "backbone_identity", None),
             "dataset": type(data).__name__,
@@ -72,11 +83,13 @@ class RunReport(Callback):
             "queries": queries,
             "gallery": gallery,
             "unseen_classes": list(data.split.unseen),
+            "classes": by_class(values, data.test_classes),
             "partial": bool(pl_module.partial or _missing(counts)),
             "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,
+            "checkpoint_sha256": file_hash(trainer.ckpt_path),
             "seed": int(os.environ.get("PL_GLOBAL_SEED", 0)),
             "precision": trainer.precision,
-            "sketchclip": __version__,
+            **versions(),
         }
         title = (
             f"{result['method']} on {result['dataset']} ({result['split']}): {queries:,} sketches, "
@@ -84,10 +97,12 @@ class RunReport(Callback):
         )
         print_metrics(title, metrics, protocol)
         if trainer.logger is not None and folder is not None:
-            path = Path(folder) / "metrics.json"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-            print(f"Written: {path}")
+            items = trainer.test_dataloaders[0].dataset.items  # type: ignore[index]
+            # Relative, so that runs on machines that keep the data elsewhere can be compared.
+            root = data.data_root()
+            paths = [os.path.relpath(items[i][0], root) for i in values.get("index", ())]
+            write_results(Path(folder), result, values, paths, data.test_classes)
+            print(f"Written: {folder}/{METRICS} and {QUERIES}")
 
 
 def subsets(data: SketchPhotoDataModule) -> dict[str, float]:
@@ -145,18 +160,50 @@ def _metrics(trainer: Trainer, prefix: str) -> dict[str, float]:
     }
 
 
-def print_metrics(title: str, metrics: dict[str, float], protocol: str) -> None:
-    """Print one row of figures under a line that says what they are.
+def versions() -> dict[str, str]:
+    """Versions that a figure may depend on."""
+    names = ("torch", "lightning", "open_clip_torch", "torchmetrics", "numpy")
+    return {"sketchclip": __version__} | {name: version(name) for name in names}
+
+
+def print_metrics(title: str, metrics: Mapping[str, float], protocol: str) -> None:
+    """Print the figures under a line that says what they are, definitions apart from each other.
 
     Args:
         title: Method, data and counts.
         metrics: Name to value.
         protocol: Definition and gallery.
     """
+    print(f"\n{title}")
+    own = {n: v for n, v in metrics.items() if "Acc@" in n}
+    others = {n: v for n, v in metrics.items() if n.endswith(("_voc", "_prefix"))}
+    _table({n: v for n, v in metrics.items() if n not in own and n not in others})
+    if others:
+        print("other definitions of mAP@k, for comparison with papers that use them")
+        _table(others)
+    if own:
+        print("own photo found among the first q (gallery: the photos of its class, or all photos)")
+        _accuracy_table(own)
+    print(f"{protocol}\n")
+
+
+def _accuracy_table(metrics: Mapping[str, float]) -> None:
+    cuts = [n for n in metrics if re.fullmatch(r"Acc@\d+", n)]
+    table = Table("gallery", "mean over", *(f"q = {n[4:]}" for n in cuts))
+    for gallery, scope in (("class", ""), ("all", "_all")):
+        for mean, pattern in (
+            ("sketches", "{}" + scope),
+            ("classes", "{}" + scope + "_macro"),
+            ("chance", "chance_{}" + scope),
+        ):
+            cells = (metrics[pattern.format(n)] for n in cuts)
+            table.add_row(gallery, mean, *(f"{value:.4f}" for value in cells))
+    Console(width=None if sys.stdout.isatty() else 100).print(table)
+
+
+def _table(metrics: Mapping[str, float]) -> None:
     table = Table()
     for name in metrics:
         table.add_column(name, justify="right")
     table.add_row(*(f"{value:.4f}" for value in metrics.values()))
-    print(f"\n{title}")
     Console(width=None if sys.stdout.isatty() else 100).print(table)
-    print(f"{protocol}\n")

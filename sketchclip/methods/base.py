@@ -12,7 +12,7 @@ from data_modules.pairing import Pairing
 from sketchclip.checkpoint import check_trained, keep_trained
 from sketchclip.clip.encoder import Side
 from sketchclip.errors import SketchClipError
-from sketchclip.metrics import CategoryRetrieval
+from sketchclip.metrics import InstanceRetrieval
 from sketchclip.metrics.functional import cosine_scores
 
 
@@ -36,7 +36,6 @@ class RetrievalModule(LightningModule, ABC):
         super().__init__()
         self.strict_loading = False  # checkpoints hold trained tensors only; see check_trained
         self.protocol = Protocol()
-        self.retrieval: CategoryRetrieval
         self.retrieval = self._new_metric("")
 
     @property
@@ -86,17 +85,19 @@ class RetrievalModule(LightningModule, ABC):
         self.protocol = getattr(data, "protocol", self.protocol)
         self.retrieval = self._new_metric({"fit": "val/", "validate": "val/"}.get(stage, "test/"))
 
-    def _new_metric(self, prefix: str) -> CategoryRetrieval:
-        return CategoryRetrieval(
-            self.protocol.precision_k, self.protocol.map_k, self.score, prefix=prefix
-        )
+    def _new_metric(self, prefix: str) -> InstanceRetrieval:
+        # The plain cosine is ranked as a matrix product, without calling score for each block.
+        score = None if type(self).score is RetrievalModule.score else self.score
+        k = self.protocol
+        return InstanceRetrieval(k.precision_k, k.map_k, score=score, prefix=prefix)
 
     def validation_step(self, batch: ImageBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Embed a batch of queries (loader 0) or of the gallery (loader 1)."""
         states = (self.query_state, self.gallery_state)[dataloader_idx](batch.image)
         read = batch.index >= 0  # an image that data.on_error=skip passed over is no result
         side = ("query", "gallery")[dataloader_idx]
-        self.retrieval.update(states[read], batch.label[read], batch.index[read], side)
+        ids = None if batch.instance is None else batch.instance[read]
+        self.retrieval.update(states[read], batch.label[read], batch.index[read], side, ids)
 
     def test_step(self, batch: ImageBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Same as validation, on the unseen classes."""

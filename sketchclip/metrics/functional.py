@@ -1,19 +1,33 @@
-"""Category-level retrieval metrics over a full gallery, as pure functions.
+"""Full-gallery retrieval as pure functions: embeddings and labels in, values of each query out.
 
-Definitions (R: relevant photos of a query; S_k: sum of precision at the relevant ranks <= k):
-mAP@all = mean over queries of S_G / R; mAP@k ``strict`` = mean of S_k / min(R, k); P@k = mean of
-hits in the first k / k. Queries without any relevant photo in the gallery are an error, not a zero.
-``torchmetrics.functional.retrieval_*`` is not used: from 1.8 on it ignores every item whose score
-is <= 0, which is wrong for cosine similarity.
+Queries are ranked in blocks. Neither the matrix of all scores nor a list of pairs is kept; beside
+the banks themselves a block takes about ``_BLOCK`` bytes. ``torchmetrics.functional.retrieval_*``
+is not used: from 1.8 on it ignores every item whose score is <= 0, which is wrong for cosine
+similarity.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sketchclip.errors import SketchClipError
+from sketchclip.metrics.definitions import (
+    average_precision_all,
+    average_precisions_at,
+    definition_names,
+    precision_at,
+    relevance_at_the_top,
+)
+from sketchclip.metrics.ranking import Groups, Ranker, class_ranks, ranks_on_device
+
+Score = Callable[[Tensor, Tensor], Tensor]
+Similarity = Literal["cosine", "euclidean", "hamming"]
+
+_BLOCK = 32 << 20
 
 
 def cosine_scores(queries: Tensor, gallery: Tensor) -> Tensor:
@@ -29,57 +43,28 @@ def cosine_scores(queries: Tensor, gallery: Tensor) -> Tensor:
     return F.normalize(queries.float(), dim=-1) @ F.normalize(gallery.float(), dim=-1).T
 
 
-def rank_relevance(scores: Tensor, relevant: Tensor) -> Tensor:
-    """Relevance of the gallery in the order of descending score; ties keep the gallery's order.
+def as_product(states: Tensor, similarity: Similarity, side: Literal["query", "gallery"]) -> Tensor:
+    """Vectors whose inner product orders the gallery as the similarity does.
+
+    Cosine: unit length. Euclidean: |q - g|^2 = |q|^2 - 2 (q g - |g|^2 / 2), and |q|^2 is the same
+    for the whole gallery, so one column more does it. Hamming on codes of 0/1 or of signs: the
+    product of signs is D - 2 x distance.
 
     Args:
-        scores: Shape (Q, G).
-        relevant: Shape (Q, G), bool.
+        states: Shape (N, D); any float or integer type, ranked in fp32.
+        similarity: Name of the similarity.
+        side: Which side the states belong to.
 
     Returns:
-        Shape (Q, G), bool: entry (q, i) says whether the photo at rank i + 1 is relevant to q.
-
-    >>> scores, relevant = torch.tensor([[-.5, -.1, -.1]]), torch.tensor([[True, False, True]])
-    >>> rank_relevance(scores, relevant).tolist()
-    [[False, True, True]]
+        fp32, shape (N, D) or (N, D + 1).
     """
-    order = torch.argsort(scores, dim=1, descending=True, stable=True)
-    return relevant.gather(1, order)
-
-
-def average_precision(ranked: Tensor, k: int | None = None) -> Tensor:
-    """Average precision of each query, ``strict`` at k: S_k / min(R, k).
-
-    Args:
-        ranked: Relevance in rank order, shape (Q, G), bool.
-        k: Cut-off; ``None`` for the whole gallery.
-
-    Returns:
-        fp64 values in [0, 1], shape (Q,).
-
-    >>> average_precision(torch.tensor([[True, False, True, True]])).item()  # (1 + 2/3 + 3/4) / 3
-    0.8055555555555555
-    >>> average_precision(torch.tensor([[True, False, True, False]]), k=2).item()  # 1 / 2
-    0.5
-    """
-    total = ranked.sum(1, dtype=torch.float64)
-    top = ranked[:, :k].to(torch.float64)
-    ranks = torch.arange(1, top.shape[1] + 1, device=top.device, dtype=torch.float64)
-    precision_at_hits = (top.cumsum(1) / ranks * top).sum(1)
-    return precision_at_hits / total.clamp(max=float(k) if k is not None else torch.inf)
-
-
-def precision_at(ranked: Tensor, k: int) -> Tensor:
-    """Fraction of the first k photos that is relevant; a gallery shorter than k counts as k.
-
-    Args:
-        ranked: Relevance in rank order, shape (Q, G), bool.
-        k: Cut-off.
-
-    Returns:
-        fp64 values in [0, 1], shape (Q,).
-    """
-    return ranked[:, :k].sum(1, dtype=torch.float64) / k
+    x = states.float()
+    if similarity == "cosine":
+        return F.normalize(x, dim=-1)
+    if similarity == "hamming":
+        return torch.where(x > 0, 1.0, -1.0) + (x - x)  # NaN and infinity stay NaN, to be refused
+    last = torch.ones_like(x[:, :1]) if side == "query" else -0.5 * (x * x).sum(1, keepdim=True)
+    return torch.cat([x, last], dim=1)
 
 
 def retrieval_scores(
@@ -89,70 +74,162 @@ def retrieval_scores(
     gallery_labels: Tensor,
     precision_k: Sequence[int] = (100, 200),
     map_k: Sequence[int] = (200,),
-    score: Callable[[Tensor, Tensor], Tensor] = cosine_scores,
-    chunk: int = 512,
+    accuracy_k: Sequence[int] = (1, 5, 10),
+    targets: Tensor | None = None,
+    similarity: Similarity = "cosine",
+    score: Score | None = None,
 ) -> dict[str, Tensor]:
-    """Per-query metrics from one ranking pass, chunked over queries.
+    """Every metric of every query, from one ranking.
+
+    Ties keep the order of the gallery. Where the states are on a GPU, blocks are ranked there.
 
     Args:
-        queries: Query states, shape (Q, ...).
-        query_labels: Class of each query, shape (Q,).
-        gallery: Gallery states, shape (G, ...).
-        gallery_labels: Class of each photo, shape (G,).
+        queries: States of the sketches, shape (Q, D).
+        query_labels: Class of each, shape (Q,), any integers.
+        gallery: States of the photos, shape (G, D).
+        gallery_labels: Class of each, shape (G,).
         precision_k: Cut-offs of P@k.
-        map_k: Cut-offs of mAP@k (strict).
-        score: Maps a block of queries and the gallery to scores (q, G), higher is nearer.
-        chunk: Queries ranked at a time.
+        map_k: Cut-offs of mAP@k.
+        accuracy_k: Cut-offs of Acc@q, computed where ``targets`` is given.
+        targets: Position in the gallery of the one photo that each sketch shows, -1 for none,
+            shape (Q,).
+        similarity: cosine, euclidean or hamming (codes of 0/1 or of signs).
+        score: In place of a similarity, for a score that depends on the query: maps a block of
+            query states and the whole gallery's to scores (q, G), higher is nearer.
 
     Returns:
-        ``mAP@all``, ``mAP@<k>`` and ``P@<k>`` for each cut-off, each of shape (Q,), fp64.
+        fp64 tensors of shape (Q,) on the CPU: ``mAP@all``; for each k of ``map_k`` ``mAP@<k>``
+        (strict), ``mAP@<k>_voc`` and ``mAP@<k>_prefix``; ``P@<k>``; with targets ``rank`` and
+        ``Acc@<q>`` in the gallery of the sketch's class, ``rank_all`` and ``Acc@<q>_all`` in the
+        whole gallery. A query without any relevant photo has NaN for every AP.
 
     Raises:
-        SketchClipError: If a side is empty or a query has no relevant photo in the gallery.
+        SketchClipError: If a side is empty, shapes disagree, a score is NaN or infinite, or a
+            target is of another class.
+
+    Example:
+        >>> result = retrieval_scores(
+        ...     torch.tensor([[1., 0.]]), torch.tensor([7]),
+        ...     torch.tensor([[.9, .1], [0., 1.], [-1., .1]]), torch.tensor([7, 8, 7]),
+        ...     precision_k=[2], map_k=[2], accuracy_k=[1], targets=torch.tensor([2]))
+        >>> {name: round(value.item(), 3) for name, value in result.items() if "m" in name}
+        {'mAP@all': 0.833, 'mAP@2': 0.5, 'mAP@2_voc': 0.5, 'mAP@2_prefix': 1.0}
+        >>> result["rank"].item(), result["rank_all"].item(), result["Acc@1"].item()
+        (2.0, 3.0, 0.0)
     """
+    _check(queries, query_labels, gallery, gallery_labels)
+    queries, gallery = queries.detach(), gallery.detach()
+    labels = [np.asarray(x.cpu()) for x in (query_labels, gallery_labels)]
+    by_label = np.argsort(labels[0], kind="stable")  # neighbours share their relevant columns
+    groups = Groups.of(labels[0][by_label], labels[1])
+    order = torch.from_numpy(groups.order).to(gallery.device)
+    states = gallery[order]
+    if score is None:
+        states = as_product(states, similarity, "gallery").T
+    goal = None
+    if targets is not None:
+        goal = _targets(np.asarray(targets.cpu())[by_label], labels, by_label, groups.order)
+    top_k = min(max([0, *map_k, *precision_k]), len(gallery))
+    bound = 1.0 if score is None and similarity == "cosine" else None
+    ranker = Ranker(groups, torch.get_num_threads(), bound)
+    rows: dict[str, list[np.ndarray]] = {}
+    scores = torch.empty(0)
+    step = max(1, _BLOCK // (4 * len(gallery)))
+    for first in range(0, len(queries), step):
+        chosen = torch.from_numpy(by_label[first : first + step]).to(queries.device)
+        block = queries[chosen]
+        if score is None:
+            left = as_product(block, similarity, "query").neg_()
+            if len(scores) < len(block):  # one buffer for all blocks: fresh memory costs time
+                scores = left.new_empty(len(block), len(gallery))
+            distances = torch.mm(left, states, out=scores[: len(block)])
+        else:
+            distances = -score(block, states).detach().float()
+        span = slice(first, first + len(block))
+        count = groups.count[span]
+        if goal is not None:
+            own = class_ranks(distances, groups, first, goal[span])
+        try:
+            if distances.device.type == "cpu":
+                ranks = ranker.ranks(distances.contiguous().numpy(), first)
+            else:
+                ranks = ranks_on_device(distances, groups, first)
+        except ValueError as error:
+            raise SketchClipError(
+                f"The scores of query {by_label[error.args[1]]} are NaN or infinite: its embedding "
+                "or one of the gallery's is not finite. Check the model, or the files given."
+            ) from error
+        top = relevance_at_the_top(ranks, count, top_k)
+        values = {"mAP@all": average_precision_all(ranks, count)}
+        for k in map_k:
+            values |= dict(
+                zip(
+                    definition_names([k]),
+                    average_precisions_at(top, count, k).values(),
+                    strict=True,
+                )
+            )
+        for k in precision_k:
+            values[f"P@{k}"] = precision_at(top, k)
+        if goal is not None:
+            values |= _own_ranks(own, ranks, count)
+        for name, value in values.items():
+            rows.setdefault(name, []).append(value)
+    back = np.argsort(by_label, kind="stable")
+    result = {name: np.concatenate(parts)[back] for name, parts in rows.items()}
+    if goal is not None:
+        for k in accuracy_k:
+            for scope in ("", "_all"):
+                rank = result[f"rank{scope}"]
+                result[f"Acc@{k}{scope}"] = np.where(np.isnan(rank), np.nan, rank <= k)
+    return {name: torch.from_numpy(value.astype(np.float64)) for name, value in result.items()}
+
+
+def _check(queries: Tensor, query_labels: Tensor, gallery: Tensor, gallery_labels: Tensor) -> None:
     if len(queries) == 0 or len(gallery) == 0:
         raise SketchClipError(
             f"Retrieval needs queries and a gallery, found {len(queries)} sketches and "
             f"{len(gallery)} photos."
         )
-    lonely = set(query_labels.tolist()) - set(gallery_labels.tolist())
-    if lonely:
+    for side, states, labels in (
+        ("sketches", queries, query_labels),
+        ("photos", gallery, gallery_labels),
+    ):
+        if labels.shape != states.shape[:1]:
+            raise SketchClipError(
+                f"Expected one label for each of {len(states)} {side}, found labels of shape "
+                f"{tuple(labels.shape)}."
+            )
+    if queries.shape[1:] != gallery.shape[1:]:
         raise SketchClipError(
-            f"Queries of class ids {sorted(lonely)[:10]} have no photo in the gallery; their "
-            "average precision is undefined. Remove these classes from the split."
+            f"Embeddings of sketches have shape {tuple(queries.shape[1:])} each, those of photos "
+            f"{tuple(gallery.shape[1:])}; they must agree."
         )
-    rows: dict[str, list[Tensor]] = {}
-    for start in range(0, len(queries), chunk):
-        part = slice(start, start + chunk)
-        relevant = query_labels[part, None] == gallery_labels[None, :]
-        ranked = rank_relevance(score(queries[part], gallery), relevant)
-        rows.setdefault("mAP@all", []).append(average_precision(ranked))
-        for k in map_k:
-            rows.setdefault(f"mAP@{k}", []).append(average_precision(ranked, k))
-        for k in precision_k:
-            rows.setdefault(f"P@{k}", []).append(precision_at(ranked, k))
-    return {name: torch.cat(values) for name, values in rows.items()}
 
 
-def chance_average_precision(relevant: int, gallery: int) -> float:
-    r"""Expected average precision of a random ranking.
+def _targets(
+    targets: np.ndarray, labels: list[np.ndarray], by_label: np.ndarray, order: np.ndarray
+) -> np.ndarray:
+    """Columns of the targets after the gallery was ordered by label."""
+    has = targets >= 0
+    if (targets >= len(order)).any():
+        raise SketchClipError(
+            f"A target names photo {int(targets.max())}; the gallery has {len(order)} photos."
+        )
+    wrong = np.flatnonzero(has & (labels[1][targets] != labels[0][by_label]))
+    if len(wrong):
+        query = by_label[wrong[0]]
+        raise SketchClipError(
+            f"Query {query} is of class {labels[0][query]}, its own photo (gallery position "
+            f"{targets[wrong[0]]}) of class {labels[1][targets[wrong[0]]]}."
+        )
+    return np.where(has, np.argsort(order)[targets], -1)
 
-    With R relevant photos among G, a photo at rank i is relevant with probability R/G, and given
-    that, each of the i - 1 photos before it is with probability (R-1)/(G-1). Hence
-    E[AP] = (1/G) \sum_i (1 + (i-1)(R-1)/(G-1)) / i.
 
-    Args:
-        relevant: R, at least 1.
-        gallery: G, at least R.
-
-    Returns:
-        Expected AP in (0, 1].
-
-    >>> chance_average_precision(1, 2)  # the one relevant photo comes first or second
-    0.75
-    """
-    if gallery == 1:
-        return 1.0
-    harmonic = sum(1.0 / rank for rank in range(1, gallery + 1))
-    slope = (relevant - 1) / (gallery - 1)
-    return (harmonic + slope * (gallery - harmonic)) / gallery
+def _own_ranks(own: np.ndarray, ranks: np.ndarray, count: np.ndarray) -> dict[str, np.ndarray]:
+    """Ranks of the queries' own photos in their class and among all, NaN for none."""
+    has = own > 0
+    at = (np.cumsum(count) - count + own - 1)[has]
+    everywhere = np.full(len(own), np.nan)
+    everywhere[has] = ranks[at]
+    return {"rank": np.where(has, own, np.nan), "rank_all": everywhere}

@@ -3,32 +3,43 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from sketchclip.metrics.functional import (
-    chance_average_precision,
-    cosine_scores,
-    retrieval_scores,
-)
+from sketchclip.errors import SketchClipError
+from sketchclip.metrics.chance import chance_levels
+from sketchclip.metrics.functional import Score, Similarity, retrieval_scores
 
 SIDES = ("query", "gallery")
+PARTS = ("states", "labels", "index", "instances")
 
 
 class CategoryRetrieval(Metric):
-    """Category-level retrieval over the full gallery (mAP@all, mAP@k strict, P@k).
+    """Category-level retrieval over the full gallery: mAP@all, mAP@k, P@k.
 
-    Both sides are kept as banks of states and labels; nothing of size queries x gallery is. Across
-    processes the banks are gathered and the padding duplicates of a distributed sampler are removed
-    by dataset index, so any number of processes gives the result of one.
+    Both sides are kept as banks of states, labels, instances and dataset indices; nothing of size
+    queries x gallery is. Across processes the banks are gathered, the padding duplicates of a
+    distributed sampler are removed by dataset index and each side is put in dataset order, so any
+    number of processes, batch size and order gives the result of one pass. A process may have no
+    image at all.
 
     Args:
         precision_k: Cut-offs of P@k.
-        map_k: Cut-offs of mAP@k, strict: divided by min(relevant, k).
-        score: Maps queries (q, ...) and gallery (G, ...) to scores (q, G); cosine by default.
+        map_k: Cut-offs of mAP@k, in the definitions of :mod:`sketchclip.metrics.definitions`; the
+            one without a suffix is strict.
+        similarity: cosine, euclidean or hamming.
+        score: In place of a similarity; see ``retrieval_scores`` in
+            :mod:`sketchclip.metrics.functional`.
         prefix: Put before each name in the result, for example ``"test/"``.
+
+    Attributes:
+        partial: Set where only a part of the gallery was loaded (debug runs): queries without any
+            relevant photo are then left out instead of being an error.
+        values: After ``compute``, one value a query for each metric, with ``index`` and ``label``.
 
     Example:
         >>> metric = CategoryRetrieval(precision_k=[1], map_k=[])
@@ -40,72 +51,199 @@ class CategoryRetrieval(Metric):
 
     higher_is_better = True
     full_state_update = False
+    accuracy_k: tuple[int, ...] = ()
 
     def __init__(
         self,
         precision_k: Sequence[int] = (100, 200),
         map_k: Sequence[int] = (200,),
-        score: Callable[[Tensor, Tensor], Tensor] = cosine_scores,
+        similarity: Similarity = "cosine",
+        score: Score | None = None,
         prefix: str = "",
         **metric_options: Any,
     ) -> None:
         super().__init__(**metric_options)
         self.precision_k = tuple(precision_k)
         self.map_k = tuple(map_k)
+        self.similarity: Similarity = similarity
         self.score = score
         self.prefix = prefix
-        self.partial = False  # set where only a part of the gallery was loaded (debug runs)
+        self.partial = False
+        self.values: dict[str, np.ndarray] = {}
         for side in SIDES:
-            for part in ("states", "labels", "index"):
+            for part in PARTS:
                 self.add_state(f"{side}_{part}", default=[], dist_reduce_fx="cat")
 
-    def update(self, states: Tensor, labels: Tensor, index: Tensor, side: str = "query") -> None:
+    def update(
+        self,
+        states: Tensor,
+        labels: Tensor,
+        index: Tensor,
+        side: str = "query",
+        instances: Tensor | None = None,
+    ) -> None:
         """Add a batch to one side.
 
         Args:
-            states: Embeddings or whatever ``score`` compares, shape (B, ...).
+            states: Embeddings or whatever ``score`` compares, shape (B, ...); kept in fp32.
             labels: Class ids, shape (B,).
             index: Position of each image in its dataset, shape (B,); identifies duplicates.
             side: ``"query"`` (sketches) or ``"gallery"`` (photos).
-        """
-        getattr(self, f"{side}_states").append(states.detach().float())
-        getattr(self, f"{side}_labels").append(labels)
-        getattr(self, f"{side}_index").append(index)
+            instances: Which photo each image shows, by any number that both sides share, -1 for
+                none, shape (B,).
 
-    def bank(self, side: str) -> tuple[Tensor, Tensor, Tensor]:
-        """States, labels and indices of one side, each image once, in dataset order."""
-        states, labels, index = (
-            dim_zero_cat(getattr(self, f"{side}_{part}")) for part in ("states", "labels", "index")
-        )
+        Raises:
+            ValueError: If the side is neither.
+        """
+        if side not in SIDES:
+            raise ValueError(f"side is 'query' or 'gallery', got {side!r}")
+        if instances is None:
+            instances = torch.full_like(labels, -1, dtype=torch.long)
+        # Processes gather tensors of one type, also from a process without images.
+        batch = (states.detach().float(), labels.long(), index.long(), instances.long())
+        for part, value in zip(PARTS, batch, strict=True):
+            getattr(self, f"{side}_{part}").append(value)
+
+    def sync(
+        self,
+        dist_sync_fn: Callable | None = None,
+        process_group: Any | None = None,
+        should_sync: bool = True,
+        distributed_available: Callable | None = None,
+    ) -> None:
+        """Gather the banks of all processes; a process without images takes part with none.
+
+        Args:
+            dist_sync_fn: As torchmetrics passes it.
+            process_group: Processes that take part, all by default.
+            should_sync: False where each process is to have its own result.
+            distributed_available: As torchmetrics passes it.
+        """
+        if should_sync and dist.is_available() and dist.is_initialized():
+            group = process_group or self.process_group
+            # torchmetrics would send a 1-D tensor for an empty list, and gloo aborts on it.
+            for side in SIDES:
+                own = getattr(self, f"{side}_states")
+                shapes: list[Any] = [None] * dist.get_world_size(group)
+                shape = tuple(own[0].shape[1:]) if len(own) else None
+                dist.all_gather_object(shapes, shape, group=group)
+                known = [shape for shape in shapes if shape is not None]
+                if not len(own) and known:
+                    none = torch.empty(0, dtype=torch.long, device=self.device)
+                    setattr(self, f"{side}_states", [torch.empty(0, *known[0], device=self.device)])
+                    for part in PARTS[1:]:
+                        setattr(self, f"{side}_{part}", [none])
+        super().sync(dist_sync_fn, process_group, should_sync, distributed_available)
+
+    def bank(self, side: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """States, labels, indices and instances of one side, each image once, by dataset index."""
+        parts = [getattr(self, f"{side}_{part}") for part in PARTS]
+        if not len(parts[0]):
+            nothing = torch.empty(0, dtype=torch.long, device=self.device)
+            return torch.empty(0, 0, device=self.device), nothing, nothing, nothing
+        states, labels, index, instances = (dim_zero_cat(part) for part in parts)
         order = torch.argsort(index, stable=True)
-        index = index[order]
-        first = torch.ones_like(index, dtype=torch.bool)
-        first[1:] = index[1:] != index[:-1]
+        first = torch.ones_like(order, dtype=torch.bool)
+        first[1:] = index[order][1:] != index[order][:-1]
         keep = order[first]
-        return states[keep], labels[keep], index[first]
+        return states[keep], labels[keep], index[keep], instances[keep]
 
     def compute(self) -> dict[str, Tensor]:
-        """Mean over queries of each metric, and the expected mAP@all of a random ranking."""
-        queries, query_labels, _ = self.bank("query")
-        gallery, gallery_labels, _ = self.bank("gallery")
+        """Mean over queries of each metric, and what a random ranking is expected to reach.
+
+        Returns:
+            Scalars by name. Names ending in ``_macro`` are means over classes of class means.
+
+        Raises:
+            SketchClipError: If a class of queries has no photo in the gallery.
+        """
+        queries, labels, index, instances = self.bank("query")
+        gallery, gallery_labels, _, gallery_instances = self.bank("gallery")
+        answered = torch.isin(labels, gallery_labels)
         if self.partial:
-            answered = torch.isin(query_labels, gallery_labels)
-            queries, query_labels = queries[answered], query_labels[answered]
+            queries, labels, index, instances = (
+                x[answered] for x in (queries, labels, index, instances)
+            )
             if len(queries) == 0:
                 return {}
-        per_query = retrieval_scores(
+        elif len(gallery) and not answered.all():
+            lonely = labels[~answered].unique().tolist()
+            raise SketchClipError(
+                f"Queries of class ids {lonely[:10]} have no photo in the gallery; their "
+                "average precision is undefined. Remove these classes from the split."
+            )
+        targets = self._targets(instances, gallery_instances)
+        values = retrieval_scores(
             queries,
-            query_labels,
+            labels,
             gallery,
             gallery_labels,
             self.precision_k,
             self.map_k,
+            self.accuracy_k,
+            targets,
+            self.similarity,
             self.score,
         )
-        result = {name: values.mean().float() for name, values in per_query.items()}
-        chance = 0.0
-        for label, count in zip(*query_labels.unique(return_counts=True), strict=True):
-            relevant = int((gallery_labels == label).sum())
-            chance += int(count) * chance_average_precision(relevant, len(gallery))
-        result["chance_mAP@all"] = torch.tensor(chance / len(queries), device=queries.device)
-        return {self.prefix + name: value for name, value in result.items()}
+        self.values = {name: value.numpy() for name, value in values.items()}
+        self.values |= {"index": index.cpu().numpy(), "label": labels.cpu().numpy()}
+        result = {n: v.nanmean() for n, v in values.items() if not n.startswith("rank")}
+        classes, at = labels.cpu().unique(return_inverse=True)
+        for name in [n for n in result if n.startswith("Acc@")]:
+            means = [values[name][at == c].nanmean() for c in range(len(classes))]
+            result[f"{name}_macro"] = torch.stack(means).nanmean()
+        result |= chance_levels(labels.cpu(), gallery_labels.cpu(), targets, self.accuracy_k)
+        return {self.prefix + name: value.float() for name, value in result.items()}
+
+    def _targets(self, instances: Tensor, gallery_instances: Tensor) -> Tensor | None:
+        return None
+
+
+class InstanceRetrieval(CategoryRetrieval):
+    """Instance-level retrieval: besides the category's metrics, is the one true photo found?
+
+    ``Acc@q`` is the share of sketches whose own photo is among the first q of the photos of its
+    class (the gallery of the paper's fine-grained figures, as far as they tell), ``Acc@q_all`` the
+    same in the gallery of all classes. Sketches whose photo is not in the gallery do not count; if
+    no sketch has one, the result is that of :class:`CategoryRetrieval`.
+
+    Args:
+        precision_k: Cut-offs of P@k.
+        map_k: Cut-offs of mAP@k.
+        accuracy_k: Cut-offs of Acc@q.
+        similarity: cosine, euclidean or hamming.
+        score: In place of a similarity.
+        prefix: Put before each name in the result.
+
+    Example:
+        >>> metric = InstanceRetrieval(precision_k=[], map_k=[], accuracy_k=[1])
+        >>> own = torch.tensor([10, 11])
+        >>> metric.update(torch.eye(2), torch.tensor([0, 0]), torch.arange(2), "gallery", own)
+        >>> sketches = torch.tensor([[1., .1], [1., .2]])
+        >>> metric.update(sketches, torch.tensor([0, 0]), torch.arange(2), "query", own)
+        >>> result = metric.compute()
+        >>> result["Acc@1"].item(), result["chance_Acc@1"].item()
+        (0.5, 0.5)
+    """
+
+    def __init__(
+        self,
+        precision_k: Sequence[int] = (100, 200),
+        map_k: Sequence[int] = (200,),
+        accuracy_k: Sequence[int] = (1, 5, 10),
+        similarity: Similarity = "cosine",
+        score: Score | None = None,
+        prefix: str = "",
+        **metric_options: Any,
+    ) -> None:
+        super().__init__(precision_k, map_k, similarity, score, prefix, **metric_options)
+        self.accuracy_k = tuple(accuracy_k)
+
+    def _targets(self, instances: Tensor, gallery_instances: Tensor) -> Tensor | None:
+        known = {
+            number: position
+            for position, number in reversed(list(enumerate(gallery_instances.tolist())))
+        }
+        known.pop(-1, None)
+        targets = torch.tensor([known.get(number, -1) for number in instances.tolist()])
+        return targets if (targets >= 0).any() else None

@@ -1,0 +1,226 @@
+"""``sketchclip evaluate`` and ``compare``: figures of any embeddings, and of two runs."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from sketchclip.errors import SketchClipError
+
+_EVALUATE = """Scores embeddings that any code has made, by the protocol of 'sketchclip test'."""
+_FILES = """files:
+  .npy   one array; labels go with --sketch_labels and --photo_labels
+  .npz   with 'state' and 'label', as 'sketchclip predict' writes them
+
+examples:
+  sketchclip evaluate --sketches q.npy --photos g.npy --sketch_labels ql.npy --photo_labels gl.npy
+  sketchclip evaluate --sketches embeddings/sketch.npz --photos embeddings/photo.npz --out scored
+"""
+_COMPARE = """Tests whether two runs on the same queries differ: mean difference, its 95 % bootstrap
+interval over queries, and the p-value of a paired permutation test. It speaks about these queries,
+not about other seeds."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise SketchClipError(f"{message}. See {self.prog} --help")
+
+
+def run_evaluate(args: Sequence[str]) -> dict[str, float]:
+    """Run ``sketchclip evaluate``.
+
+    Args:
+        args: Arguments after the command.
+
+    Returns:
+        The figures by name.
+
+    Raises:
+        SketchClipError: If a file is missing, is no array, or does not fit the others.
+    """
+    parser = _Parser(
+        prog="sketchclip evaluate",
+        description=_EVALUATE,
+        epilog=_FILES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for side in ("sketches", "photos"):
+        parser.add_argument(f"--{side}", type=Path, required=True, help="(N, D) .npy, or .npz")
+    for side in ("sketch", "photo"):
+        parser.add_argument(f"--{side}_labels", type=Path, help="(N,) class ids, .npy")
+    parser.add_argument(
+        "--targets", type=Path, help="row of --photos that each sketch shows, -1 for none, .npy"
+    )
+    parser.add_argument(
+        "--similarity", choices=("cosine", "euclidean", "hamming"), default="cosine"
+    )
+    parser.add_argument("--map_k", type=int, nargs="*", default=[200], help="default: 200")
+    parser.add_argument("--precision_k", type=int, nargs="*", default=[100, 200])
+    parser.add_argument("--accuracy_k", type=int, nargs="*", default=[1, 5, 10])
+    parser.add_argument("--out", type=Path, help="folder for metrics.json and queries.csv")
+    options = parser.parse_args(list(args))
+
+    import torch
+
+    from sketchclip.callbacks.report import DEFINITION, print_metrics, versions
+    from sketchclip.metrics import InstanceRetrieval
+    from sketchclip.results import by_class, intervals, write_results
+
+    metric = InstanceRetrieval(
+        options.precision_k, options.map_k, options.accuracy_k, options.similarity
+    )
+    photos = _read(options.photos, options.photo_labels)
+    sketches = _read(options.sketches, options.sketch_labels)
+    own = np.full(len(sketches[0]), -1)
+    if options.targets is not None:
+        own = _array(options.targets)
+        if own.shape != (len(sketches[0]),):
+            raise SketchClipError(
+                f"{options.targets}: expected one row number for each of {len(sketches[0])} "
+                f"sketches, found shape {own.shape}."
+            )
+    for side, (states, labels), instances in (
+        ("gallery", photos, np.arange(len(photos[0]))),
+        ("query", sketches, own),
+    ):
+        parts = (states, labels, np.arange(len(labels)), instances)
+        state, label, index, instance = map(torch.from_numpy, parts)
+        metric.update(state, label, index, side, instance)
+    figures = {name: float(value) for name, value in metric.compute().items()}
+    title = f"{options.sketches}: {len(sketches[0]):,} sketches, {len(photos[0]):,} photos, "
+    title += f"{len(np.unique(sketches[1]))} classes, {options.similarity}"
+    protocol = "the gallery is every photo given"
+    print_metrics(title, figures, protocol)
+    if options.out is not None:
+        names = [str(label) for label in range(int(max(sketches[1].max(), 0)) + 1)]
+        summary = {
+            "metrics": figures,
+            "interval_95": intervals(metric.values),
+            "definition": DEFINITION,
+            "protocol": protocol,
+            "similarity": options.similarity,
+            "queries": len(sketches[0]),
+            "gallery": len(photos[0]),
+            "classes": by_class(metric.values, names),
+            **versions(),
+        }
+        rows = [str(index) for index in metric.values["index"]]
+        write_results(options.out, summary, metric.values, rows, names)
+        print(f"Written: {options.out}")
+    return figures
+
+
+def _read(path: Path, labels: Path | None) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings and labels of one side, checked."""
+    if path.suffix == ".npz":
+        with _load(path) as archive:
+            missing = {"state", "label"} - {*archive.files}
+            if missing:
+                raise SketchClipError(
+                    f"{path}: expected arrays 'state' and 'label', found {archive.files}."
+                )
+            states, ids = archive["state"], archive["label"]
+        ids = ids if labels is None else _array(labels)
+    elif labels is None:
+        raise SketchClipError(
+            f"{path} holds embeddings alone. Name their class ids with --sketch_labels and "
+            "--photo_labels."
+        )
+    else:
+        states, ids = _array(path), _array(labels)
+    if states.ndim != 2 or not np.issubdtype(states.dtype, np.number):
+        raise SketchClipError(f"{path}: expected numbers (N, D), found {_told(states)}.")
+    if ids.shape != states.shape[:1] or not np.issubdtype(ids.dtype, np.integer):
+        raise SketchClipError(
+            f"{labels or path}: expected {len(states)} integer class ids, found {_told(ids)}."
+        )
+    if len(ids) and ids.min() < 0:
+        raise SketchClipError(f"{labels or path}: class ids start at 0, found {ids.min()}.")
+    return states, ids.astype(np.int64)
+
+
+def _array(path: Path) -> np.ndarray:
+    loaded = _load(path)
+    if not isinstance(loaded, np.ndarray):
+        raise SketchClipError(f"{path}: expected one array (.npy), found an archive.")
+    return loaded
+
+
+def _load(path: Path) -> Any:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise SketchClipError(
+            f"Cannot read {path} ({error}). Expected an array of numbers saved by numpy.save."
+        ) from error
+
+
+def _told(array: np.ndarray) -> str:
+    return f"{array.dtype} of shape {array.shape}"
+
+
+def run_compare(args: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Run ``sketchclip compare``.
+
+    Args:
+        args: Arguments after the command.
+
+    Returns:
+        For each metric that both runs have: a, b, difference, low, high, p.
+
+    Raises:
+        SketchClipError: If a folder holds no results, or the runs are not on the same queries and
+            the same protocol.
+    """
+    parser = _Parser(prog="sketchclip compare", description=_COMPARE)
+    parser.add_argument("run_a", type=Path, help="folder with metrics.json and queries.csv")
+    parser.add_argument("run_b", type=Path)
+    parser.add_argument("--resamples", type=int, default=9999, help="default: 9999")
+    parser.add_argument("--seed", type=int, default=0, help="of the resamples")
+    options = parser.parse_args(list(args))
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from sketchclip.metrics.uncertainty import bootstrap_interval, paired_test
+    from sketchclip.results import read_results
+
+    (told_a, queries_a, a), (told_b, queries_b, b) = map(
+        read_results, (options.run_a, options.run_b)
+    )
+    for key in ("dataset", "split", "protocol", "queries", "gallery", "unseen_classes"):
+        if told_a.get(key) != told_b.get(key):
+            raise SketchClipError(
+                f"The runs differ in {key} and cannot be compared: {told_a.get(key)!r:.200} in "
+                f"{options.run_a}, {told_b.get(key)!r:.200} in {options.run_b}."
+            )
+    if queries_a != queries_b:
+        first = next(pair for pair in zip(queries_a, queries_b, strict=False) if pair[0] != pair[1])
+        raise SketchClipError(
+            f"The runs are not on the same queries: {first[0]} in {options.run_a}, {first[1]} in "
+            f"{options.run_b}."
+        )
+    result: dict[str, dict[str, float]] = {}
+    for name in (n for n in a if n in b and not n.startswith("rank")):
+        known = ~np.isnan(a[name]) & ~np.isnan(b[name])
+        if known.any():
+            x, y = a[name][known], b[name][known]
+            low, high = bootstrap_interval(y - x, seed=options.seed)
+            p = paired_test(y, x, options.resamples, options.seed)
+            means = {"a": float(x.mean()), "b": float(y.mean())}
+            result[name] = means | {"difference": float((y - x).mean())}
+            result[name] |= {"low": low, "high": high, "p": p}
+    table = Table("metric", "A", "B", "B - A", "95 % interval", "p", title="A and B per query")
+    for name, row in result.items():
+        cells = (f"{row[key]:.4f}" for key in ("a", "b"))
+        span = f"{row['low']:+.4f} to {row['high']:+.4f}"
+        table.add_row(name, *cells, f"{row['difference']:+.4f}", span, f"{row['p']:.4f}")
+    Console().print(table)
+    print(f"A: {options.run_a}\nB: {options.run_b}\n{len(queries_a):,} queries; {_note(told_a)}")
+    return result
+
+
+def _note(told: dict[str, Any]) -> str:
+    return f"{told.get('protocol')}; queries resampled, classes and seeds fixed"

@@ -1,0 +1,140 @@
+"""Retrieval metrics from the ranks of relevant photos, one value a query.
+
+For one query: R relevant photos among G, rel(i) = 1 if the photo at rank i is relevant,
+P(i) = hits among the first i / i, S_k = sum over i <= k of P(i) rel(i), r_k = hits among the
+first k.
+
+=============  ==================================  ==================================
+name           definition                          used by
+=============  ==================================  ==================================
+``strict``     AP@k = S_k / min(R, k)              CVAE, IIAE; the headline here
+``voc``        strict with P(i) replaced by the    SAKE, DSN, TCN, TVT, ZSE-SBIR
+               maximum of P(j), i <= j <= k
+``prefix``     AP@k = S_k / max(1, r_k)            SEM-PCYC, torchmetrics' ``top_k``
+all            AP = S_G / R                        the released code of the paper
+=============  ==================================  ==================================
+
+P@k = r_k / k, also where R < k or G < k: a class of fewer than k photos cannot reach 1.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+Definition = Literal["strict", "voc", "prefix"]
+DEFINITIONS: tuple[Definition, ...] = ("strict", "voc", "prefix")
+
+
+def average_precision_all(ranks: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """AP over the whole gallery.
+
+    Args:
+        ranks: Ranks of the relevant photos from 1, ascending within a query, one query after the
+            other, shape (sum of count,).
+        count: Relevant photos of each query, R, shape (q,).
+
+    Returns:
+        fp64, shape (q,); NaN where R = 0.
+
+    >>> average_precision_all(np.array([1, 3, 4]), np.array([3]))  # (1 + 2/3 + 3/4) / 3
+    array([0.80555556])
+    """
+    ends = np.cumsum(count)
+    number = np.arange(1, len(ranks) + 1) - np.repeat(ends - count, count)
+    sums = np.zeros(len(count))
+    filled = count > 0
+    if filled.any():  # reduceat would give an empty query its neighbour's first value
+        sums[filled] = np.add.reduceat(number / ranks, (ends - count)[filled])
+    with np.errstate(invalid="ignore"):
+        return sums / np.where(filled, count, np.nan)
+
+
+def relevance_at_the_top(ranks: np.ndarray, count: np.ndarray, k: int) -> np.ndarray:
+    """Relevance of the first k ranks.
+
+    Args:
+        ranks: See :func:`average_precision_all`.
+        count: See there.
+        k: Ranks wanted.
+
+    Returns:
+        bool, shape (q, k); ranks beyond the gallery are not relevant.
+
+    >>> relevance_at_the_top(np.array([1, 3, 2]), np.array([2, 1]), 3).astype(int)
+    array([[1, 0, 1],
+           [0, 1, 0]])
+    """
+    top = np.zeros((len(count), k), dtype=bool)
+    row = np.repeat(np.arange(len(count)), count)
+    inside = ranks <= k
+    top[row[inside], ranks[inside] - 1] = True
+    return top
+
+
+def average_precision_at(
+    top: np.ndarray, count: np.ndarray, k: int, definition: Definition = "strict"
+) -> np.ndarray:
+    """AP@k.
+
+    Args:
+        top: Relevance in rank order, shape (q, at least k).
+        count: R of each query, shape (q,).
+        k: Cut-off.
+        definition: See the table of this module.
+
+    Returns:
+        fp64, shape (q,); NaN where R = 0.
+
+    >>> top, count = np.array([[1, 0, 1, 0]], dtype=bool), np.array([5])
+    >>> [round(float(average_precision_at(top, count, 4, d)[0]), 4) for d in DEFINITIONS]
+    [0.4167, 0.4167, 0.8333]
+    >>> top = np.array([[0, 1, 1, 0]], dtype=bool)  # P = 1/2, 2/3: the envelope lifts the first
+    >>> [round(float(average_precision_at(top, count, 4, d)[0]), 4) for d in DEFINITIONS]
+    [0.2917, 0.3333, 0.5833]
+    """
+    return average_precisions_at(top, count, k, (definition,))[definition]
+
+
+def average_precisions_at(
+    top: np.ndarray, count: np.ndarray, k: int, definitions: Sequence[Definition] = DEFINITIONS
+) -> dict[Definition, np.ndarray]:
+    """AP@k in several definitions; see :func:`average_precision_at`."""
+    relevant = top[:, :k]
+    hits = np.cumsum(relevant, axis=1, dtype=np.int32)
+    precision = relevant * hits / np.arange(1, relevant.shape[1] + 1)
+    strict = np.where(count > 0, np.minimum(count, k), np.nan)
+    result: dict[Definition, np.ndarray] = {}
+    for definition in definitions:
+        if definition == "voc":
+            envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+            result[definition] = (envelope * relevant).sum(1) / strict
+        elif definition == "prefix":
+            found = np.maximum(1, relevant.sum(1))
+            result[definition] = precision.sum(1) / np.where(count > 0, found, np.nan)
+        else:
+            result[definition] = precision.sum(1) / strict
+    return result
+
+
+def precision_at(top: np.ndarray, k: int) -> np.ndarray:
+    """P@k = hits among the first k / k.
+
+    Args:
+        top: Relevance in rank order, shape (q, at least k).
+        k: Cut-off.
+
+    Returns:
+        fp64, shape (q,).
+    """
+    return top[:, :k].sum(1) / k
+
+
+def definition_names(map_k: Sequence[int]) -> list[str]:
+    """Names of AP@k under each definition; the headline has no suffix.
+
+    >>> definition_names([200])
+    ['mAP@200', 'mAP@200_voc', 'mAP@200_prefix']
+    """
+    suffix = {"strict": ""}
+    return [f"mAP@{k}{suffix.get(d, '_' + d)}" for k in map_k for d in DEFINITIONS]
