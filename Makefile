@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PINS := pyproject.toml constraints.txt
+# A file stays in one process, for its fixtures' sake.
+PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help quickstart test test-all lint format docs constraints build clean
@@ -18,10 +20,10 @@ quickstart: $(VENV)/.runtime ## See CLIP adapt to sketches of unseen classes, on
 	@$(BIN)/sketchclip quickstart
 
 test: $(VENV)/.dev ## Run the fast tests and all doctests
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest $(PARALLEL) -m "not slow"
 
 test-all: $(VENV)/.dev ## Run every test
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
 
 lint: $(VENV)/.dev ## Check style, formatting and types
 	$(BIN)/ruff check .

@@ -112,8 +112,11 @@ class Protocol:
         name: Shown with every result.
         map_k: Cut-offs of mAP@k, strict (divided by min(relevant, k)); mAP@all is always there.
         precision_k: Cut-offs of P@k.
+        instances: Whether sketches are of one photo each, so that Acc@q is reported. A method that
+            trains on such pairs reports it on any dataset.
     """
 
     name: str = "full gallery of unseen classes, mAP@k strict"
     map_k: tuple[int, ...] = (200,)
     precision_k: tuple[int, ...] = (100, 200)
+    instances: bool = False

@@ -105,5 +105,6 @@ class EmojiPairs(EmbeddedBenchmark):
         "gallery: Fluent 3D renders of the evaluated subgroups, mAP@k strict",
         map_k=(200,),
         precision_k=(1, 5),
+        instances=True,
     )
     published: ClassVar[dict[str, Published]] = {"emoji_pairs": Published(227, 227, 810, 810)}

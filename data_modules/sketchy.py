@@ -79,7 +79,7 @@ class SketchyBasic(Sketchy):
     """
 
     layouts = (_READY, _ORIGINAL, _SEM_PCYC, _DOODLE2SEARCH, PLAIN)
-    protocol = Protocol("base photos of unseen classes, mAP@k strict", (200,), (100, 200))
+    protocol = Protocol("base photos of unseen classes, mAP@k strict", (200,), (100, 200), True)
 
     @property
     def published_key(self) -> str:

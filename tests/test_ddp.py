@@ -66,6 +66,16 @@ def test_two_processes_equal_one(tmp_path, make_tree):
     assert (two["queries"], two["gallery"]) == (15, 9)
     assert two["metrics"].keys() == one["metrics"].keys()
     assert two["metrics"] == pytest.approx(one["metrics"], abs=1e-4)
+    assert two["classes"].keys() == one["classes"].keys()
+    for name, values in one["classes"].items():
+        assert two["classes"][name] == pytest.approx(values, abs=1e-3)
+    assert two.keys() == one.keys()
+    names = [
+        [line.split(",")[0] for line in path.read_text().splitlines()]
+        for path in sorted(tmp_path.glob("*/lightning_logs/version_1/queries.csv"))
+    ]
+    assert names[0] == names[1]
+    assert len(names[0]) == 16
     assert checkpoints[1]["global_step"] == checkpoints[0]["global_step"] == 6
     start = create_mini(weights).visual.ln_post.weight
     for name, value in checkpoints[0]["state_dict"].items():

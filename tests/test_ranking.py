@@ -34,12 +34,12 @@ def by_argsort(distances, query_labels, gallery_labels):
     return ranks
 
 
-def ranked(distances, query_labels, gallery_labels, threads=1):
+def ranked(distances, query_labels, gallery_labels):
     """Ranks from the product, on the CPU and the way of a GPU, which must agree."""
     groups = Groups.of(query_labels, gallery_labels)
     columns = np.ascontiguousarray(distances[:, groups.order])
     there = ranks_on_device(torch.from_numpy(columns.copy()), groups, 0)
-    here = Ranker(groups, threads).ranks(columns, 0)
+    here = Ranker(groups).ranks(columns, 0)
     assert here.tolist() == there.tolist()
     return here.tolist()
 
@@ -65,9 +65,9 @@ def test_ranks_equal_those_of_a_stable_argsort(many, cached, monkeypatch):
     monkeypatch.setattr(ranking, "_CACHED", cached)
 
     @settings(deadline=None, max_examples=120)
-    @given(problems(), st.integers(1, 3))
-    def check(problem, threads):
-        assert ranked(*problem, threads) == by_argsort(*problem)
+    @given(problems())
+    def check(problem):
+        assert ranked(*problem) == by_argsort(*problem)
 
     check()
 
@@ -79,7 +79,7 @@ def test_long_rows_of_neighbours(seed):
     steps = rng.integers(0, 400 if seed % 2 else 40, (9, 3000)).astype(np.int32)
     near = (np.float32(0.25 if seed < 3 else -0.25).view(np.int32) + steps).view(np.float32)
     gallery, queries = rng.integers(0, 4, 3000), rng.integers(0, 4, 9)
-    assert ranked(near, queries, gallery, 2) == by_argsort(near, queries, gallery)
+    assert ranked(near, queries, gallery) == by_argsort(near, queries, gallery)
 
 
 def test_both_ways_through_ties_are_taken(monkeypatch):
@@ -123,7 +123,6 @@ def test_nan_and_infinity_are_refused_with_the_row(odd, column):
     groups = Groups.of(np.ones(20, np.int64), np.array([0, 1, 1, 0]))
     for rank in (
         Ranker(groups).ranks,
-        Ranker(groups, 3).ranks,
         lambda d, first: ranks_on_device(torch.from_numpy(d), groups, first),
     ):
         with pytest.raises(ValueError, match="NaN or infinite") as error:

@@ -96,7 +96,8 @@ class RetrievalModule(LightningModule, ABC):
         states = (self.query_state, self.gallery_state)[dataloader_idx](batch.image)
         read = batch.index >= 0  # an image that data.on_error=skip passed over is no result
         side = ("query", "gallery")[dataloader_idx]
-        ids = None if batch.instance is None else batch.instance[read]
+        paired = self.protocol.instances or self.pairing == "instance_triplet"
+        ids = batch.instance[read] if paired and batch.instance is not None else None
         self.retrieval.update(states[read], batch.label[read], batch.index[read], side, ids)
 
     def test_step(self, batch: ImageBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
@@ -114,9 +115,7 @@ class RetrievalModule(LightningModule, ABC):
         self.log_dict(self.retrieval.compute(), rank_zero_only=False)
         self.retrieval.reset()
 
-    def on_test_epoch_end(self) -> None:
-        """Same as validation."""
-        self.on_validation_epoch_end()
+    on_test_epoch_end = on_validation_epoch_end
 
     def predict_step(
         self, batch: ImageBatch, batch_idx: int, dataloader_idx: int = 0

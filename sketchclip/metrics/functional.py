@@ -7,6 +7,7 @@ similarity.
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import numpy as np
@@ -15,14 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sketchclip.errors import SketchClipError
-from sketchclip.metrics.definitions import (
-    average_precision_all,
-    average_precisions_at,
-    definition_names,
-    precision_at,
-    relevance_at_the_top,
-)
-from sketchclip.metrics.ranking import Groups, Ranker, class_ranks, ranks_on_device
+from sketchclip.metrics.blocks import BlockMetrics
+from sketchclip.metrics.ranking import Groups, Ranker
 
 Score = Callable[[Tensor, Tensor], Tensor]
 Similarity = Literal["cosine", "euclidean", "hamming"]
@@ -62,7 +57,7 @@ def as_product(states: Tensor, similarity: Similarity, side: Literal["query", "g
     if similarity == "cosine":
         return F.normalize(x, dim=-1)
     if similarity == "hamming":
-        return torch.where(x > 0, 1.0, -1.0) + (x - x)  # NaN and infinity stay NaN, to be refused
+        return torch.where(x > 0, 1.0, -1.0)
     last = torch.ones_like(x[:, :1]) if side == "query" else -0.5 * (x * x).sum(1, keepdim=True)
     return torch.cat([x, last], dim=1)
 
@@ -128,53 +123,43 @@ def retrieval_scores(
         states = as_product(states, similarity, "gallery").T
     goal = None
     if targets is not None:
+        if targets.shape != query_labels.shape:
+            raise SketchClipError(
+                f"Expected one target for each of {len(queries)} sketches, found "
+                f"{tuple(targets.shape)}."
+            )
         goal = _targets(np.asarray(targets.cpu())[by_label], labels, by_label, groups.order)
-    top_k = min(max([0, *map_k, *precision_k]), len(gallery))
+    cuts = (tuple(precision_k), tuple(map_k), min(max([0, *map_k, *precision_k]), len(gallery)))
     bound = 1.0 if score is None and similarity == "cosine" else None
-    ranker = Ranker(groups, torch.get_num_threads(), bound)
+    measure = BlockMetrics(groups, goal, *cuts, Ranker(groups, bound))
     rows: dict[str, list[np.ndarray]] = {}
     scores = torch.empty(0)
     step = max(1, _BLOCK // (4 * len(gallery)))
-    for first in range(0, len(queries), step):
-        chosen = torch.from_numpy(by_label[first : first + step]).to(queries.device)
-        block = queries[chosen]
-        if score is None:
-            left = as_product(block, similarity, "query").neg_()
-            if len(scores) < len(block):  # one buffer for all blocks: fresh memory costs time
-                scores = left.new_empty(len(block), len(gallery))
-            distances = torch.mm(left, states, out=scores[: len(block)])
-        else:
-            distances = -score(block, states).detach().float()
-        span = slice(first, first + len(block))
-        count = groups.count[span]
-        if goal is not None:
-            own = class_ranks(distances, groups, first, goal[span])
-        try:
-            if distances.device.type == "cpu":
-                ranks = ranker.ranks(distances.contiguous().numpy(), first)
+    threads = torch.get_num_threads() if gallery.device.type == "cpu" else 1
+    with ThreadPoolExecutor(threads) as pool:
+        for first in range(0, len(queries), step):
+            chosen = torch.from_numpy(by_label[first : first + step]).to(queries.device)
+            block = queries[chosen]
+            if score is None:
+                left = as_product(block, similarity, "query").neg_()
+                if len(scores) < len(block):  # one buffer for all: fresh memory costs time
+                    scores = left.new_empty(len(block), len(gallery))
+                distances = torch.mm(left, states, out=scores[: len(block)])
             else:
-                ranks = ranks_on_device(distances, groups, first)
-        except ValueError as error:
-            raise SketchClipError(
-                f"The scores of query {by_label[error.args[1]]} are NaN or infinite: its embedding "
-                "or one of the gallery's is not finite. Check the model, or the files given."
-            ) from error
-        top = relevance_at_the_top(ranks, count, top_k)
-        values = {"mAP@all": average_precision_all(ranks, count)}
-        for k in map_k:
-            values |= dict(
-                zip(
-                    definition_names([k]),
-                    average_precisions_at(top, count, k).values(),
-                    strict=True,
-                )
-            )
-        for k in precision_k:
-            values[f"P@{k}"] = precision_at(top, k)
-        if goal is not None:
-            values |= _own_ranks(own, ranks, count)
-        for name, value in values.items():
-            rows.setdefault(name, []).append(value)
+                distances = -score(block, states).detach().float()
+            share = -(-len(block) // threads)
+            starts = range(0, len(block), share)
+            parts = [distances[a : a + share] for a in starts]
+            try:
+                found = list(pool.map(measure, parts, (first + a for a in starts)))
+            except ValueError as error:
+                raise SketchClipError(
+                    f"The scores of query {by_label[error.args[1]]} are NaN or infinite. Check the "
+                    "score function, and whether the embeddings are too large for fp32."
+                ) from error
+            for values in found:
+                for name, value in values.items():
+                    rows.setdefault(name, []).append(value)
     back = np.argsort(by_label, kind="stable")
     result = {name: np.concatenate(parts)[back] for name, parts in rows.items()}
     if goal is not None:
@@ -200,6 +185,15 @@ def _check(queries: Tensor, query_labels: Tensor, gallery: Tensor, gallery_label
                 f"Expected one label for each of {len(states)} {side}, found labels of shape "
                 f"{tuple(labels.shape)}."
             )
+    for name, states in (("query", queries), ("photo", gallery)):
+        if all(torch.isfinite(end) for end in states.float().aminmax()):  # NaN spreads to both
+            continue
+        odd = (~torch.isfinite(states.reshape(len(states), -1))).any(1)
+        if odd.any():
+            raise SketchClipError(
+                f"{int(odd.sum())} embeddings are NaN or infinite, first that of {name} "
+                f"{int(odd.nonzero()[0])}. Check the model, or the files given."
+            )
     if queries.shape[1:] != gallery.shape[1:]:
         raise SketchClipError(
             f"Embeddings of sketches have shape {tuple(queries.shape[1:])} each, those of photos "
@@ -224,12 +218,3 @@ def _targets(
             f"{targets[wrong[0]]}) of class {labels[1][targets[wrong[0]]]}."
         )
     return np.where(has, np.argsort(order)[targets], -1)
-
-
-def _own_ranks(own: np.ndarray, ranks: np.ndarray, count: np.ndarray) -> dict[str, np.ndarray]:
-    """Ranks of the queries' own photos in their class and among all, NaN for none."""
-    has = own > 0
-    at = (np.cumsum(count) - count + own - 1)[has]
-    everywhere = np.full(len(own), np.nan)
-    everywhere[has] = ranks[at]
-    return {"rank": np.where(has, own, np.nan), "rank_all": everywhere}

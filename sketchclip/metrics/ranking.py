@@ -9,7 +9,6 @@ result is that of a stable sort, exactly.
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +17,6 @@ from torch import Tensor
 
 _CACHED = 1 << 17  # scores that a thread works on at a time
 _LARGEST = np.float32(2**31 * 0.98)  # a key beyond which a score of 1 + rounding does not go
-_INVALID = np.int32(-(2**31))
 _MANY_TIES = 64  # ambiguous groups in a row from which a stable argsort of the row is cheaper
 
 
@@ -47,26 +45,24 @@ class Groups:
 
 
 class Ranker:
-    """Finds the ranks of relevant photos on the CPU; keeps its buffers between blocks.
+    """Finds the ranks of relevant photos on the CPU; one thread's work.
 
     Args:
         groups: Labels of both sides.
-        threads: Rows of a block are shared among so many.
-        bound: 1.0 if all scores lie in [-1, 1], as cosines do up to rounding; saves a pass.
+        bound: 1.0 if all scores are known to be finite and in [-1, 1], as products of finite unit
+            vectors are up to rounding: saves two passes. None if not.
     """
 
-    def __init__(self, groups: Groups, threads: int = 1, bound: float | None = None) -> None:
+    def __init__(self, groups: Groups, bound: float | None = None) -> None:
         self.groups = groups
         self.bound = bound
-        self.threads = threads
-        self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
     def ranks(self, distances: np.ndarray, first: int) -> np.ndarray:
         """Ranks of the relevant photos of consecutive queries.
 
         Args:
-            distances: Negative scores (smaller is nearer), fp32, finite, shape (q, G), columns in
-                the order of ``groups``; overwritten.
+            distances: Negative scores (smaller is nearer), fp32, shape (q, G), columns in the order
+                of ``groups``.
             first: Number of the first query.
 
         Returns:
@@ -74,21 +70,15 @@ class Ranker:
             (sum of count,).
 
         Raises:
-            ValueError: If a score is NaN or infinite; ``args[1]`` is the query's number.
+            ValueError: If a score is NaN or infinite and no bound was promised; ``args[1]`` is the
+                query's number.
         """
         rows = max(1, _CACHED // max(1, distances.shape[1]))
-        starts = range(0, len(distances), rows)
-
-        def share(thread: int) -> list[np.ndarray]:
-            mine = starts[thread :: self.threads]
-            if not mine:
-                return []
-            workspace = _Workspace(rows, distances.shape[1])
-            return [self._chunk(distances[a : a + rows], first + a, workspace) for a in mine]
-
-        run = map if self.pool is None else self.pool.map
-        shares = list(run(share, range(self.threads)))
-        parts = [shares[i % self.threads][i // self.threads] for i in range(len(starts))]
+        space = _Workspace(min(rows, len(distances)), distances.shape[1])
+        parts = [
+            self._chunk(distances[a : a + rows], first + a, space)
+            for a in range(0, len(distances), rows)
+        ]
         return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
     def _chunk(self, scores: np.ndarray, first: int, space: "_Workspace") -> np.ndarray:
@@ -115,19 +105,18 @@ class Ranker:
         """Write even integers in the order of the scores; near ones may coincide."""
         scale: np.ndarray | np.float32 = _LARGEST
         if self.bound is None:
-            with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-                most = np.maximum(scores.max(axis=1), -scores.min(axis=1))[:, None]
+            # A NaN spreads to the maximum.
+            most = np.maximum(scores.max(axis=1), -scores.min(axis=1))[:, None]
+            odd = np.flatnonzero(~np.isfinite(most))
+            if len(odd):
+                raise ValueError("score is NaN or infinite", first + int(odd[0]))
+            with np.errstate(divide="ignore", over="ignore"):
                 scale = np.where(most > 0, _LARGEST / most, _LARGEST).astype(np.float32)
             # The reciprocal of a denormal is infinite; any scale keeps the order.
             scale = np.minimum(scale, np.finfo(np.float32).max)
-        with np.errstate(invalid="ignore", over="ignore"):
-            np.multiply(scores, scale, out=scaled)
-            np.copyto(keys, scaled, casting="unsafe")
+        np.multiply(scores, scale, out=scaled)
+        np.copyto(keys, scaled, casting="unsafe")
         np.bitwise_and(keys, np.int32(-2), out=keys)
-        # NaN, infinity and what is out of bounds become the least integer.
-        if keys.min() == _INVALID:
-            odd = np.flatnonzero((keys == _INVALID).any(axis=1))
-            raise ValueError("score is NaN or infinite", first + int(odd[0]))
 
     def _order_ties(
         self,

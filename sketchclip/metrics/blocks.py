@@ -1,0 +1,65 @@
+"""The metrics of a block of queries, whose scores are at hand."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from sketchclip.metrics.definitions import (
+    average_precision_all,
+    average_precisions_at,
+    definition_names,
+    precision_at,
+    relevance_at_the_top,
+)
+from sketchclip.metrics.ranking import Groups, Ranker, class_ranks, ranks_on_device
+
+
+@dataclass(frozen=True)
+class BlockMetrics:
+    """Turns scores into metrics; blocks are independent of each other, so threads share them.
+
+    Attributes:
+        groups: Labels of both sides.
+        goal: Column of each query's own photo, -1 for none, (Q,); None at category level.
+        precision_k: Cut-offs of P@k.
+        map_k: Cut-offs of mAP@k.
+        top_k: The largest of them, at most the gallery.
+        ranker: For blocks on the CPU.
+    """
+
+    groups: Groups
+    goal: np.ndarray | None
+    precision_k: tuple[int, ...]
+    map_k: tuple[int, ...]
+    top_k: int
+    ranker: Ranker
+
+    def __call__(self, distances: Tensor, first: int) -> dict[str, np.ndarray]:
+        """Metrics of consecutive queries by name, each (q,)."""
+        span = slice(first, first + len(distances))
+        count = self.groups.count[span]
+        if distances.device.type == "cpu":
+            ranks = self.ranker.ranks(distances.contiguous().numpy(), first)
+        else:
+            ranks = ranks_on_device(distances, self.groups, first)
+        top = relevance_at_the_top(ranks, count, self.top_k)
+        values = {"mAP@all": average_precision_all(ranks, count)}
+        for k in self.map_k:
+            found = average_precisions_at(top, count, k).values()
+            values |= dict(zip(definition_names([k]), found, strict=True))
+        for k in self.precision_k:
+            values[f"P@{k}"] = precision_at(top, k)
+        if self.goal is not None:
+            own = class_ranks(distances, self.groups, first, self.goal[span])
+            values |= _own_ranks(own, ranks, count)
+        return values
+
+
+def _own_ranks(own: np.ndarray, ranks: np.ndarray, count: np.ndarray) -> dict[str, np.ndarray]:
+    """Ranks of the queries' own photos in their class and among all, NaN for none."""
+    has = own > 0
+    at = (np.cumsum(count) - count + own - 1)[has]
+    everywhere = np.full(len(own), np.nan)
+    everywhere[has] = ranks[at]
+    return {"rank": np.where(has, own, np.nan), "rank_all": everywhere}

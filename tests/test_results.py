@@ -1,0 +1,200 @@
+"""What a test leaves on disk, and the commands that read it: evaluate and compare."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sketchclip.cli import main
+from sketchclip.results import by_class, intervals, read_results
+
+
+@pytest.fixture
+def tested(run):
+    """Run folder of a test of the frozen model."""
+    return Path(run("test", method="FrozenCLIP").trainer.log_dir)
+
+
+def rows(folder):
+    with (folder / "queries.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def failure(capsys, *args):
+    """The one message of a command that must fail."""
+    with pytest.raises(SystemExit) as stopped:
+        main([str(a) for a in args])
+    assert stopped.value.code == 2
+    message = capsys.readouterr().err
+    assert "Traceback" not in message
+    return message
+
+
+def test_summary_and_rows_of_queries_agree(tested, tree):
+    result, table = json.loads((tested / "metrics.json").read_text()), rows(tested)
+    assert result["queries"] == len(table) == 6
+    assert {row["class"] for row in table} == set(result["unseen_classes"])
+    for name in ("mAP@all", "mAP@200", "mAP@200_voc", "mAP@200_prefix", "P@100"):
+        values = [float(row[name]) for row in table]
+        assert result["metrics"][name] == pytest.approx(np.mean(values), abs=1e-6)
+        low, high = result["interval_95"][name]
+        assert low <= result["metrics"][name] + 1e-6
+        assert result["metrics"][name] - 1e-6 <= high
+    for row in table:  # relative, so that runs on other machines compare
+        assert (tree / row["query"]).is_file()
+    for key in ("definition", "protocol", "split", "seed", "torch", "sketchclip"):
+        assert result[key] not in (None, ""), key
+
+
+def test_classes_weighted_by_their_queries_give_the_whole(tested):
+    result = json.loads((tested / "metrics.json").read_text())
+    weights = [c["queries"] for c in result["classes"].values()]
+    mean = np.average([c["mAP@all"] for c in result["classes"].values()], weights=weights)
+    assert sum(weights) == result["queries"]
+    assert result["metrics"]["mAP@all"] == pytest.approx(mean, abs=1e-6)
+
+
+def test_a_checkpoint_is_named_by_its_content(run):
+    fitted = run("fit", "--trainer.max_epochs", "1")
+    checkpoint = Path(fitted.trainer.log_dir) / "checkpoints" / "last.ckpt"
+    folder = Path(run("test", "--ckpt_path", checkpoint).trainer.log_dir)
+    digest = json.loads((folder / "metrics.json").read_text())["checkpoint_sha256"]
+    assert digest == __import__("hashlib").sha256(checkpoint.read_bytes()).hexdigest()[:16]
+
+
+def test_ranks_and_undefined_values_stay_out_of_means():
+    values = {
+        "index": np.arange(3),
+        "label": np.array([0, 0, 1]),
+        "Acc@1": np.array([1.0, np.nan, np.nan]),
+        "rank": np.array([1.0, np.nan, np.nan]),
+    }
+    told = by_class(values, ["cat", "dog"])
+    assert told == {"cat": {"queries": 2, "Acc@1": 1.0}, "dog": {"queries": 1}}
+    assert intervals(values) == {"Acc@1": [1.0, 1.0]}
+
+
+def test_evaluate_scores_what_predict_wrote_like_test(run, tested, tmp_path):
+    folder = Path(run("predict", method="FrozenCLIP").trainer.log_dir) / "embeddings"
+    sides = ["--sketches", folder / "sketch.npz", "--photos", folder / "photo.npz"]
+    out = tmp_path / "scored"
+    figures = main([str(a) for a in ["evaluate", *sides, "--out", out]])
+    expected = json.loads((tested / "metrics.json").read_text())["metrics"]
+    assert figures == pytest.approx(expected, abs=1e-6)
+    summary, _, values = read_results(out)
+    assert summary["metrics"] == figures
+    own = read_results(tested)[2]
+    np.testing.assert_allclose(values["mAP@all"], own["mAP@all"], atol=1e-6)
+
+
+@pytest.fixture
+def arrays(tmp_path):
+    """Six sketches and nine photos of three classes, saved as arrays."""
+    generator = np.random.default_rng(0)
+    paths = {}
+    for name, array in {
+        "q": generator.normal(size=(6, 4)).astype(np.float32),
+        "g": generator.normal(size=(9, 4)).astype(np.float32),
+        "ql": np.arange(6) % 3,
+        "gl": np.arange(9) % 3,
+        "own": np.array([0, 1, 2, 3, 4, -1]),
+    }.items():
+        paths[name] = tmp_path / f"{name}.npy"
+        np.save(paths[name], array)
+    return paths
+
+
+def command(arrays, *more):
+    given = ["evaluate", "--sketches", arrays["q"], "--photos", arrays["g"]]
+    return [str(a) for a in [*given, *more]]
+
+
+def labels(arrays):
+    return ["--sketch_labels", arrays["ql"], "--photo_labels", arrays["gl"]]
+
+
+def test_evaluate_reads_arrays_and_targets(arrays):
+    plain = main(command(arrays, *labels(arrays), "--map_k", "2", "--precision_k", "1"))
+    assert {"mAP@all", "mAP@2", "mAP@2_voc", "mAP@2_prefix", "P@1"} <= plain.keys()
+    assert not any("Acc@" in name for name in plain)
+    own = main(command(arrays, *labels(arrays), "--targets", arrays["own"], "--accuracy_k", "1"))
+    q, g = np.load(arrays["q"]), np.load(arrays["g"])
+    scores = (q / np.linalg.norm(q, axis=1)[:, None]) @ (g / np.linalg.norm(g, axis=1)[:, None]).T
+    hits = [scores[i].argmax() == i for i in range(5)]
+    assert own["Acc@1_all"] == pytest.approx(np.mean(hits))
+
+
+BAD = {
+    "no labels": (lambda a: [], "Name their class ids with --sketch_labels"),
+    "labels of another length": (
+        lambda a: ["--sketch_labels", a["gl"], "--photo_labels", a["gl"]],
+        "expected 6 integer class ids",
+    ),
+    "targets of another length": (
+        lambda a: [*labels(a), "--targets", a["gl"]],
+        "expected one row number for each of 6",
+    ),
+    "target of another class": (
+        lambda a: [*labels(a), "--targets", a["ql"].with_name("wrong.npy")],
+        "is of class",
+    ),
+    "no such file": (lambda a: ["--sketch_labels", "x.npy", *labels(a)[2:]], "Cannot read x.npy"),
+    "unknown option": (lambda a: [*labels(a), "--frobnicate"], "--frobnicate"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_evaluate_refuses(case, arrays, capsys):
+    np.save(arrays["ql"].with_name("wrong.npy"), np.array([1, 1, 2, 0, 1, 2]))
+    more, message = BAD[case]
+    assert message in failure(capsys, *command(arrays, *more(arrays)))
+
+
+def test_evaluate_never_unpickles(arrays, capsys):
+    np.save(arrays["q"], np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    assert "allow_pickle" in failure(capsys, *command(arrays, *labels(arrays)))
+
+
+def test_compare_tells_a_difference_from_none(arrays, tmp_path):
+    folders = []
+    truth = np.eye(3, dtype=np.float32)
+    generator = np.random.default_rng(1)
+    gallery, ids = np.repeat(truth, 30, axis=0), np.repeat(np.arange(3), 30)
+    for name, noise in (("good", 0.3), ("same", 0.3), ("bad", 3.0)):
+        generator = np.random.default_rng(1 if name != "bad" else 2)
+        for key, array in (
+            ("q", np.repeat(truth, 40, axis=0)),
+            ("g", gallery),
+            ("ql", np.repeat(np.arange(3), 40)),
+            ("gl", ids),
+        ):
+            shaken = key in "qg"
+            if shaken:
+                array = array + noise * generator.normal(size=array.shape).astype(np.float32)
+            np.save(arrays[key], array)
+        folders.append(tmp_path / name)
+        main(command(arrays, *labels(arrays), "--out", folders[-1]))
+    good, same, bad = folders
+    worse = main(["compare", str(good), str(bad), "--resamples", "999"])["mAP@all"]
+    assert worse["high"] < 0
+    assert worse["p"] == pytest.approx(1 / 1000)
+    assert worse["difference"] == pytest.approx(worse["b"] - worse["a"])
+    equal = main(["compare", str(good), str(same)])["mAP@all"]
+    assert (equal["difference"], equal["p"]) == (0, 1)
+
+
+def test_compare_refuses_other_queries_and_protocols(tested, tmp_path, capsys):
+    assert "holds no results" in failure(capsys, "compare", tested, tmp_path)
+    other = tmp_path / "other"
+    other.mkdir()
+    text = (tested / "queries.csv").read_text()
+    (other / "queries.csv").write_text(text.replace("sketch/", "drawn/"))
+    summary = json.loads((tested / "metrics.json").read_text())
+    (other / "metrics.json").write_text(json.dumps(summary))
+    assert "not on the same queries" in failure(capsys, "compare", tested, other)
+    (other / "metrics.json").write_text(json.dumps(summary | {"split": "random:3:0"}))
+    message = failure(capsys, "compare", tested, other)
+    assert "differ in split" in message
+    assert "random:2:0" in message
