@@ -74,6 +74,12 @@ def _parser() -> _Parser:
     prepare.add_argument(
         "--resize", default="letterbox", help="as data.resize of the training (default: letterbox)"
     )
+    prepare.add_argument(
+        "--interpolation",
+        choices=("bicubic", "bilinear"),
+        default="bicubic",
+        help="of the model (default: bicubic, CLIP's)",
+    )
     for command in (check, prepare):
         command.add_argument("root", metavar="ROOT", help="folder of the dataset, as data.root")
         command.add_argument(
@@ -171,7 +177,7 @@ def _prepare(root: Path, options: argparse.Namespace) -> dict[str, Any]:
     dataset = recognize(root, options.dataset, named=bool(patterns)).dataset
     listing = dataset(root=str(root), num_workers=0, **patterns).listing
     paths = [path for side in listing for files in side.values() for path in files]
-    fit = Fit(options.size, options.resize)
+    fit = Fit(options.size, options.resize, options.interpolation)
     summary = prepare(
         paths, root, Path(options.out).expanduser(), fit, options.workers, progress=True
     )

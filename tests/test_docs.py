@@ -181,14 +181,24 @@ def test_help_answers_without_pytorch():
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True
     )
     assert result.returncode == 0, result.stderr
-    for command in ("fit", "validate", "test", "predict", "data", "quickstart"):
+    for command in (
+        "fit",
+        "validate",
+        "test",
+        "predict",
+        "data",
+        "evaluate",
+        "compare",
+        "quickstart",
+    ):
         assert f"\n  {command} " in result.stdout
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_page_names_commands_and_files_that_exist(page):
     text = page.read_text("utf-8")
-    known = {"fit", "validate", "test", "predict", "data", "quickstart", "--help", "--version"}
+    known = {"fit", "validate", "test", "predict", "data", "evaluate"}
+    known |= {"compare", "quickstart", "--help", "--version"}
     for command in commands(page):
         program, *args = shlex.split(command)
         if program == "sketchclip":

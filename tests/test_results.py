@@ -2,11 +2,14 @@
 
 import csv
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from data_modules import SketchPhotoFolder
+from data_modules.batch import Protocol
 from sketchclip.cli import main
 from sketchclip.results import by_class, intervals, read_results
 
@@ -48,6 +51,17 @@ def test_summary_and_rows_of_queries_agree(tested, tree):
         assert result[key] not in (None, ""), key
 
 
+def test_accuracy_is_of_datasets_whose_sketches_show_one_photo(run, tested, monkeypatch):
+    # The plain tree's file names pair by chance; nothing there is a sketch of one photo.
+    plain = json.loads((tested / "metrics.json").read_text())["metrics"]
+    assert not any("Acc@" in name for name in plain)
+    monkeypatch.setattr(SketchPhotoFolder, "protocol", Protocol(instances=True))
+    folder = Path(run("test", method="FrozenCLIP").trainer.log_dir)
+    paired = json.loads((folder / "metrics.json").read_text())["metrics"]
+    assert {"Acc@1", "Acc@1_all", "Acc@1_macro", "chance_Acc@1"} <= paired.keys()
+    assert paired["mAP@all"] == pytest.approx(plain["mAP@all"])
+
+
 def test_classes_weighted_by_their_queries_give_the_whole(tested):
     result = json.loads((tested / "metrics.json").read_text())
     weights = [c["queries"] for c in result["classes"].values()]
@@ -61,7 +75,7 @@ def test_a_checkpoint_is_named_by_its_content(run):
     checkpoint = Path(fitted.trainer.log_dir) / "checkpoints" / "last.ckpt"
     folder = Path(run("test", "--ckpt_path", checkpoint).trainer.log_dir)
     digest = json.loads((folder / "metrics.json").read_text())["checkpoint_sha256"]
-    assert digest == __import__("hashlib").sha256(checkpoint.read_bytes()).hexdigest()[:16]
+    assert digest == sha256(checkpoint.read_bytes()).hexdigest()[:16]
 
 
 def test_ranks_and_undefined_values_stay_out_of_means():
