@@ -196,11 +196,13 @@ def normalize(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -
     # is many times slower where the innermost of the broadcast dimensions is the three channels.
     rows = images.permute(0, 2, 3, 1).flatten(2)
     if images.device.type == "cpu":
-        # Memory of NumPy's: PyTorch's is new in each step, and its page faults cost the most. An
-        # image at a time stays in the cache from step to step.
-        result = torch.from_numpy(np.empty(rows.shape, np.float32))
-        for image, target in zip(rows, result, strict=True):
-            target.copy_(image).sub_(shift).div_(scale)
+        # With NumPy, an image at a time, which stays in the cache from step to step: PyTorch's
+        # threads would wait for cores that the loader's workers use.
+        array = np.empty(rows.shape, np.float32)
+        for image, target in zip(rows.numpy(), array, strict=True):
+            np.subtract(image, shift.numpy(), out=target)
+            np.divide(target, scale.numpy(), out=target)
+        result = torch.from_numpy(array)
     else:
         result = rows.float().sub_(shift).div_(scale)
     return result.unflatten(2, (line, -1)).permute(0, 3, 1, 2)
