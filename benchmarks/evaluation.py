@@ -28,6 +28,7 @@ from torch import Tensor
 
 SIZES = {
     "small": (500, 4000, 21),
+    "medium": (2_000, 10_453, 21),
     "sketchy": (12_694, 10_453, 21),
     "quickdraw": (92_291, 54_151, 30),
 }
@@ -192,7 +193,7 @@ def main() -> None:
         return
     sizes = ["small", "sketchy"] if args.size == "default" else [args.size]
     tables = {
-        name: (SIZES[name], list(ROWS) if name == "small" else ["floor", "ours"])
+        name: (SIZES[name], list(ROWS) if name in ("small", "medium") else ["floor", "ours"])
         for name in sizes
         if name in SIZES
     }
