@@ -8,6 +8,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+import data_modules
+from data_modules.catalogue import Catalogue
+from data_modules.split import read_class_list
+
+SPLITS = Path(data_modules.__file__).parent / "splits"
+
 STROKES = '"drawing": [[[0, 90, 255], [0, 200, {0}]], [[30, 60], [{0}, 10]]]'
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 800 800">{}</svg>'
 
@@ -185,3 +191,18 @@ def _write(path: Path, background: tuple[int, ...], seed: tuple[int, int]) -> No
             image.putpixel((x, (level + x) % 17 + y), (0, 0, level // 2))
         # Pillow knows no .JPEG in capitals by itself on every version.
         image.save(path, format={"jpg": "JPEG", "jpeg": "JPEG"}.get(path.suffix[1:].lower()))
+
+
+def open_tree(name: str, root: Path, **settings: object) -> Catalogue:
+    tree = LAYOUTS[name]
+    split = None if tree.dataset != "SketchPhotoFolder" else "random:2:0"
+    arguments = {"root": str(root), "split": split, "num_workers": 0, **tree.arguments, **settings}
+    return getattr(data_modules, tree.dataset)(**arguments)
+
+
+def paths(listing: dict[str, list[Path]]) -> list[Path]:
+    return [path for files in listing.values() for path in files]
+
+
+def class_list(name: str, side: str) -> list[str]:
+    return read_class_list((SPLITS / f"{name}_{side}.txt").read_text("utf-8"))
