@@ -33,7 +33,6 @@ class Report:
         counts: Classes, sketches, photos and pairs of all, seen and unseen classes.
         findings: One a check, in the order of printing.
         command: The ``sketchclip fit`` that works here; empty if none does.
-        obstacle: Why none does.
         quick: Whether the images were left unread.
         seconds: Time it took.
     """
@@ -43,7 +42,6 @@ class Report:
     counts: dict[str, dict[str, int]]
     findings: list[Finding]
     command: str
-    obstacle: str
     quick: bool
     seconds: float
 
@@ -145,9 +143,7 @@ def check(
     if text and any(f.name == "unreadable" and f.items for f in findings):
         text += " --data.on_error skip"
     seconds = time.monotonic() - start
-    return Report(
-        contents, recognized.reason, counts, findings, text, command.problem, quick, seconds
-    )
+    return Report(contents, recognized.reason, counts, findings, text, quick, seconds)
 
 
 def _fit_finding(command: Command, stated: bool) -> Finding:

@@ -20,9 +20,8 @@ from data_modules.listing import (
     without,
 )
 from data_modules.split import packaged_list
+from data_modules.transforms import Side
 from sketchclip.errors import SketchClipError
-
-Side = Literal["sketch", "photo"]
 
 
 class DatasetFiles:

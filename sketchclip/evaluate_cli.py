@@ -94,7 +94,7 @@ def run_evaluate(args: Sequence[str]) -> dict[str, float]:
     protocol = "the gallery is every photo given"
     print_metrics(title, figures, protocol)
     if options.out is not None:
-        names = [str(label) for label in range(int(max(sketches[1].max(), 0)) + 1)]
+        names = {int(label): str(label) for label in np.unique(sketches[1])}
         summary = {
             "metrics": figures,
             "interval_95": intervals(metric.values),

@@ -36,7 +36,7 @@ def intervals(values: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
 
 
 def by_class(
-    values: Mapping[str, np.ndarray], class_names: Sequence[str]
+    values: Mapping[str, np.ndarray], class_names: Sequence[str] | Mapping[int, str]
 ) -> dict[str, dict[str, float]]:
     """Mean of each metric over the queries of each class, with their number.
 
@@ -51,7 +51,7 @@ def by_class(
     for label in np.unique(values["label"]):
         rows = values["label"] == label
         known = {n: v[rows] for n, v in values.items() if n not in _NOT_METRICS}
-        result[class_names[label]] = {"queries": int(rows.sum())} | {
+        result[class_names[int(label)]] = {"queries": int(rows.sum())} | {
             name: float(np.nanmean(value))
             for name, value in known.items()
             if not name.startswith("rank") and not np.isnan(value).all()
@@ -64,7 +64,7 @@ def write_results(
     summary: Mapping[str, Any],
     values: Mapping[str, np.ndarray],
     paths: Sequence[str],
-    class_names: Sequence[str],
+    class_names: Sequence[str] | Mapping[int, str],
 ) -> None:
     """Write both files.
 
@@ -84,7 +84,7 @@ def write_results(
         writer.writerow(["query", "class", *names])
         for row, (path, label) in enumerate(zip(paths, values["label"], strict=True)):
             cells = (values[name][row] for name in names)
-            writer.writerow([path, class_names[label], *(_cell(value) for value in cells)])
+            writer.writerow([path, class_names[int(label)], *(_cell(value) for value in cells)])
 
 
 def _cell(value: float) -> str:

@@ -354,3 +354,25 @@ def test_cosine_scores_ignore_length_and_stay_fp32():
     expected = torch.nn.functional.cosine_similarity(a[:, None], b[None], dim=-1)
     torch.testing.assert_close(cosine_scores(3 * a, b), expected)
     assert cosine_scores(a.half(), b.half()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("allowed", ["highest", "high", "medium"])
+def test_less_precision_in_training_does_not_reach_the_ranking(allowed, monkeypatch):
+    seen = []
+    product = torch.mm
+    monkeypatch.setattr(
+        torch,
+        "mm",
+        lambda *args, **options: (
+            seen.append(torch.get_float32_matmul_precision()) or product(*args, **options)
+        ),
+    )
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(allowed)
+    try:
+        labels = torch.arange(4)
+        retrieval_scores(torch.randn(4, 3), labels, torch.randn(4, 3), labels)
+        assert torch.get_float32_matmul_precision() == allowed
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert set(seen) == {"highest"}

@@ -166,6 +166,15 @@ def test_evaluate_refuses(case, arrays, capsys):
     assert message in failure(capsys, *command(arrays, *more(arrays)))
 
 
+def test_class_ids_may_be_any_numbers(arrays, tmp_path):
+    for key in ("ql", "gl"):
+        np.save(arrays[key], np.load(arrays[key]) + 10**12)
+    main(command(arrays, *labels(arrays), "--out", tmp_path / "scored"))
+    assert {row["class"] for row in rows(tmp_path / "scored")} == {
+        f"{10**12 + i}" for i in range(3)
+    }
+
+
 def test_evaluate_never_unpickles(arrays, capsys):
     np.save(arrays["q"], np.array([{"a": 1}], dtype=object), allow_pickle=True)
     assert "allow_pickle" in failure(capsys, *command(arrays, *labels(arrays)))

@@ -1,16 +1,15 @@
 """What every CLIP-based method shares: towers, text bank, preprocessing, checkpoint identity."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor, nn
 
+from data_modules.transforms import Side
 from sketchclip.clip.backbone import CLIPModel, fingerprint, load_backbone
 from sketchclip.clip.text import TEMPLATE, encode_classes
 from sketchclip.clip.towers import AlsoTrain, LayerNormMode, PromptedTower, fork_visual
 from sketchclip.errors import SketchClipError
-
-Side = Literal["sketch", "photo"]
 
 
 class CLIPEncoderMixin(nn.Module):

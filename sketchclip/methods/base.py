@@ -9,8 +9,8 @@ from torch import Tensor
 
 from data_modules.batch import ImageBatch, Protocol, TrainingBatch
 from data_modules.pairing import Pairing
+from data_modules.transforms import Side
 from sketchclip.checkpoint import check_trained, keep_trained
-from sketchclip.clip.encoder import Side
 from sketchclip.errors import SketchClipError
 from sketchclip.metrics import InstanceRetrieval
 from sketchclip.metrics.functional import cosine_scores

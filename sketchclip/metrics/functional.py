@@ -6,8 +6,9 @@ is not used: from 1.8 on it ignores every item whose score is <= 0, which is wro
 similarity.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Literal
 
 import numpy as np
@@ -144,7 +145,9 @@ def retrieval_scores(
                 left = as_product(block, similarity, "query").neg_()
                 if len(scores) < len(block):  # one buffer for all: fresh memory costs time
                     scores = left.new_empty(len(block), len(gallery))
-                distances = torch.mm(left, states, out=scores[: len(block)])
+                distances = scores[: len(block)]
+                with _full_precision():
+                    torch.mm(left, states, out=distances)
             else:
                 distances = -score(block, states).detach().float()
             share = -(-len(block) // threads)
@@ -168,6 +171,17 @@ def retrieval_scores(
                 rank = result[f"rank{scope}"]
                 result[f"Acc@{k}{scope}"] = np.where(np.isnan(rank), np.nan, rank <= k)
     return {name: torch.from_numpy(value.astype(np.float64)) for name, value in result.items()}
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """Products in fp32, whatever ``torch.set_float32_matmul_precision`` allows in training."""
+    allowed = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(allowed)
 
 
 def _check(queries: Tensor, query_labels: Tensor, gallery: Tensor, gallery_labels: Tensor) -> None:
