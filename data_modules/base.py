@@ -4,25 +4,26 @@ import os
 from collections.abc import Iterable
 from typing import ClassVar, Literal
 
+import numpy as np
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader, DistributedSampler
+from torch.utils.data import DataLoader, DistributedSampler, Sampler
 
 from data_modules.batch import SIDES, ImageBatch, Protocol
-from data_modules.catalogue import Catalogue, Validation
+from data_modules.catalogue import Gallery, Validation
 from data_modules.evaluation import ImageDataset, instances
-from data_modules.hooks import BatchHooks
+from data_modules.features import CachesFeatures, FeatureSource
 from data_modules.image_source import ImageSource
 from data_modules.listing import Listing
 from data_modules.pairing import training_dataset
 from data_modules.reading import PreparedReader, open_reader
 from data_modules.sampling import ClassBatchSampler, EpochSampler, TrainingLoader
 from data_modules.training_set import TrainingDataset
-from data_modules.transforms import Augment, Augmented, Fit, Resize
+from data_modules.transforms import Augment, Augmented, Fit, Resize, Side
 from data_modules.unreadable import UnreadableFiles
 from sketchclip.errors import SketchClipError
 
 
-class SketchPhotoDataModule(Catalogue, BatchHooks, LightningDataModule):
+class SketchPhotoDataModule(CachesFeatures, LightningDataModule):
     """Sketches and photos in class folders, with a split into seen and unseen classes.
 
     A dataset subclasses it with class attributes alone and has no constructor of its own.
@@ -45,11 +46,14 @@ class SketchPhotoDataModule(Catalogue, BatchHooks, LightningDataModule):
         subset_seed: Of train_fraction, seen_classes and generalized.
         generalized: Part of the photos of each seen class that leaves training and joins the test
             gallery (generalised zero-shot); 0 for the zero-shot gallery.
-        gallery: For Sketchy-Extended: dedup holds each photo once, zse_dup repeats the base photos
-            as the lists of ZSE-SBIR and SAKE do.
+        gallery: dedup holds each photo once; zse_dup, for Sketchy-Extended, repeats the base photos
+            as the lists of ZSE-SBIR and SAKE do; random_pairs is one random photo of its class for
+            each sketch, as the released code evaluates, and comparable with nothing else.
         batch_size: Training samples in a step over all processes together.
         classes_per_batch: Classes in a batch of methods that need several samples a class;
             batch_size must be a multiple.
+        shuffle: Train in random order; the released code keeps that of classes and file names. Batches
+            of classes are always random.
         eval_batch_size: Images a process embeds at a time.
         num_workers: Loader processes; null for one less than the cores, at most 8.
         resize: letterbox pads with white, letterbox_black as the released code does, squash ignores
@@ -77,9 +81,10 @@ class SketchPhotoDataModule(Catalogue, BatchHooks, LightningDataModule):
         seen_classes: int | None = None,
         subset_seed: int = 0,
         generalized: float = 0.0,
-        gallery: Literal["dedup", "zse_dup"] = "dedup",
+        gallery: Gallery = "dedup",
         batch_size: int = 64,
         classes_per_batch: int = 16,
+        shuffle: bool = True,
         eval_batch_size: int = 128,
         num_workers: int | None = None,
         resize: Resize = "letterbox",
@@ -103,6 +108,7 @@ class SketchPhotoDataModule(Catalogue, BatchHooks, LightningDataModule):
         self.gallery = gallery
         self.batch_size = batch_size
         self.classes_per_batch = classes_per_batch
+        self.shuffle = shuffle
         self.eval_batch_size = eval_batch_size
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         self.num_workers = min(8, (cores or 1) - 1) if num_workers is None else num_workers
@@ -150,12 +156,16 @@ class SketchPhotoDataModule(Catalogue, BatchHooks, LightningDataModule):
                 f"must be a multiple of their number, {processes}."
             )
         sketches, photos = self.train_sketches(), self.train_photos()
+        if self.features is None:
+            source, workers = self._source((sketches, photos), augment=True), self.num_workers
+        else:  # in memory, so that processes would only copy them
+            source, workers = FeatureSource(self.features, self.seed), 0
         dataset = training_dataset(
             self.method_says("pairing", "class_triplet"),
             sketches,
             photos,
             self.class_names,
-            self._source((sketches, photos), augment=True),
+            source,
             self.instance_of,
             self.method_says("sketch_ratio", 0.5),
         )
@@ -163,15 +173,15 @@ class SketchPhotoDataModule(Catalogue, BatchHooks, LightningDataModule):
             dataset,
             batch_size=local,
             sampler=self._sampler(dataset, processes, rank),
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
+            num_workers=workers,
+            persistent_workers=workers > 0,
             pin_memory=self._pin_memory(),
             collate_fn=dataset.batch.collate,
         )
 
     def _sampler(self, dataset: TrainingDataset, processes: int, rank: int) -> EpochSampler:
         if self.method_says("batch_layout", "shuffled") == "shuffled":
-            return EpochSampler(dataset, processes, rank, shuffle=True, seed=self.seed)
+            return EpochSampler(dataset, processes, rank, shuffle=self.shuffle, seed=self.seed)
         if dataset.batch is ImageBatch:
             raise SketchClipError("A method of pairing singles has no batches of classes.")
         if getattr(self.trainer, "overfit_batches", 0):
@@ -186,22 +196,30 @@ class SketchPhotoDataModule(Catalogue, BatchHooks, LightningDataModule):
 
     def _evaluation_loaders(self, classes: list[str]) -> list[DataLoader]:
         files = (self.query_sketches(classes), self.gallery_photos(classes))
-        source, ids = self._source(files), instances(*files, classes, self.instance_of)
-        datasets = [
-            ImageDataset(images, classes, source, side, self._size, positions)
-            for images, side, positions in zip(files, SIDES, ids, strict=True)
-        ]
-        return [
-            DataLoader(
-                dataset,
-                batch_size=self.eval_batch_size,
-                sampler=DistributedSampler(dataset, *self._world(), shuffle=False),
-                num_workers=self.num_workers,
-                pin_memory=self._pin_memory(),
-                collate_fn=ImageBatch.collate,
-            )
-            for dataset in datasets
-        ]
+        ids = instances(*files, classes, self.instance_of)
+        source = self._source(files)
+        loaders = []
+        for images, side, positions in zip(files, SIDES, ids, strict=True):
+            dataset = ImageDataset(images, classes, source, side, self._size, positions)
+            order = DistributedSampler(dataset, *self._world(), shuffle=False)
+            loaders.append(self._image_loader(dataset, order))
+        return loaders
+
+    def _single_images(self, images: Listing, side: Side) -> DataLoader:
+        source, none = self._source([images]), np.full(sum(map(len, images.values())), -1)
+        return self._image_loader(
+            ImageDataset(images, self.class_names, source, side, self._size, none)
+        )
+
+    def _image_loader(self, dataset: ImageDataset, order: Sampler | None = None) -> DataLoader:
+        return DataLoader(
+            dataset,
+            batch_size=self.eval_batch_size,
+            sampler=order,
+            num_workers=self.num_workers,
+            pin_memory=self._pin_memory(),
+            collate_fn=ImageBatch.collate,
+        )
 
     def val_dataloader(self) -> list[DataLoader]:
         """Queries and gallery of the validation classes; empty for validation=none."""

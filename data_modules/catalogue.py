@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
 
+import numpy as np
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from data_modules.batch import Protocol
@@ -14,6 +15,8 @@ from data_modules.listing import Listing
 from data_modules.published import Published, check_figures, shortfall
 from data_modules.subsets import draw, part
 from sketchclip.errors import SketchClipError
+
+Gallery = Literal["dedup", "zse_dup", "random_pairs"]
 
 
 class Catalogue(DatasetClasses):
@@ -25,7 +28,8 @@ class Catalogue(DatasetClasses):
     protocol: ClassVar[Protocol]
 
     train_fraction: float
-    gallery: Literal["dedup", "zse_dup"]
+    gallery: Gallery
+    seed: int
 
     def train_sketches(self) -> Listing:
         """Sketches of the training classes."""
@@ -118,11 +122,21 @@ class Catalogue(DatasetClasses):
         self.check()
         unseen = {*self.split.unseen}
         test = not unseen.isdisjoint(classes)
+        if self.gallery == "random_pairs":
+            return {c: self._random_pairs(c) if c in unseen or not test else [] for c in classes}
         return {c: self._gallery(c) if c in unseen or not test else self._moved(c) for c in classes}
+
+    def _random_pairs(self, name: str) -> list[Path]:
+        """One photo for each sketch, drawn with replacement."""
+        sketches, photos = self.listing[0][name], self._of_role(name, "gallery")
+        if not photos:
+            return []
+        rng = np.random.default_rng([self.seed, *name.encode()])
+        return [photos[at] for at in rng.integers(len(photos), size=len(sketches))]
 
     def _gallery(self, name: str) -> list[Path]:
         photos = self._of_role(name, "gallery")
-        if self.gallery == "dedup":
+        if self.gallery != "zse_dup":
             return photos
         _, extended, base = self.sides
         if not base:
@@ -192,6 +206,11 @@ class Catalogue(DatasetClasses):
         parts = [self.protocol.name]
         if self.gallery == "zse_dup":
             parts.append("base photos twice in the gallery (zse_dup)")
+        if self.gallery == "random_pairs":
+            parts.append(
+                "gallery: one random photo of its class for each sketch (random_pairs, as the "
+                f"released code; seed {self.seed})"
+            )
         if self.generalized:
             parts.append(
                 f"generalised: gallery with {self.generalized:g} of the photos of each seen class "

@@ -3,7 +3,7 @@
 import logging
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -90,18 +90,18 @@ class SketchClipCLI(LightningCLI):
             raise SketchClipError(f"--ckpt_path={path} does not exist.")
         try:
             checkpoint = torch.load(path, weights_only=True, map_location="cpu")
-            saved = dict(checkpoint.get("hyper_parameters", {}))
+            saved = _flat(checkpoint.get("hyper_parameters", {}))
             checkpoint["pytorch-lightning_version"]
         except Exception as error:
             raise SketchClipError(
                 f"{path} is no checkpoint of sketchclip ({type(error).__name__}). Expected a file "
                 "that 'sketchclip fit' wrote: <run>/checkpoints/last.ckpt."
             ) from error
-        now = config.model.init_args.as_dict()
+        now = _flat(config.model.init_args.as_dict())
         conflicts = [
             f"  model.{key}: {now[key]!r} here, {value!r} in the checkpoint"
             for key, value in saved.items()
-            if key in now and key not in _NOT_COMPARED and not _same(now[key], value)
+            if key in now and key not in _NOT_COMPARED and now[key] != value
         ]
         if conflicts:
             raise SketchClipError(
@@ -110,8 +110,16 @@ class SketchClipCLI(LightningCLI):
             )
 
 
-def _same(ours: Any, theirs: Any) -> bool:
-    return (list(ours) if isinstance(ours, tuple) else ours) == theirs
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of composed parts beside the others: adaptation, adaptation.n_prompts, ..."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and "class_path" in value:
+            flat[key] = value["class_path"].rpartition(".")[2]
+            flat |= {f"{key}.{n}": v for n, v in _flat(value.get("init_args", {})).items()}
+        else:
+            flat[key] = list(value) if isinstance(value, tuple) else value
+    return flat
 
 
 def run_cli(args: Sequence[str] | None) -> SketchClipCLI:

@@ -145,7 +145,7 @@ TABLE: dict[str, tuple[str, Callable[[Path], Args], str]] = {
     "frozen model, fit": ("fit", args("--model", "FrozenCLIP"), r"FrozenCLIP.*'sketchclip test'"),
     "nothing to train": (
         "fit",
-        args("--model.n_prompts", "0", "--model.layer_norm", "none"),
+        args("--model.adaptation.n_prompts", "0", "--model.layer_norm", "none"),
         r"nothing to train.*turn on prompts",
     ),
     "missing checkpoint": ("test", args("--ckpt_path", "no.ckpt"), r"no\.ckpt does not exist"),

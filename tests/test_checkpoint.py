@@ -100,22 +100,22 @@ def test_missing_unexpected_and_misshapen_tensors_are_named(make_method):
     check_trained(method, state)
     state["photo_tower.visual.extra"] = torch.zeros(1)
     del state["sketch_tower.visual.ln_pre.weight"]
-    state["photo_tower.prompts"] = torch.zeros(5, 32)
+    state["adaptation.photo"] = torch.zeros(5, 32)
     with pytest.raises(SketchClipError) as caught:
         check_trained(method, state)
     message = str(caught.value)
     assert re.search(r"1 missing: sketch_tower\.visual\.ln_pre\.weight", message)
     assert re.search(r"1 unexpected: photo_tower\.visual\.extra", message)
-    assert re.search(r"1 of another shape: photo_tower\.prompts \(5, 32\) != \(3, 32\)", message)
+    assert re.search(r"1 of another shape: adaptation\.photo \(5, 32\) != \(3, 32\)", message)
     assert "config.yaml" in message
 
 
 @pytest.mark.parametrize("command", ["test", "fit"])
 def test_conflicting_flags_stop_instead_of_being_replaced(fitted, run, capsys, command):
     with pytest.raises(SystemExit) as stopped:
-        run(command, *FAST, "--model.n_prompts", "5", "--ckpt_path", str(last(fitted)))
+        run(command, *FAST, "--model.adaptation.n_prompts", "5", "--ckpt_path", str(last(fitted)))
     assert stopped.value.code == 2
-    assert "model.n_prompts: 5 here, 3 in the checkpoint" in capsys.readouterr().err
+    assert "model.adaptation.n_prompts: 5 here, 3 in the checkpoint" in capsys.readouterr().err
 
 
 def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):

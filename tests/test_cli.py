@@ -69,7 +69,10 @@ def layers(tmp_path):
         model={"class_path": "ZeroShotPromptLearning", "init_args": {"margin": 0.1}},
         data={"class_path": "SketchPhotoFolder", "init_args": {"root": "somewhere"}},
     )
-    first = {"trainer": {"max_epochs": 8}, "model": {"init_args": {"n_prompts": 4}}}
+    first = {
+        "trainer": {"max_epochs": 8},
+        "model": {"init_args": {"adaptation": {"init_args": {"n_prompts": 4}}}},
+    }
     second = {"trainer": {"max_epochs": 9}, "data": {"init_args": {"batch_size": 16}}}
     return (
         write(tmp_path / "first.yaml", extends="base.yaml", **first),
@@ -82,14 +85,16 @@ def test_config_overrides_what_it_extends(layers, capsys):
     assert config["trainer"]["max_epochs"] == 8
     assert config["trainer"]["log_every_n_steps"] == 3
     assert config["model"]["init_args"]["margin"] == 0.1
-    assert config["model"]["init_args"]["n_prompts"] == 4
+    assert config["model"]["init_args"]["adaptation"]["init_args"]["n_prompts"] == 4
 
 
 def test_later_config_wins_and_the_base_is_not_applied_again(layers, capsys):
     config = resolved(capsys, "fit", "--config", layers[0], "--config", layers[1])
     assert config["trainer"]["max_epochs"] == 9
     assert config["data"]["init_args"]["batch_size"] == 16
-    assert config["model"]["init_args"]["n_prompts"] == 4  # the base names a model, too
+    assert (
+        config["model"]["init_args"]["adaptation"]["init_args"]["n_prompts"] == 4
+    )  # the base names a model, too
     # A flag before the second config changes what only the base sets: it must survive.
     between = ["--trainer.log_every_n_steps", "5"]
     config = resolved(capsys, "fit", "--config", layers[0], *between, "--config", layers[1])
@@ -112,28 +117,29 @@ def test_the_papers_settings_are_the_defaults(capsys):
     config = resolved(capsys, "fit", "--config", "experiments/sketchy.yaml")
     model, data = config["model"]["init_args"], config["data"]["init_args"]
     paper = {
-        "n_prompts": 3,
         "layer_norm": "per_branch",
         "also_train": "nothing",
         "margin": 0.3,
         "lambda_cls": 0.5,
         "cls_temperature": "clip",
-        "template": "a photo of a {}",
         "prompt_lr": 1e-5,
         "ln_lr": 1e-5,
         "backbone": "ViT-B-32-quickgelu",
     }
     assert {key: model[key] for key in paper} == paper
+    assert model["adaptation"]["class_path"].endswith(".IndependentPrompts")
+    assert model["adaptation"]["init_args"]["n_prompts"] == 3
+    assert model["text_head"]["init_args"] == {"template": "a photo of a {}"}
     assert data["batch_size"] == 64
     assert config["trainer"]["max_epochs"] == 60
 
 
 def test_the_config_of_a_run_repeats_it(run, capsys):
-    fitted = run("fit", "--trainer.max_epochs", "1", "--model.n_prompts", "2")
+    fitted = run("fit", "--trainer.max_epochs", "1", "--model.adaptation.n_prompts", "2")
     folder = Path(fitted.trainer.log_dir)
     checkpoint = folder / "checkpoints" / "last.ckpt"
     tested = main(["test", "--config", str(folder / "config.yaml"), "--ckpt_path", str(checkpoint)])
-    assert tested.model.hparams.n_prompts == 2
+    assert tested.model.adaptation.n_prompts == 2
     result = json.loads((Path(tested.trainer.log_dir) / "metrics.json").read_text())
     assert result["checkpoint"] == str(checkpoint)
     assert result["unseen_classes"] == list(fitted.datamodule.split.unseen)

@@ -1,14 +1,15 @@
 """What every CLIP-based method shares: towers, text bank, preprocessing, checkpoint identity."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
 from data_modules.transforms import Side
+from sketchclip.adaptations import Adaptation
 from sketchclip.clip.backbone import CLIPModel, fingerprint, load_backbone
-from sketchclip.clip.text import TEMPLATE, encode_classes
+from sketchclip.clip.text_heads import TextHead
 from sketchclip.clip.towers import AlsoTrain, LayerNormMode, PromptedTower, fork_visual
+from sketchclip.composition import compose
 from sketchclip.errors import SketchClipError
 
 
@@ -19,17 +20,21 @@ class CLIPEncoderMixin(nn.Module):
     """
 
     clip: CLIPModel
-    text_bank: Tensor
+    adaptation: Adaptation
+    text_head: TextHead | None
+    class_names: list[str]
+    needs_images = True
+    """Whether training works on the images themselves, not on their embeddings alone."""
+    prompt_lr: float
+    ln_lr: float
 
     def build_towers(
         self,
         backbone: str,
         pretrained: str | None,
-        n_prompts: int = 0,
-        prompt_std: float = 0.02,
+        adaptation: Adaptation | None = None,
         layer_norm: LayerNormMode = "none",
         also_train: AlsoTrain = "nothing",
-        common: bool = False,
         grad_checkpointing: bool = False,
     ) -> None:
         """Load the backbone and fork one tower a branch.
@@ -37,12 +42,10 @@ class CLIPEncoderMixin(nn.Module):
         Args:
             backbone: See :func:`sketchclip.clip.backbone.load_backbone`.
             pretrained: See there.
-            n_prompts: Prompt tokens of a tower.
-            prompt_std: Standard deviation of their initialisation.
+            adaptation: What the branches learn; None for nothing.
             layer_norm: ``per_branch`` gives each branch its own LayerNorms, ``shared`` one set for
                 both, ``none`` freezes them.
             also_train: See :func:`sketchclip.clip.towers.trains`.
-            common: Whether sketches and photos use one tower, prompts included (FG-ZS-SBIR).
             grad_checkpointing: Trade a second forward for the activations' memory.
         """
         self.clip = load_backbone(backbone, pretrained)
@@ -54,15 +57,19 @@ class CLIPEncoderMixin(nn.Module):
         }
         if grad_checkpointing:
             self.clip.visual.set_grad_checkpointing(True)
-        visual = fork_visual(self.clip.visual, layer_norm, also_train)
-        self.sketch_tower = PromptedTower(visual, n_prompts, prompt_std)
-        if common:
-            self.photo_tower = self.sketch_tower
-        else:
-            if layer_norm != "shared":
-                visual = fork_visual(self.clip.visual, layer_norm, also_train)
-            self.photo_tower = PromptedTower(visual, n_prompts, prompt_std)
-        self.register_buffer("text_bank", None, persistent=False)
+        self.text_head = None
+        self.adaptation = (
+            Adaptation() if adaptation is None else compose(self, "adaptation", adaptation)
+        )
+        self.adaptation.build(self.clip.visual)
+        also = "everything" if self.adaptation.everything else also_train
+        shared = self.adaptation.one_encoder
+        shared = layer_norm == "shared" if shared is None else shared
+        visual = fork_visual(self.clip.visual, layer_norm, also)
+        self.sketch_tower = PromptedTower(visual, self.adaptation, "sketch")
+        if not shared:
+            visual = fork_visual(self.clip.visual, layer_norm, also)
+        self.photo_tower = PromptedTower(visual, self.adaptation, "photo")
 
     @property
     def image_size(self) -> int:
@@ -88,7 +95,7 @@ class CLIPEncoderMixin(nn.Module):
         """Embed one side's images.
 
         Args:
-            images: Normalised RGB, shape (B, 3, H, W).
+            images: Normalised RGB, shape (B, 3, H, W), or features; see :class:`PromptedTower`.
             side: Which tower reads them.
 
         Returns:
@@ -96,10 +103,48 @@ class CLIPEncoderMixin(nn.Module):
         """
         return self.sketch_tower(images) if side == "sketch" else self.photo_tower(images)
 
-    def build_text_bank(self, class_names: Sequence[str], template: str = TEMPLATE) -> None:
-        """Cache the frozen text embeddings of ``class_names``; row = label."""
-        bank = encode_classes(self.clip, self.backbone, class_names, template)
-        self.register_buffer("text_bank", bank, persistent=False)
+    def build_text_head(self, text_head: TextHead, used: bool) -> None:
+        """Take the head that the classification losses compare with.
+
+        Args:
+            text_head: Of the constructor.
+            used: Whether there is a classification loss; without one there is no head.
+        """
+        head = compose(self, "text_head", text_head)
+        if used:
+            head.build(self.clip)
+            self.text_head = head
+
+    def text_bank(self) -> Tensor:
+        """Embeddings of the seen classes, (C, D); row = label."""
+        assert self.text_head is not None  # called with a classification loss only
+        return self.text_head(self.clip)
+
+    def setup(self, stage: str) -> None:
+        """Read the seen class names once; testing needs no class name at all."""
+        super().setup(stage)  # type: ignore[misc]
+        if stage == "fit" and self.text_head is not None:
+            self.text_head.prepare(self.clip, self.backbone, self.class_names)
+
+    def on_fit_start(self) -> None:
+        """Embed the training images once where only a head behind the frozen towers trains."""
+        super().on_fit_start()  # type: ignore[misc]
+        if self.output_fixed and not self.needs_images:
+            self.trainer.datamodule.cache_features(self.clip.visual)  # type: ignore[attr-defined]
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """What is new and what was CLIP's have learning rates of their own."""
+        trained = [(n, p) for n, p in self.named_parameters() if p.requires_grad]
+        new = [p for n, p in trained if n.startswith(("adaptation.", "text_head."))]
+        old = [p for n, p in trained if not n.startswith(("adaptation.", "text_head."))]
+        return [{"params": new, "lr": self.prompt_lr}, {"params": old, "lr": self.ln_lr}]
+
+    @property
+    def output_fixed(self) -> bool:
+        """Whether the towers give for an image what the frozen one gives, head aside."""
+        visuals = (self.sketch_tower.visual, self.photo_tower.visual)
+        trained = any(p.requires_grad for visual in visuals for p in visual.parameters())
+        return self.adaptation.only_head and not trained
 
     def logit_scale(self, temperature: str | float) -> Tensor | float:
         """Factor of the cosine similarities in the softmax over classes.

@@ -1,8 +1,8 @@
 """Visual towers with prompts: the only file that touches the inside of an open_clip model.
 
-open_clip has no hook for prompts, so this file spells out ``VisionTransformer.forward`` with one
-line more. What it relies on (``_embeds``, ``transformer``, ``_pool``, ``proj``, ``ln_pre``) is
-guarded by ``tests/test_towers.py``, which also checks equality with ``encode_image``.
+open_clip has no hook for prompts, so this file spells out ``VisionTransformer.forward`` with a few
+lines more. What it relies on (``_embeds``, ``transformer.resblocks``, ``_pool``, ``proj``,
+``ln_pre``) is guarded by ``tests/test_towers.py``, which also checks equality with ``encode_image``.
 """
 
 import copy
@@ -10,11 +10,14 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
+from data_modules.transforms import Side
+from sketchclip.adaptations import Adaptation
 from sketchclip.errors import SketchClipError
 
 LayerNormMode = Literal["per_branch", "shared", "none"]
-AlsoTrain = Literal["nothing", "projection", "official_leak"]
+AlsoTrain = Literal["nothing", "projection", "official_leak", "everything"]
 
 _NEEDED = ("_embeds", "_pool", "transformer", "ln_pre", "proj", "class_embedding", "image_size")
 
@@ -55,8 +58,11 @@ def trains(
         layer_norm: LayerNorm tuning; ``none`` freezes the LayerNorms.
         also: ``projection`` adds the output projection (as ClipPrompt does); ``official_leak`` adds
             every parameter not named weight or bias, which the paper's released code trains by
-            accident (attention in_proj, class and position embeddings, projection).
+            accident (attention in_proj, class and position embeddings, projection); ``everything``
+            is full fine-tuning.
     """
+    if also == "everything":
+        return True
     if isinstance(module, nn.LayerNorm):
         return layer_norm != "none"
     if also == "projection":
@@ -95,7 +101,7 @@ def fork_visual(visual: Any, layer_norm: LayerNormMode, also: AlsoTrain) -> Any:
 
 
 class PromptedTower(nn.Module):
-    """An open_clip ViT that reads K learnable prompt tokens beside its patches.
+    """An open_clip ViT with an adaptation, for one side.
 
     Prompts have no position; they are appended to the patch tokens, go through ``ln_pre`` as the
     paper's code does it, are ordinary tokens in every block (which makes their place in the
@@ -103,42 +109,64 @@ class PromptedTower(nn.Module):
 
     Args:
         visual: Tower from :func:`fork_visual`.
-        n_prompts: K; 0 makes the tower equal to ``encode_image``.
-        std: Standard deviation of the prompts' normal initialisation. ``ln_pre`` rescales them,
-            so a small value mostly means a larger effective learning rate.
+        adaptation: Built for this backbone; one that adds nothing makes the tower equal to
+            ``encode_image``.
+        side: The images that it embeds.
     """
 
-    def __init__(self, visual: Any, n_prompts: int, std: float = 0.02) -> None:
+    def __init__(self, visual: Any, adaptation: Adaptation, side: Side) -> None:
         super().__init__()
         self.visual: Any = visual
-        self.prompts = (
-            nn.Parameter(std * torch.randn(n_prompts, visual.class_embedding.shape[0]))
-            if n_prompts
-            else None
-        )
+        self.adaptation = adaptation
+        self.side: Side = side
 
     def forward(self, images: Tensor) -> Tensor:
         """Embed images.
 
         Args:
-            images: Normalised RGB, shape (B, 3, H, W).
+            images: Normalised RGB, shape (B, 3, H, W); or the frozen tower's output, (B, D), for an
+                adaptation that changes nothing below.
 
         Returns:
             Embeddings, not normalised, shape (B, D).
         """
-        visual = self.visual
+        if images.ndim == 2:
+            return self.adaptation.head(images, self.side)
+        visual, adaptation = self.visual, self.adaptation
         tokens = visual._embeds(images)
-        if self.prompts is None:
+        length = tokens.shape[1]
+        prompts = adaptation.prompts(images, self.side)
+        if prompts is None:
             tokens = visual.transformer(tokens)
         else:
-            prompts = visual.ln_pre(self.prompts).to(tokens.dtype).expand(len(tokens), -1, -1)
-            length = tokens.shape[1]
-            tokens = visual.transformer(torch.cat([tokens, prompts], dim=1))[:, :length]
+            tokens = _append(tokens, visual.ln_pre(prompts))
+            tokens = self._blocks(tokens, length)
+            first = length if adaptation.reads_prompt else 0
+            tokens = tokens[:, first : first + length]
         pooled, _ = visual._pool(tokens)
-        return pooled @ visual.proj
+        return adaptation.head(pooled @ visual.proj, self.side)
+
+    def _blocks(self, tokens: Tensor, length: int) -> Tensor:
+        """The transformer; deep prompts replace what follows the first ``length`` tokens."""
+        transformer = self.visual.transformer
+        deep = self.adaptation.deep_prompts(self.side)
+        if deep is None:
+            return transformer(tokens)  # type: ignore[no-any-return]
+        recompute = transformer.grad_checkpointing and torch.is_grad_enabled()
+        for layer, block in enumerate(transformer.resblocks):
+            if 1 <= layer <= len(deep):
+                tokens = _append(tokens[:, :length], deep[layer - 1])
+            tokens = checkpoint(block, tokens, use_reentrant=False) if recompute else block(tokens)
+        return tokens
 
     def train(self, mode: bool = True) -> "PromptedTower":
         """Keep the tower in eval mode: BatchNorm, dropout and patch dropout of a frozen net."""
         super().train(mode)
         self.visual.eval()
         return self
+
+
+def _append(tokens: Tensor, prompts: Tensor) -> Tensor:
+    """(B, N, W) and (K, W) or (B, K, W) to (B, N + K, W)."""
+    prompts = prompts.to(tokens.dtype).expand(len(tokens), -1, -1)
+    return torch.cat([tokens, prompts], dim=1)

@@ -1,8 +1,10 @@
 """The base class of every method: full-gallery evaluation, optimiser and checkpoints."""
 
+import os
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
@@ -60,6 +62,22 @@ class RetrievalModule(LightningModule, ABC):
     @abstractmethod
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """Return the loss of one batch."""
+
+    def draws(self, batch_idx: int) -> torch.Generator:
+        """Randomness of a training step that a resumed run repeats, on the CPU.
+
+        Args:
+            batch_idx: Of the step in its epoch.
+        """
+        seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
+        key = (seed, self.current_epoch, batch_idx, self.global_rank)
+        state = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
+        return torch.Generator().manual_seed(state >> 1)
+
+    def log_losses(self, losses: dict[str, Tensor], batch_size: int) -> None:
+        """Log the parts of a loss, and train/loss beside the progress bar."""
+        self.log_dict(losses, batch_size=batch_size)
+        self.log("loss", losses["train/loss"], prog_bar=True, logger=False, batch_size=batch_size)
 
     def query_state(self, images: Tensor) -> Tensor:
         """What evaluation keeps of a batch of sketches; first dimension B."""

@@ -1,0 +1,88 @@
+"""Word vectors from a text file in the format of word2vec, GloVe and fastText."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.progress import open as open_with_progress
+from torch import Tensor
+
+from sketchclip.clip.text import spoken
+from sketchclip.errors import SketchClipError
+
+
+def vector_size(path: Path) -> int:
+    """Length of the vectors in a file.
+
+    Args:
+        path: Lines of a word and its numbers; a first line with two numbers is a header.
+
+    Raises:
+        SketchClipError: If there is no such file, or it is of another format.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            fields = file.readline().split()
+            fields = file.readline().split() if len(fields) == 2 else fields
+            if len(fields) < 2:
+                raise ValueError("no vector in the first two lines")
+            return len(np.array(fields[1:], dtype=np.float32))
+    except (OSError, ValueError) as error:
+        raise SketchClipError(
+            f"text_head.path={path}: expected a UTF-8 text file of word vectors, a word and its "
+            f"numbers in each line, as GloVe and word2vec have it ({type(error).__name__}: {error})."
+        ) from error
+
+
+def class_vectors(path: Path, class_names: Sequence[str]) -> Tensor:
+    """Vector of each class: that of its name, or the mean over the words of the name.
+
+    Args:
+        path: See :func:`vector_size`.
+        class_names: Names such as "hot-air_balloon".
+
+    Returns:
+        Unit vectors, fp32, (C, V).
+
+    Raises:
+        SketchClipError: If a name has a word without a vector; all of them are named.
+    """
+    size = vector_size(path)
+    candidates = {name: _candidates(name) for name in class_names}
+    wanted = {word for forms in candidates.values() for form in forms for word in form}
+    found: dict[str, np.ndarray] = {}
+    with open_with_progress(path, encoding="utf-8", description="Word vectors") as file:
+        for line in file:
+            word, _, numbers = line.rstrip().partition(" ")
+            if word in wanted and word not in found:
+                found[word] = np.array(numbers.split(), dtype=np.float32)
+    vectors, missing = [], []
+    for name, forms in candidates.items():
+        form = next((form for form in forms if all(word in found for word in form)), None)
+        if form is None:
+            missing.append(f"{name} ({', '.join(w for w in forms[-1] if w not in found)})")
+            continue
+        vectors.append(np.mean([found[word] / np.linalg.norm(found[word]) for word in form], 0))
+    if missing:
+        raise SketchClipError(
+            f"{path} has no vectors for {len(missing)} of {len(class_names)} classes: "
+            f"{'; '.join(missing[:8])}{'; ...' if missing[8:] else ''}. Add lines for these words, "
+            "or use another file."
+        )
+    bank = torch.from_numpy(np.stack(vectors)).float()
+    if bank.shape[1] != size:
+        raise SketchClipError(f"{path}: vectors of {size} and of {bank.shape[1]} numbers.")
+    return torch.nn.functional.normalize(bank, dim=-1)
+
+
+def _candidates(name: str) -> list[list[str]]:
+    """Spellings to look for, best first, each a list of words.
+
+    >>> _candidates("Hot-air_balloon")
+    [['hot-air_balloon'], ['hot-air', 'balloon'], ['hot', 'air', 'balloon']]
+    """
+    text = spoken(name).lower()
+    forms = [[text.replace(" ", "_")], text.split(), re.findall(r"\w+", text)]
+    return [form for at, form in enumerate(forms) if form not in forms[:at]]

@@ -1,0 +1,47 @@
+"""Parts of a method that a config chooses by ``class_path``: adaptations, text heads."""
+
+import inspect
+from typing import Any, TypeVar
+
+from lightning.pytorch import LightningModule
+from torch import nn
+
+Part = TypeVar("Part", bound=nn.Module)
+
+
+def compose(method: LightningModule, name: str, part: Part) -> Part:
+    """Take a part that a constructor was given, and keep its settings as a hyper-parameter.
+
+    A module among the hyper-parameters would make checkpoints unreadable without unpickling; its
+    class and arguments, written as a config has them, say the same.
+
+    Args:
+        method: Whose constructor it is; it has called
+            ``save_hyperparameters(ignore=(name, ...))``.
+        name: Of the argument.
+        part: Keeps each argument of its constructor as an attribute of that name. A default, which
+            is shared by all calls, is replaced by an instance of its own.
+
+    Returns:
+        The part to use.
+    """
+    if hasattr(part, "lazy_get_init_args"):  # jsonargparse.lazy_instance in a signature
+        part = type(part).__bases__[1](**part.lazy_get_init_args().as_dict())
+    method.save_hyperparameters(
+        {name: describe(part), "_instantiator": "lightning.pytorch.cli.instantiate_module"}
+    )
+    return part
+
+
+def describe(part: nn.Module) -> dict[str, Any]:
+    """Class and arguments of a part, as a config has them.
+
+    Args:
+        part: Keeps each argument of its constructor as an attribute of that name.
+
+    Returns:
+        ``class_path`` and ``init_args``.
+    """
+    names = inspect.signature(type(part)).parameters
+    path = f"{type(part).__module__}.{type(part).__qualname__}"
+    return {"class_path": path, "init_args": {name: getattr(part, name) for name in names}}

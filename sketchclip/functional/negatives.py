@@ -1,0 +1,55 @@
+"""Negatives that are already in the batch."""
+
+import torch
+from torch import Tensor
+
+from sketchclip.functional.triplet import cosine_distance
+
+
+def other_class_positions(labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """For each sample a random one of another class of the batch.
+
+    Args:
+        labels: Shape (B,), int64.
+        generator: Source of randomness, on the CPU.
+
+    Returns:
+        Positions, shape (B,), int64; -1 where the batch has no other class.
+
+    >>> other_class_positions(torch.tensor([0, 0, 1])).tolist()[:2]
+    [2, 2]
+    """
+    keys = torch.rand(len(labels), len(labels), generator=generator).to(labels.device)
+    same = labels.unsqueeze(0) == labels.unsqueeze(1)
+    chosen = keys.masked_fill(same, -1.0).argmax(1)
+    return chosen.masked_fill(same.all(1), -1)
+
+
+def hardest_negatives(
+    sketches: Tensor, photos: Tensor, negatives: Tensor, labels: Tensor, instances: Tensor
+) -> Tensor:
+    """For each sketch the nearest photo of its class that is not its own.
+
+    Candidates are the positives of the batch and the sketch's sampled negative, so that there is
+    always one.
+
+    Args:
+        sketches: Embeddings, shape (B, D).
+        photos: Of their own photos, shape (B, D).
+        negatives: Of a photo of the same class each, shape (B, D).
+        labels: Shape (B,), int64.
+        instances: Which photo a positive is, shape (B,), int64.
+
+    Returns:
+        Embeddings of the nearest, shape (B, D), with gradients.
+    """
+    with torch.no_grad():
+        unit_s, unit_p = (
+            torch.nn.functional.normalize(x.float(), dim=-1) for x in (sketches, photos)
+        )
+        distances = 1.0 - unit_s @ unit_p.T
+        candidates = labels.unsqueeze(0) == labels.unsqueeze(1)
+        candidates &= instances.unsqueeze(0) != instances.unsqueeze(1)
+        nearest, position = distances.masked_fill(~candidates, float("inf")).min(1)
+        in_batch = nearest < cosine_distance(sketches, negatives)
+    return torch.where(in_batch.unsqueeze(1), photos[position], negatives)

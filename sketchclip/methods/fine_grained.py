@@ -1,0 +1,178 @@
+"""Fine-grained prompt learning: the cross-category model of Sain et al., CVPR 2023, section 4.
+
+One encoder with common prompts for sketches and photos learns to find the one photo that a sketch
+was drawn from: a triplet loss within the class, classification against the frozen text embeddings
+of the seen classes, equal relative distances in all of them, and corresponding patches.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from jsonargparse import lazy_instance
+from torch import Tensor
+
+from data_modules.batch import TrainingBatch
+from sketchclip.adaptations import Adaptation, CommonPrompts
+from sketchclip.clip.encoder import CLIPEncoderMixin
+from sketchclip.clip.text_heads import TemplateText, TextHead
+from sketchclip.clip.towers import AlsoTrain, LayerNormMode
+from sketchclip.errors import SketchClipError
+from sketchclip.functional import (
+    cosine_distance,
+    draw_permutations,
+    f_divergence,
+    hardest_negatives,
+    patch_shuffle,
+    text_classification_loss,
+    triplet_loss,
+)
+from sketchclip.functional.divergence import DeltaOrder
+from sketchclip.methods.base import RetrievalModule
+
+
+class FineGrainedPromptLearning(CLIPEncoderMixin, RetrievalModule):
+    """Common prompts + LayerNorm tuning for FG-ZS-SBIR.
+
+    L = L_hard + lambda_cls (L_cls^s + L_cls^p) + lambda_delta L_delta + lambda_ps L_PS.
+
+    Args:
+        class_names: Seen classes in the order of their labels; taken from the data.
+        backbone: open_clip model name, or sketchclip-mini.
+        pretrained: open_clip tag or checkpoint file; null for OpenAI's weights (the mini: its own).
+        adaptation: What the encoder learns beside LayerNorms.
+        layer_norm: One set of LayerNorms (and of all other weights), one for each side, or frozen.
+        also_train: Further weights: output projection, or what the released code of the
+            category-level model leaves trainable by accident.
+        margin: Margin of the triplet loss in cosine distance.
+        negatives: Another photo of the class drawn for each sketch, or the nearest one in the
+            batch.
+        lambda_cls: Weight of the classification losses; 0 turns them off.
+        cls_temperature: Softmax temperature: clip for CLIP's own scale, raw for logit_scale without
+            exp (ClipPrompt), or a number tau.
+        text_head: What class names are turned into.
+        lambda_delta: Weight of the f-divergence between the classes' relative distances; 0 turns it
+            off.
+        delta_temperature: Divides relative distances before their softmax.
+        delta_order: Compare distances as they were sampled, or in ascending order.
+        delta_gather: Compare the classes of all processes instead of those of each by itself.
+        lambda_ps: Weight of the patch-shuffling loss; 0 turns it off.
+        patches: Blocks n along a side; 1 has nothing to shuffle and turns the loss off.
+        ps_margin: Margin of the patch-shuffling loss; the paper gives none.
+        ps_negative: The same photo in another order of patches, or the negative in that order.
+        ps_scope: Permutations for each sample, or the same two for a batch.
+        prompt_lr: Learning rate of the adaptation and the text head.
+        ln_lr: Learning rate of CLIP's own weights that train.
+        grad_checkpointing: Recompute activations to save memory.
+    """
+
+    pairing = "instance_triplet"
+    batch_layout = "classes"
+
+    def __init__(
+        self,
+        class_names: Sequence[str],
+        backbone: str = "ViT-B-32-quickgelu",
+        pretrained: str | None = None,
+        adaptation: Adaptation = lazy_instance(CommonPrompts),
+        layer_norm: LayerNormMode = "shared",
+        also_train: AlsoTrain = "nothing",
+        margin: float = 0.3,
+        negatives: Literal["random_same_class", "batch_hard"] = "random_same_class",
+        lambda_cls: float = 0.5,
+        cls_temperature: Literal["clip", "raw"] | float = "clip",
+        text_head: TextHead = lazy_instance(TemplateText),
+        lambda_delta: float = 0.1,
+        delta_temperature: float = 1.0,
+        delta_order: DeltaOrder = "as_sampled",
+        delta_gather: bool = False,
+        lambda_ps: float = 1.0,
+        patches: int = 2,
+        ps_margin: float = 0.3,
+        ps_negative: Literal["same_photo", "hard_negative"] = "same_photo",
+        ps_scope: Literal["sample", "batch"] = "sample",
+        prompt_lr: float = 1e-5,
+        ln_lr: float = 1e-5,
+        grad_checkpointing: bool = False,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(ignore=["adaptation", "text_head"])
+        self.class_names = list(class_names)
+        self.margin = margin
+        self.negatives = negatives
+        self.lambda_cls = lambda_cls
+        self.cls_temperature = cls_temperature
+        self.lambda_delta = lambda_delta
+        self.delta_temperature = delta_temperature
+        self.delta_order: DeltaOrder = delta_order
+        self.delta_gather = delta_gather
+        self.lambda_ps = lambda_ps if patches > 1 else 0.0
+        self.patches = patches
+        self.ps_margin = ps_margin
+        self.ps_negative = ps_negative
+        self.ps_scope = ps_scope
+        self.prompt_lr = prompt_lr
+        self.ln_lr = ln_lr
+        self.build_towers(
+            backbone, pretrained, adaptation, layer_norm, also_train, grad_checkpointing
+        )
+        self.build_text_head(text_head, used=lambda_cls > 0)
+        if not 1 <= patches <= self.image_size:
+            raise SketchClipError(
+                f"model.patches={patches}: expected a number of blocks along a side, 2 in the "
+                f"paper, at most the {self.image_size} pixels of an image."
+            )
+
+    def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
+        """Loss of P classes x K triplets (sketch, its photo, another photo of the class)."""
+        assert batch.negative is not None and batch.instance is not None  # by the pairing
+        sketch = self.embed(batch.sketch, "sketch")
+        both = self.embed(torch.cat([batch.photo, batch.negative]), "photo")
+        photo, negative = both.chunk(2)
+        if self.negatives == "batch_hard":
+            negative = hardest_negatives(sketch, photo, negative, batch.label, batch.instance)
+
+        hard = triplet_loss(sketch, photo, negative, self.margin)
+        loss = hard
+        logs = {"train/hard": hard}
+        if self.lambda_cls:
+            scale, bank = self.logit_scale(self.cls_temperature), self.text_bank()
+            cls_sketch = text_classification_loss(sketch, bank, batch.label, scale)
+            cls_photo = text_classification_loss(photo, bank, batch.label, scale)
+            loss = loss + self.lambda_cls * (cls_sketch + cls_photo)
+            logs |= {"train/cls_sketch": cls_sketch, "train/cls_photo": cls_photo}
+        if self.lambda_delta:
+            delta = cosine_distance(sketch, photo) - cosine_distance(sketch, negative)
+            labels = batch.label
+            if self.delta_gather:
+                delta = self.all_gather(delta, sync_grads=True).flatten()
+                labels = self.all_gather(labels).flatten()
+            divergence = f_divergence(delta, labels, self.delta_temperature, self.delta_order)
+            loss = loss + self.lambda_delta * divergence
+            logs["train/delta"] = divergence
+        if self.lambda_ps:
+            shuffled = self.patch_shuffle_loss(batch, batch_idx)
+            loss = loss + self.lambda_ps * shuffled
+            logs["train/ps"] = shuffled
+        self.log_losses(logs | {"train/loss": loss}, len(sketch))
+        return loss
+
+    def patch_shuffle_loss(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
+        """L_PS: a shuffled sketch is nearer to its photo shuffled alike than to another order.
+
+        Args:
+            batch: Normalised images.
+            batch_idx: Seeds the permutations, so that a resumed run draws the same.
+        """
+        draws, same = self.draws(batch_idx), self.ps_scope == "batch"
+        first, second = draw_permutations(len(batch.sketch), self.patches, draws, same)
+        other = batch.photo if self.ps_negative == "same_photo" else batch.negative
+        photos = [patch_shuffle(batch.photo, first), patch_shuffle(other, second)]
+        photo, negative = self.embed(torch.cat(photos), "photo").chunk(2)
+        sketch = self.embed(patch_shuffle(batch.sketch, first), "sketch")
+        return triplet_loss(sketch, photo, negative, self.ps_margin)
+
+    @property
+    def needs_images(self) -> bool:
+        """Whether a loss works on the images themselves."""
+        return self.lambda_ps > 0
