@@ -13,6 +13,7 @@ from data_modules.catalogue import Gallery, Validation
 from data_modules.evaluation import ImageDataset, instances
 from data_modules.features import CachesFeatures, FeatureSource
 from data_modules.image_source import ImageSource
+from data_modules.image_table import ImageTable
 from data_modules.listing import Listing
 from data_modules.pairing import training_dataset
 from data_modules.reading import PreparedReader, open_reader
@@ -52,8 +53,8 @@ class SketchPhotoDataModule(CachesFeatures, LightningDataModule):
         batch_size: Training samples in a step over all processes together.
         classes_per_batch: Classes in a batch of methods that need several samples a class;
             batch_size must be a multiple.
-        shuffle: Train in random order; the released code keeps that of classes and file names. Batches
-            of classes are always random.
+        shuffle: Train in random order; the released code keeps that of classes and file names.
+            Batches of classes are always random.
         eval_batch_size: Images a process embeds at a time.
         num_workers: Loader processes; null for one less than the cores, at most 8.
         resize: letterbox pads with white, letterbox_black as the released code does, squash ignores
@@ -201,15 +202,14 @@ class SketchPhotoDataModule(CachesFeatures, LightningDataModule):
         loaders = []
         for images, side, positions in zip(files, SIDES, ids, strict=True):
             dataset = ImageDataset(images, classes, source, side, self._size, positions)
-            order = DistributedSampler(dataset, *self._world(), shuffle=False)
+            order: Sampler = DistributedSampler(dataset, *self._world(), shuffle=False)
             loaders.append(self._image_loader(dataset, order))
         return loaders
 
-    def _single_images(self, images: Listing, side: Side) -> DataLoader:
+    def _single_images(self, images: Listing, side: Side) -> tuple[DataLoader, ImageTable]:
         source, none = self._source([images]), np.full(sum(map(len, images.values())), -1)
-        return self._image_loader(
-            ImageDataset(images, self.class_names, source, side, self._size, none)
-        )
+        dataset = ImageDataset(images, self.class_names, source, side, self._size, none)
+        return self._image_loader(dataset), dataset.items
 
     def _image_loader(self, dataset: ImageDataset, order: Sampler | None = None) -> DataLoader:
         return DataLoader(

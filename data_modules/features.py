@@ -13,6 +13,7 @@ from data_modules.batch import SIDES
 from data_modules.catalogue import Catalogue
 from data_modules.hooks import BatchHooks
 from data_modules.image_source import ImageSource
+from data_modules.image_table import ImageTable
 from data_modules.listing import Listing
 from data_modules.transforms import Augmented, Side
 
@@ -68,7 +69,7 @@ class CachesFeatures(Catalogue, BatchHooks):
         shown = self.trainer.is_global_zero and self.trainer.progress_bar_callback is not None
         features: dict[Path, np.ndarray] = {}
         for images, side in zip((self.train_sketches(), self.train_photos()), SIDES, strict=True):
-            loader = self._single_images(images, side)
+            loader, table = self._single_images(images, side)
             title = f"Features of the training {side}{'es' if side == 'sketch' else 's'}"
             for batch in track(loader, title) if shown else loader:
                 self.unreadable.add("training", batch.skipped)
@@ -76,9 +77,9 @@ class CachesFeatures(Catalogue, BatchHooks):
                     rows = embed(self.normalize(batch.to(device)).image).float().cpu().numpy()
                 for row, at in zip(rows, batch.index.tolist(), strict=True):
                     if at >= 0:  # it could be read
-                        features[loader.dataset.items.path(at)] = row
+                        features[table.path(at)] = row
         self.features = features
 
-    def _single_images(self, images: Listing, side: Side) -> DataLoader:
-        """Loader of the images of one side in their order."""
+    def _single_images(self, images: Listing, side: Side) -> tuple[DataLoader, ImageTable]:
+        """Loader of the images of one side in their order, and their paths."""
         raise NotImplementedError

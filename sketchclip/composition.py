@@ -3,20 +3,19 @@
 import inspect
 from typing import Any, TypeVar
 
-from lightning.pytorch import LightningModule
 from torch import nn
 
 Part = TypeVar("Part", bound=nn.Module)
 
 
-def compose(method: LightningModule, name: str, part: Part) -> Part:
+def compose(method: Any, name: str, part: Part) -> Part:
     """Take a part that a constructor was given, and keep its settings as a hyper-parameter.
 
     A module among the hyper-parameters would make checkpoints unreadable without unpickling; its
     class and arguments, written as a config has them, say the same.
 
     Args:
-        method: Whose constructor it is; it has called
+        method: LightningModule whose constructor it is; it has called
             ``save_hyperparameters(ignore=(name, ...))``.
         name: Of the argument.
         part: Keeps each argument of its constructor as an attribute of that name. A default, which
@@ -25,8 +24,9 @@ def compose(method: LightningModule, name: str, part: Part) -> Part:
     Returns:
         The part to use.
     """
-    if hasattr(part, "lazy_get_init_args"):  # jsonargparse.lazy_instance in a signature
-        part = type(part).__bases__[1](**part.lazy_get_init_args().as_dict())
+    settings: Any = getattr(part, "lazy_get_init_args", None)
+    if settings is not None:  # jsonargparse.lazy_instance in a signature
+        part = type(part).__bases__[1](**settings().as_dict())
     method.save_hyperparameters(
         {name: describe(part), "_instantiator": "lightning.pytorch.cli.instantiate_module"}
     )

@@ -44,8 +44,8 @@ class DeepPrompts(Adaptation):
 
     def prompts(self, images: Tensor, side: Side) -> Tensor:
         """Those of the first layer, (K, W)."""
-        return getattr(self, side)[0]  # type: ignore[no-any-return]
+        return getattr(self, side)[0]
 
     def deep_prompts(self, side: Side) -> Tensor:
         """Those of layers 2 to J, (J - 1, K, W)."""
-        return getattr(self, side)[1:]  # type: ignore[no-any-return]
+        return getattr(self, side)[1:]

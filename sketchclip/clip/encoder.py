@@ -23,7 +23,7 @@ class CLIPEncoderMixin(nn.Module):
     adaptation: Adaptation
     text_head: TextHead | None
     class_names: list[str]
-    needs_images = True
+    needs_images: bool = True
     """Whether training works on the images themselves, not on their embeddings alone."""
     prompt_lr: float
     ln_lr: float
@@ -58,9 +58,9 @@ class CLIPEncoderMixin(nn.Module):
         if grad_checkpointing:
             self.clip.visual.set_grad_checkpointing(True)
         self.text_head = None
-        self.adaptation = (
-            Adaptation() if adaptation is None else compose(self, "adaptation", adaptation)
-        )
+        self.adaptation = Adaptation()
+        if adaptation is not None:
+            self.adaptation = compose(self, "adaptation", adaptation)
         self.adaptation.build(self.clip.visual)
         also = "everything" if self.adaptation.everything else also_train
         shared = self.adaptation.one_encoder
@@ -130,7 +130,8 @@ class CLIPEncoderMixin(nn.Module):
         """Embed the training images once where only a head behind the frozen towers trains."""
         super().on_fit_start()  # type: ignore[misc]
         if self.output_fixed and not self.needs_images:
-            self.trainer.datamodule.cache_features(self.clip.visual)  # type: ignore[attr-defined]
+            trainer: Any = self.trainer
+            trainer.datamodule.cache_features(self.clip.visual)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """What is new and what was CLIP's have learning rates of their own."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -150,5 +151,6 @@ class WordVectors(TextHead):
 
 
 def _token_embedding(clip: CLIPModel) -> nn.Embedding:
-    embedding: nn.Embedding = getattr(clip, "text", clip).token_embedding
+    text: Any = getattr(clip, "text", clip)
+    embedding: nn.Embedding = text.token_embedding
     return embedding

@@ -2,7 +2,7 @@
 
 open_clip has no hook for prompts, so this file spells out ``VisionTransformer.forward`` with a few
 lines more. What it relies on (``_embeds``, ``transformer.resblocks``, ``_pool``, ``proj``,
-``ln_pre``) is guarded by ``tests/test_towers.py``, which also checks equality with ``encode_image``.
+``ln_pre``) is guarded by ``tests/test_towers.py``, which compares with ``encode_image``, too.
 """
 
 import copy
@@ -151,7 +151,7 @@ class PromptedTower(nn.Module):
         transformer = self.visual.transformer
         deep = self.adaptation.deep_prompts(self.side)
         if deep is None:
-            return transformer(tokens)  # type: ignore[no-any-return]
+            return transformer(tokens)
         recompute = transformer.grad_checkpointing and torch.is_grad_enabled()
         for layer, block in enumerate(transformer.resblocks):
             if 1 <= layer <= len(deep):

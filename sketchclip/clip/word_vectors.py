@@ -32,7 +32,7 @@ def vector_size(path: Path) -> int:
     except (OSError, ValueError) as error:
         raise SketchClipError(
             f"text_head.path={path}: expected a UTF-8 text file of word vectors, a word and its "
-            f"numbers in each line, as GloVe and word2vec have it ({type(error).__name__}: {error})."
+            f"numbers in each line, as GloVe has it ({type(error).__name__}: {error})."
         ) from error
 
 
@@ -53,7 +53,7 @@ def class_vectors(path: Path, class_names: Sequence[str]) -> Tensor:
     candidates = {name: _candidates(name) for name in class_names}
     wanted = {word for forms in candidates.values() for form in forms for word in form}
     found: dict[str, np.ndarray] = {}
-    with open_with_progress(path, encoding="utf-8", description="Word vectors") as file:
+    with open_with_progress(path, "r", encoding="utf-8", description="Word vectors") as file:
         for line in file:
             word, _, numbers = line.rstrip().partition(" ")
             if word in wanted and word not in found:

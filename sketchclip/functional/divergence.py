@@ -15,7 +15,8 @@ def f_divergence(
     """Mean KL divergence between the categories' distributions of relative distances.
 
     Sain et al., CVPR 2023, L_delta: with delta = d(s, p+) - d(s, p-) of each triplet and D_c the
-    softmax over the M triplets of category c, L = 1 / (C (C - 1)) sum over i != j of KL(D_i || D_j).
+    softmax over the M triplets of category c, it is the sum over i != j of KL(D_i || D_j), divided
+    by C (C - 1).
 
     The softmax forgets the mean of a category, so this equalises the shape of the distances only,
     and which triplet of one category meets which of another is arbitrary. With distances that

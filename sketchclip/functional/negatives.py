@@ -1,6 +1,7 @@
 """Negatives that are already in the batch."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sketchclip.functional.triplet import cosine_distance
@@ -44,10 +45,8 @@ def hardest_negatives(
         Embeddings of the nearest, shape (B, D), with gradients.
     """
     with torch.no_grad():
-        unit_s, unit_p = (
-            torch.nn.functional.normalize(x.float(), dim=-1) for x in (sketches, photos)
-        )
-        distances = 1.0 - unit_s @ unit_p.T
+        units = [F.normalize(x.float(), dim=-1) for x in (sketches, photos)]
+        distances = 1.0 - units[0] @ units[1].T
         candidates = labels.unsqueeze(0) == labels.unsqueeze(1)
         candidates &= instances.unsqueeze(0) != instances.unsqueeze(1)
         nearest, position = distances.masked_fill(~candidates, float("inf")).min(1)

@@ -25,7 +25,7 @@ class RetrievalModule(LightningModule, ABC):
     each sketch of the unseen classes queries all their photos, every image embedded once.
     """
 
-    pairing: ClassVar[Pairing] = "class_triplet"
+    pairing: Pairing = "class_triplet"
     """What a training batch holds; the data module reads this and the next three from here."""
     batch_layout: ClassVar[Literal["shuffled", "classes"]] = "shuffled"
     """classes: each batch holds data.classes_per_batch classes with as many samples each."""

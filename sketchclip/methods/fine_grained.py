@@ -6,7 +6,7 @@ of the seen classes, equal relative distances in all of them, and corresponding 
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jsonargparse import lazy_instance
@@ -107,6 +107,7 @@ class FineGrainedPromptLearning(CLIPEncoderMixin, RetrievalModule):
         self.delta_order: DeltaOrder = delta_order
         self.delta_gather = delta_gather
         self.lambda_ps = lambda_ps if patches > 1 else 0.0
+        self.needs_images = self.lambda_ps > 0
         self.patches = patches
         self.ps_margin = ps_margin
         self.ps_negative = ps_negative
@@ -125,7 +126,8 @@ class FineGrainedPromptLearning(CLIPEncoderMixin, RetrievalModule):
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """Loss of P classes x K triplets (sketch, its photo, another photo of the class)."""
-        assert batch.negative is not None and batch.instance is not None  # by the pairing
+        assert batch.negative is not None  # by the pairing
+        assert batch.instance is not None
         sketch = self.embed(batch.sketch, "sketch")
         both = self.embed(torch.cat([batch.photo, batch.negative]), "photo")
         photo, negative = both.chunk(2)
@@ -145,8 +147,8 @@ class FineGrainedPromptLearning(CLIPEncoderMixin, RetrievalModule):
             delta = cosine_distance(sketch, photo) - cosine_distance(sketch, negative)
             labels = batch.label
             if self.delta_gather:
-                delta = self.all_gather(delta, sync_grads=True).flatten()
-                labels = self.all_gather(labels).flatten()
+                gathered: Any = self.all_gather((delta, labels), sync_grads=True)
+                delta, labels = (values.flatten() for values in gathered)
             divergence = f_divergence(delta, labels, self.delta_temperature, self.delta_order)
             loss = loss + self.lambda_delta * divergence
             logs["train/delta"] = divergence
@@ -166,13 +168,9 @@ class FineGrainedPromptLearning(CLIPEncoderMixin, RetrievalModule):
         """
         draws, same = self.draws(batch_idx), self.ps_scope == "batch"
         first, second = draw_permutations(len(batch.sketch), self.patches, draws, same)
+        assert batch.negative is not None  # by the pairing
         other = batch.photo if self.ps_negative == "same_photo" else batch.negative
         photos = [patch_shuffle(batch.photo, first), patch_shuffle(other, second)]
         photo, negative = self.embed(torch.cat(photos), "photo").chunk(2)
         sketch = self.embed(patch_shuffle(batch.sketch, first), "sketch")
         return triplet_loss(sketch, photo, negative, self.ps_margin)
-
-    @property
-    def needs_images(self) -> bool:
-        """Whether a loss works on the images themselves."""
-        return self.lambda_ps > 0
