@@ -15,6 +15,7 @@ _COMMANDS = {
     "predict": "write the embeddings of the unseen classes",
     "evaluate": "score embeddings that any code has made",
     "compare": "test whether two runs differ beyond chance",
+    "ablate": "run a grid of configs and seeds, and resume it",
     "data": "check a dataset on disk, or prepare it for fast reading",
     "quickstart": "frozen and adapted mini CLIP on real doodles, in minutes, offline",
 }
@@ -77,6 +78,10 @@ def main(args: Sequence[str] | None = None) -> Any:
             from sketchclip import evaluate_cli
 
             return getattr(evaluate_cli, f"run_{given[0]}")(given[1:])
+        if given[0] == "ablate":
+            from sketchclip.ablate import run as run_ablate
+
+            return run_ablate(given[1:])
         if given[0] == "data":
             from sketchclip.data_cli import run as run_data
 

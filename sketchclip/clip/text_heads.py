@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sketchclip.clip.backbone import CLIPModel
 from sketchclip.clip.text import TEMPLATE, encode_classes, spoken
-from sketchclip.clip.word_vectors import class_vectors, vector_size
+from sketchclip.clip.word_vectors import PACKAGED, class_vectors, vector_size
 
 
 class TextHead(nn.Module):
@@ -126,23 +126,28 @@ class WordVectors(TextHead):
     Trainable: (V + 1) D for vectors of V numbers.
 
     Args:
-        path: Text file of GloVe, word2vec or fastText: a word and its numbers in each line.
+        path: Text file of GloVe, word2vec or fastText: a word and its numbers in each line; null
+            for the few in the package, the words of the embedded benchmarks.
     """
 
     vectors: Tensor | None
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str | None = None) -> None:
         super().__init__()
         self.path = path
         self.register_buffer("vectors", None, persistent=False)
 
+    @property
+    def _file(self) -> Path:
+        return PACKAGED if self.path is None else Path(self.path)
+
     def build(self, clip: CLIPModel) -> None:
         """Create the linear layer; the file decides its width."""
-        self.projection = nn.Linear(vector_size(Path(self.path)), clip.visual.proj.shape[1])
+        self.projection = nn.Linear(vector_size(self._file), clip.visual.proj.shape[1])
 
     def prepare(self, clip: CLIPModel, backbone: str, class_names: Sequence[str]) -> None:
         """Look the names up."""
-        vectors = class_vectors(Path(self.path), class_names)
+        vectors = class_vectors(self._file, class_names)
         self.vectors = vectors.to(next(clip.parameters()).device)
 
     def forward(self, clip: CLIPModel) -> Tensor:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,9 @@ from torch import Tensor
 
 from sketchclip.clip.text import spoken
 from sketchclip.errors import SketchClipError
+
+PACKAGED = Path(str(files("sketchclip"))) / "assets" / "word_vectors.txt"
+"""Vectors of the words in the class names of the embedded benchmarks."""
 
 
 def vector_size(path: Path) -> int:
@@ -50,7 +54,7 @@ def class_vectors(path: Path, class_names: Sequence[str]) -> Tensor:
         SketchClipError: If a name has a word without a vector; all of them are named.
     """
     size = vector_size(path)
-    candidates = {name: _candidates(name) for name in class_names}
+    candidates = {name: spellings(name) for name in class_names}
     wanted = {word for forms in candidates.values() for form in forms for word in form}
     found: dict[str, np.ndarray] = {}
     with open_with_progress(path, "r", encoding="utf-8", description="Word vectors") as file:
@@ -69,7 +73,7 @@ def class_vectors(path: Path, class_names: Sequence[str]) -> Tensor:
         raise SketchClipError(
             f"{path} has no vectors for {len(missing)} of {len(class_names)} classes: "
             f"{'; '.join(missing[:8])}{'; ...' if missing[8:] else ''}. Add lines for these words, "
-            "or use another file."
+            "or name another file with --model.text_head.path."
         )
     bank = torch.from_numpy(np.stack(vectors)).float()
     if bank.shape[1] != size:
@@ -77,12 +81,13 @@ def class_vectors(path: Path, class_names: Sequence[str]) -> Tensor:
     return torch.nn.functional.normalize(bank, dim=-1)
 
 
-def _candidates(name: str) -> list[list[str]]:
-    """Spellings to look for, best first, each a list of words.
+def spellings(name: str) -> list[list[str]]:
+    """Spellings of a class name to look for, best first, each a list of words.
 
-    >>> _candidates("Hot-air_balloon")
-    [['hot-air_balloon'], ['hot-air', 'balloon'], ['hot', 'air', 'balloon']]
+    >>> spellings("Hot-air_balloon")
+    [['hot-air_balloon'], ['hot-air-balloon'], ['hot-air', 'balloon'], ['hot', 'air', 'balloon']]
     """
     text = spoken(name).lower()
-    forms = [[text.replace(" ", "_")], text.split(), re.findall(r"\w+", text)]
+    joined = [[text.replace(" ", "_")], [text.replace(" ", "-")]]
+    forms = [*joined, text.split(), re.findall(r"\w+", text)]
     return [form for at, form in enumerate(forms) if form not in forms[:at]]

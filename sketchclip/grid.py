@@ -1,0 +1,143 @@
+"""Grids of runs: named cells, each a config and what differs from it, times seeds."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sketchclip.config import find_config
+from sketchclip.errors import SketchClipError
+
+_EXAMPLE = """cells:
+  ours: ../sketchy.yaml
+  without_cls:
+    config: ../sketchy.yaml
+    model.lambda_cls: 0"""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a grid.
+
+    Attributes:
+        name: Of the cell.
+        seed: For weights and data.
+        configs: Applied in this order.
+        settings: Dotted names and values, applied after the configs.
+        train: Whether there is anything to train; else the run is a test alone.
+    """
+
+    name: str
+    seed: int
+    configs: tuple[Path, ...]
+    settings: tuple[tuple[str, str], ...]
+    train: bool = True
+
+    @property
+    def title(self) -> str:
+        """Name and seed."""
+        return f"{self.name}, seed {self.seed}"
+
+    def folder(self, output: Path) -> Path:
+        """Where the run lives."""
+        return output / self.name / f"seed_{self.seed}"
+
+    def options(self) -> list[str]:
+        """Arguments of ``sketchclip fit`` and ``test``."""
+        options = [part for config in self.configs for part in ("--config", str(config))]
+        options += [f"--{name}={value}" for name, value in self.settings]
+        return [*options, f"--seed_everything={self.seed}", f"--data.seed={self.seed}"]
+
+    def fingerprint(self, extra: Sequence[str] = ()) -> str:
+        """Changes with every setting, contents of configs included: a result of others is stale.
+
+        Args:
+            extra: Further arguments of the run.
+        """
+        digest = hashlib.sha256()
+        for config in self.configs:
+            for text in _texts(config):
+                digest.update(text.encode())
+        digest.update(json.dumps([self.settings, self.seed, list(extra)]).encode())
+        return digest.hexdigest()[:16]
+
+
+def _texts(config: Path) -> list[str]:
+    """The text of a config and of what it extends."""
+    text = config.read_text("utf-8")
+    content = yaml.safe_load(text)
+    base = content.get("extends") if isinstance(content, dict) else None
+    return [text, *(_texts(config.parent / base) if base else [])]
+
+
+def is_grid(path: Path) -> bool:
+    """Whether a YAML is a grid of runs rather than the config of one."""
+    content = yaml.safe_load(path.read_text("utf-8"))
+    return isinstance(content, dict) and "cells" in content
+
+
+def read_grid(
+    path: str, seeds: Sequence[int], configs: Sequence[str] = (), only: Sequence[str] = ()
+) -> list[Cell]:
+    """Read the cells of a grid file.
+
+    Args:
+        path: YAML with ``cells``: name to a config, or to a mapping with ``config`` (a file or a
+            list of them), settings by dotted name, ``train: false`` for a model that has nothing to
+            train, and ``seeds``, in place of those of the command. ``configs`` beside it lists what
+            every cell applies after its own. Paths are relative to the file.
+        seeds: Of every cell.
+        configs: Applied after the configs of the file.
+        only: Names of the cells to take; empty for all.
+
+    Returns:
+        Cells in the order of the file, all seeds of a cell in a row.
+
+    Raises:
+        SketchClipError: If the file is no grid, or a config or name does not exist.
+    """
+    source = find_config(path)
+    content = yaml.safe_load(source.read_text("utf-8"))
+    if not isinstance(content, dict) or not isinstance(content.get("cells"), dict):
+        raise SketchClipError(
+            f"{source}: expected a grid of runs, for example\n{_EXAMPLE}\nFor a single run use "
+            f"'sketchclip fit --config {path}'."
+        )
+    unknown = {*content} - {"cells", "configs"} or {*only} - {*content["cells"]}
+    if unknown:
+        raise SketchClipError(
+            f"{source}: {', '.join(sorted(map(str, unknown)))}: expected the keys cells and "
+            f"configs, and as names of cells {', '.join(content['cells'])}."
+        )
+    shared = [_resolve(source, entry) for entry in _listed(content.get("configs", []))]
+    shared += [find_config(config) for config in configs]
+    cells = []
+    for name, entry in content["cells"].items():
+        if only and name not in only:
+            continue
+        entry = dict(entry) if isinstance(entry, Mapping) else {"config": entry}
+        own = [_resolve(source, config) for config in _listed(entry.pop("config", []))]
+        train, fixed = bool(entry.pop("train", True)), entry.pop("seeds", None)
+        settings = tuple((str(key), _text(value)) for key, value in entry.items())
+        for seed in seeds if fixed is None else _listed(fixed):
+            cells.append(Cell(str(name), int(seed), (*own, *shared), settings, train))
+    return cells
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _resolve(source: Path, config: str) -> Path:
+    path = source.parent / config
+    if not path.is_file():
+        raise SketchClipError(f"{source}: config {config} does not exist ({path}).")
+    return path
