@@ -26,6 +26,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "tiny": TINY,
     "tiny-quickgelu": {**TINY, "quick_gelu": True},
     "tiny-avg": {**TINY, "vision_cfg": {**TINY["vision_cfg"], "pool_type": "avg"}},
+    "tiny-12": {**TINY, "vision_cfg": {**TINY["vision_cfg"], "layers": 12}},
     "tiny-deep": {**TINY, "vision_cfg": {**TINY["vision_cfg"], "layers": 3}},
 }
 COLOURS = "red orange yellow lime green teal cyan azure blue violet magenta pink".split()
