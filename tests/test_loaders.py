@@ -13,7 +13,7 @@ from data_modules.names import canonical
 from data_modules.prepared import prepare
 from data_modules.sampling import EpochSampler
 from data_modules.transforms import Fit
-from sketchclip.clip import encoder
+from sketchclip.clip import text_heads
 from sketchclip.errors import SketchClipError
 from tests.recording import PLAIN, Recorder, asked, fit
 
@@ -178,14 +178,14 @@ def test_unseen_classes_never_reach_training(tree, validation):
 
 def test_text_bank_holds_the_training_classes_alone(run, monkeypatch):
     asked_for = []
-    real = encoder.encode_classes
+    real = text_heads.encode_classes
     monkeypatch.setattr(
-        encoder, "encode_classes", lambda *a: asked_for.append(list(a[2])) or real(*a)
+        text_heads, "encode_classes", lambda *a: asked_for.append(list(a[2])) or real(*a)
     )
     cli = run("fit", "--trainer.fast_dev_run", "1")
     assert asked_for == [cli.datamodule.class_names]
     assert not {*cli.datamodule.split.unseen, *cli.datamodule.val_classes} & set(asked_for[0])
-    assert len(cli.model.text_bank) == 4  # 8 classes, 2 unseen, 2 for validation
+    assert len(cli.model.text_bank()) == 4  # 8 classes, 2 unseen, 2 for validation
     asked_for.clear()
     run("test", "--trainer.fast_dev_run", "1")
     assert asked_for == []  # testing needs no class name

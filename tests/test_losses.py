@@ -112,7 +112,7 @@ def test_training_step_is_the_sum_of_the_papers_losses(
     names = [f"class {i}" for i in range(7)]
     method = make_method(class_names=names, cls_temperature=temperature, lambda_cls=0.5)
     method.clip.logit_scale.data.fill_(math.log(100.0))
-    method.build_text_bank(names)
+    method.text_head.prepare(method.clip, method.backbone, names)
     logged: dict[str, torch.Tensor] = {}
     monkeypatch.setattr(method, "log_dict", lambda values, **_: logged.update(values))
     monkeypatch.setattr(method, "log", lambda *_, **__: None)
@@ -123,7 +123,7 @@ def test_training_step_is_the_sum_of_the_papers_losses(
     with torch.no_grad():
         s = method.sketch_tower(batch.sketch).numpy()
         p, n = (method.photo_tower(x).numpy() for x in (batch.photo, batch.negative))
-    bank = method.text_bank.numpy()
+    bank = method.text_bank().numpy()
     assert bank.shape == (7, 32)
     cls_s, cls_p = (classification_reference(x, bank, label.numpy(), scale) for x in (s, p))
     triplet = triplet_reference(s, p, n, 0.3)
@@ -139,5 +139,5 @@ def test_without_classification_loss_no_text_is_needed(make_method, monkeypatch)
     monkeypatch.setattr(method, "log", lambda *_, **__: None)
     images = torch.randn(3, 2, 3, 32, 32)
     loss = method.training_step(TrainingBatch(*images, torch.tensor([0, 1])), 0)
-    assert method.text_bank is None
+    assert method.text_head is None
     assert torch.isfinite(loss)
