@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from data_modules.batch import TrainingBatch
 from sketchclip.functional import cosine_distance, text_classification_loss, triplet_loss
+from tests.references import classification_reference, triplet_reference
 
 # Away from zero vectors, whose direction is undefined.
 COORDINATES = st.floats(0.125, 8, width=32) | st.floats(-8, -0.125, width=32)
@@ -32,31 +33,6 @@ def classified(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rows, classes, dim = (draw(st.integers(1, 5)) for _ in range(3))
     labels = hnp.arrays(np.int64, rows, elements=st.integers(0, classes - 1))
     return draw(vectors(rows, dim)), draw(vectors(classes, dim)), draw(labels)
-
-
-def unit(row: np.ndarray) -> np.ndarray:
-    row = row.astype(np.float64)
-    return row / math.sqrt(float((row * row).sum()))
-
-
-def triplet_reference(a: np.ndarray, p: np.ndarray, n: np.ndarray, margin: float) -> float:
-    values = []
-    for x, y, z in zip(a, p, n, strict=True):
-        gap = (1 - unit(x) @ unit(y)) - (1 - unit(x) @ unit(z))
-        values.append(max(0.0, margin + gap))
-    return sum(values) / len(values)
-
-
-def classification_reference(
-    images: np.ndarray, bank: np.ndarray, labels: np.ndarray, scale: float
-) -> float:
-    values = []
-    for image, label in zip(images, labels, strict=True):
-        logits = [scale * float(unit(image) @ unit(text)) for text in bank]
-        top = max(logits)
-        log_sum = top + math.log(sum(math.exp(v - top) for v in logits))
-        values.append(log_sum - logits[label])
-    return sum(values) / len(values)
 
 
 @settings(deadline=None, max_examples=60)
