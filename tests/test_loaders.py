@@ -51,6 +51,21 @@ def test_samples_depend_on_seed_and_epoch_alone(tree, augment):
     assert not shares[0].keys() & shares[1].keys()
 
 
+def test_without_shuffling_sketches_come_by_class_and_file(tree):
+    data = asked(tree, options={"shuffle": False})
+    loader = data.train_dataloader()
+    files = [path for name in data.class_names for path in data.train_sketches()[name]]
+    assert [path for path, _ in loader.dataset.sketches] == files
+    assert files == sorted(files)
+    for epoch in (0, 3):
+        loader.sampler.set_epoch(epoch)
+        assert [*loader.sampler] == [(epoch, at) for at in range(len(files))]
+        labels = torch.cat([batch.label for batch in loader])
+        assert labels.tolist() == sorted(labels.tolist())
+    loader = asked(tree).train_dataloader()
+    assert [at for _, at in loader.sampler] != [*range(len(files))]
+
+
 def test_augmentation_differs_between_samples_workers_and_epochs(tmp_path, make_tree):
     # One drawing under many names: equal pixels could only come from equal random numbers.
     root = make_tree(tmp_path / "data", classes=4, sketches=12, photos=2)
