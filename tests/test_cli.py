@@ -12,6 +12,7 @@ import yaml
 from sketchclip import __version__
 from sketchclip.cli import console, main
 
+
 def resolved(capsys, command: str, *args: object) -> dict:
     """What ``--print_config`` says would run."""
     capsys.readouterr()

@@ -153,11 +153,17 @@ def test_cells_of_a_grid_are_rows_of_the_table(grid):
     known = {row.id: row for row in ROWS}
     for cell in cells:
         if cell.train and grid.parent.name in ("embedded", "ablations"):
-            assert cell.configs[0].resolve() == (EXPERIMENTS / str(known[cell.name].config)).resolve()
+            assert (
+                cell.configs[0].resolve() == (EXPERIMENTS / str(known[cell.name].config)).resolve()
+            )
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.config], ids=lambda row: row.id)
 def test_a_row_of_the_table_is_one_config(row):
     content = yaml.safe_load((EXPERIMENTS / row.config).read_text("utf-8"))
     assert content["extends"].endswith(("base.yaml", "sketchy.yaml", "sketchy_fg.yaml"))
-    assert ("fg" in Path(row.config).stem) == row.fine_grained == (row.method != "ZeroShotPromptLearning")
+    assert (
+        ("fg" in Path(row.config).stem)
+        == row.fine_grained
+        == (row.method != "ZeroShotPromptLearning")
+    )
