@@ -16,6 +16,7 @@ _COMMANDS = {
     "evaluate": "score embeddings that any code has made",
     "compare": "test whether two runs differ beyond chance",
     "ablate": "run a grid of configs and seeds, and resume it",
+    "table": "the paper's tables with reported and measured figures",
     "data": "check a dataset on disk, or prepare it for fast reading",
     "quickstart": "frozen and adapted mini CLIP on real doodles, in minutes, offline",
 }
@@ -82,6 +83,10 @@ def main(args: Sequence[str] | None = None) -> Any:
             from sketchclip.ablate import run as run_ablate
 
             return run_ablate(given[1:])
+        if given[0] == "table":
+            from sketchclip.table_cli import run as run_table
+
+            return run_table(given[1:])
         if given[0] == "data":
             from sketchclip.data_cli import run as run_data
 
