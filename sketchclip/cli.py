@@ -35,8 +35,7 @@ commands:
   sketchclip fit --config experiments/sketchy.yaml --data.root /path/to/Sketchy
   sketchclip fit --help                               every option
   sketchclip fit --model.help ZeroShotPromptLearning  every option of a method
-  sketchclip fit --config FILE --print_config         the settings that would run
-"""
+  sketchclip fit --config FILE --print_config         the settings that would run"""
 
 
 def help_text() -> str:
