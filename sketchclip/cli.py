@@ -18,6 +18,7 @@ _COMMANDS = {
     "ablate": "run a grid of configs and seeds, and resume it",
     "plot": "draw the figures that runs allow: curves, classes, losses, maps",
     "show": "draw sketches of a test with their first photos",
+    "table": "the paper's tables with reported and measured figures",
     "data": "check a dataset on disk, or prepare it for fast reading",
     "quickstart": "frozen and adapted mini CLIP on real doodles, in minutes, offline",
 }
@@ -34,7 +35,6 @@ commands:
   sketchclip data check /path/to/Sketchy              what is there, what is wrong
   sketchclip fit --config experiments/sketchy.yaml --data.root /path/to/Sketchy
   sketchclip fit --help                               every option
-  sketchclip fit --model.help ZeroShotPromptLearning  every option of a method
   sketchclip fit --config FILE --print_config         the settings that would run"""
 
 
@@ -92,6 +92,10 @@ def main(args: Sequence[str] | None = None) -> Any:
             from sketchclip.show_cli import run as run_show
 
             return run_show(given[1:])
+        if given[0] == "table":
+            from sketchclip.table_cli import run as run_table
+
+            return run_table(given[1:])
         if given[0] == "data":
             from sketchclip.data_cli import run as run_data
 

@@ -239,3 +239,18 @@ def test_readme_python_runs(tree, monkeypatch, tmp_path):
             exec(compile(snippet, "README.md", "exec"), {})
     finally:
         torch.set_num_threads(threads)
+
+
+def test_the_adaptation_of_the_guide_trains(make_method):
+    (snippet,) = (
+        b.text for b in blocks(REPOSITORY / "docs" / "adaptations.md") if b.language == "python"
+    )
+    names: dict = {}
+    exec(compile(snippet, "adaptations.md", "exec"), names)
+    method = make_method(adaptation=names["Gate"](0.5), layer_norm="none")
+    images = torch.randn(2, 3, 32, 32)
+    embedding = method.embed(images, "sketch")
+    with torch.no_grad():
+        torch.testing.assert_close(embedding, 0.5 * method.clip.encode_image(images))
+    embedding.sum().backward()
+    assert [n for n, p in method.named_parameters() if p.grad is not None] == ["adaptation.factor"]
