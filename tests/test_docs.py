@@ -189,6 +189,8 @@ def test_help_answers_without_pytorch():
         "data",
         "evaluate",
         "compare",
+        "plot",
+        "show",
         "quickstart",
     ):
         assert f"\n  {command} " in result.stdout
@@ -198,7 +200,7 @@ def test_help_answers_without_pytorch():
 def test_a_page_names_commands_and_files_that_exist(page):
     text = page.read_text("utf-8")
     known = {"fit", "validate", "test", "predict", "data", "evaluate"}
-    known |= {"compare", "quickstart", "--help", "--version"}
+    known |= {"compare", "plot", "show", "quickstart", "--help", "--version"}
     for command in commands(page):
         program, *args = shlex.split(command)
         if program == "sketchclip":
