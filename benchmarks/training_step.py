@@ -5,6 +5,7 @@
 
 All rows get the same batch and the same random weights (nothing is downloaded) and make a whole
 step: forward, backward, Adam. They alternate, a step at a time; times are medians over the rounds.
+Processor time is given beside: where other jobs run too, it is the fairer measure on a CPU.
 Peak memory is measured in a process for each row: what two steps need beyond the loaded weights.
 
 "Released" is the step of the released code written out from its description (Sain et al., "CLIP for
@@ -311,17 +312,25 @@ def measure(names: list[str], options: argparse.Namespace) -> dict[str, dict[str
     print(f"'{RELEASED}' and '{SAME}' agree: triplet loss {loss:.6f}", file=sys.stderr)
     batch = make_batch(options)
     seconds: dict[str, list[float]] = {name: [] for name in names}
+    processor: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(1 + options.rounds):
         # Back and forth, so that a machine that slows down does it to all alike.
         for name in names if turn % 2 else reversed(names):
             _wait(options)
-            start = time.perf_counter()
+            start, busy = time.perf_counter(), time.process_time()
             steps[name](batch)
             _wait(options)
             if turn:  # the first one warms up
                 seconds[name].append(time.perf_counter() - start)
+                processor[name].append(time.process_time() - busy)
+                print(f"{name}: {seconds[name][-1]:.2f} s", file=sys.stderr)
     return {
-        name: {"seconds": seconds[name], "mib": memory[name], "trained": steps[name].trained}
+        name: {
+            "seconds": seconds[name],
+            "processor": processor[name],
+            "mib": memory[name],
+            "trained": steps[name].trained,
+        }
         for name in names
     }
 
@@ -340,14 +349,15 @@ def show(result: dict[str, dict[str, Any]], options: argparse.Namespace) -> None
         f"{options.backbone}, {options.batch} triplets, {where}, {options.rounds} rounds, "
         f"torch {torch.__version__}\n"
     )
-    print("| step | ms, median | fastest | x released | by the fastest | peak MiB | trained |")
-    print("|---|---:|---:|---:|---:|---:|---:|")
-    base = result[RELEASED]["seconds"]
+    print("| step | ms | lowest | x released | CPU ms | x | peak MiB | trained |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|")
+    median = statistics.median
+    base, base_cost = (median(result[RELEASED][key]) for key in ("seconds", "processor"))
     for name, row in result.items():
-        median, fastest = statistics.median(row["seconds"]), min(row["seconds"])
+        wall, cost = median(row["seconds"]), median(row["processor"])
         print(
-            f"| {name} | {1000 * median:,.0f} | {1000 * fastest:,.0f} | "
-            f"{statistics.median(base) / median:.2f} | {min(base) / fastest:.2f} | "
+            f"| {name} | {1000 * wall:,.0f} | {1000 * min(row['seconds']):,.0f} | "
+            f"{base / wall:.2f} | {1000 * cost:,.0f} | {base_cost / cost:.2f} | "
             f"{row['mib']:,.0f} | {row['trained']:,} |"
         )
 
