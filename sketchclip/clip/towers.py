@@ -2,10 +2,13 @@
 
 open_clip has no hook for prompts, so this file spells out ``VisionTransformer.forward`` with a few
 lines more. What it relies on (``_embeds``, ``transformer.resblocks``, ``_pool``, ``proj``,
-``ln_pre``) is guarded by ``tests/test_towers.py``, which compares with ``encode_image``, too.
+``ln_pre``) is guarded by ``tests/test_towers.py``, which compares with ``encode_image``, too; the
+parts of a residual block and ``pool_type`` by ``tests/test_training_step.py``.
 """
 
 import copy
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -20,6 +23,7 @@ LayerNormMode = Literal["per_branch", "shared", "none"]
 AlsoTrain = Literal["nothing", "projection", "official_leak", "everything"]
 
 _NEEDED = ("_embeds", "_pool", "transformer", "ln_pre", "proj", "class_embedding", "image_size")
+_PLAIN = "ResidualAttentionBlock"  # whose forward _one_token spells out
 
 
 def check_visual(visual: nn.Module, name: str) -> None:
@@ -140,24 +144,32 @@ class PromptedTower(nn.Module):
             tokens = visual.transformer(tokens)
         else:
             tokens = _append(tokens, visual.ln_pre(prompts))
-            tokens = self._blocks(tokens, length)
-            first = length if adaptation.reads_prompt else 0
-            tokens = tokens[:, first : first + length]
+            tokens = self._blocks(tokens, length, length if adaptation.reads_prompt else 0)
         pooled, _ = visual._pool(tokens)
         return adaptation.head(pooled @ visual.proj, self.side)
 
-    def _blocks(self, tokens: Tensor, length: int) -> Tensor:
-        """The transformer; deep prompts replace what follows the first ``length`` tokens."""
+    def _blocks(self, tokens: Tensor, length: int, first: int) -> Tensor:
+        """The transformer; deep prompts replace what follows the first ``length`` tokens.
+
+        Returns:
+            ``length`` tokens from the first on, or that one alone where pooling takes it: then
+            the last block computes no other.
+        """
         transformer = self.visual.transformer
         deep = self.adaptation.deep_prompts(self.side)
-        if deep is None:
-            return transformer(tokens)
         recompute = transformer.grad_checkpointing and torch.is_grad_enabled()
-        for layer, block in enumerate(transformer.resblocks):
-            if 1 <= layer <= len(deep):
+        blocks: list[Callable[[Tensor], Tensor]] = list(transformer.resblocks)
+        last = transformer.resblocks[-1]
+        if self.visual.pool_type == "tok" and type(last).__name__ == _PLAIN:
+            blocks[-1] = partial(_one_token, last, first)
+            read = slice(0, 1)
+        else:
+            read = slice(first, first + length)
+        for layer, block in enumerate(blocks):
+            if deep is not None and 1 <= layer <= len(deep):
                 tokens = _append(tokens[:, :length], deep[layer - 1])
             tokens = checkpoint(block, tokens, use_reentrant=False) if recompute else block(tokens)
-        return tokens
+        return tokens[:, read]
 
     def train(self, mode: bool = True) -> "PromptedTower":
         """Keep the tower in eval mode: BatchNorm, dropout and patch dropout of a frozen net."""
@@ -170,3 +182,12 @@ def _append(tokens: Tensor, prompts: Tensor) -> Tensor:
     """(B, N, W) and (K, W) or (B, K, W) to (B, N + K, W)."""
     prompts = prompts.to(tokens.dtype).expand(len(tokens), -1, -1)
     return torch.cat([tokens, prompts], dim=1)
+
+
+def _one_token(block: Any, position: int, tokens: Tensor) -> Tensor:
+    """A plain residual block's output at one position, (B, N, W) to (B, 1, W)."""
+    normed = block.ln_1(tokens)
+    x, query = (t[:, position : position + 1] for t in (tokens, normed))
+    x = x + block.ls_1(block.attention(query, normed, normed))
+    output: Tensor = x + block.ls_2(block.mlp(block.ln_2(x)))
+    return output
