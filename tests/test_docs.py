@@ -17,6 +17,10 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 GUIDES = [REPOSITORY / "docs" / f"add-a-{thing}.md" for thing in ("dataset", "method")]
 README = REPOSITORY / "README.md"
 PAGES = [README, *sorted((REPOSITORY / "docs").glob("*.md"))]
+COMMANDS = (
+    *("fit", "validate", "test", "predict", "evaluate", "compare", "ablate", "table", "plot"),
+    *("show", "data", "quickstart"),
+)
 PACKAGES = ("sketchclip", "data_modules", "experiments")
 FENCE = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -181,26 +185,14 @@ def test_help_answers_without_pytorch():
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True
     )
     assert result.returncode == 0, result.stderr
-    for command in (
-        "fit",
-        "validate",
-        "test",
-        "predict",
-        "data",
-        "evaluate",
-        "compare",
-        "plot",
-        "show",
-        "quickstart",
-    ):
+    for command in COMMANDS:
         assert f"\n  {command} " in result.stdout
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_page_names_commands_and_files_that_exist(page):
     text = page.read_text("utf-8")
-    known = {"fit", "validate", "test", "predict", "data", "evaluate"}
-    known |= {"compare", "plot", "show", "quickstart", "--help", "--version"}
+    known = {*COMMANDS, "--help", "--version"}
     for command in commands(page):
         program, *args = shlex.split(command)
         if program == "sketchclip":
