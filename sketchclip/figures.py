@@ -6,6 +6,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from data_modules.images import read_image
+
 HIT, MISS, INK, PAPER = "#1b9e3e", "#c8372d", "#222222", "#ffffff"
 _CELL, _GAP, _TEXT = 84, 8, 15
 
@@ -71,9 +73,8 @@ def retrieval_grid(
 
 
 def _fit(path: Path, side: int) -> Image.Image:
-    with Image.open(path) as image:
-        image = image.convert("RGB")
-        image.thumbnail((side, side), Image.Resampling.LANCZOS)
-        square = Image.new("RGB", (side, side), PAPER)
-        square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
-        return square
+    image = Image.fromarray(read_image(path, side))  # drawings of strokes, too
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    square = Image.new("RGB", (side, side), PAPER)
+    square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
+    return square
