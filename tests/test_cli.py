@@ -19,7 +19,8 @@ CONFIGS = sorted(
     path
     for folder in experiment_folders()
     for path in folder.rglob("*.yaml")
-    if path.name != "base.yaml"  # what the others build on, no experiment of its own
+    # What others build on, layers and grids are no experiments of their own.
+    if path.name != "base.yaml" and path.parent.name not in ("loggers", "sweeps")
 )
 
 
