@@ -12,8 +12,17 @@ from sketchclip.cli import main
 from sketchclip.config import experiment_folders
 from sketchclip.loggers import WandbRun
 from tests.test_cli import resolved
+from tools.wandb_dashboard import LAYOUT
 
 wandb = pytest.importorskip("wandb")
+# What the dashboard shows; own photos are found only where sketches have one.
+PANELS = {
+    name
+    for panels in LAYOUT.values()
+    for *_, names in panels
+    for name in names
+    if not name.startswith("val/Acc@")
+}
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +87,7 @@ def test_the_run_is_one_folder_with_everything(logged, run):
     history = set().union(*(keys(r.history.item) for r in sent if r.HasField("history")))
     assert history >= {"train/triplet", "train/cls_sketch", "train/cls_photo", "train/loss"}
     assert history >= {"val/mAP@all", "val/P@100", "val/retrieved", "trainer/global_step"}
+    assert history >= {name for name in PANELS if name.startswith(("train/", "val/"))}
     [config] = [r.config for r in sent if r.HasField("config")]
     config = {item.key: json.loads(item.value_json) for item in config.update}
     assert config["model"]["init_args"]["adaptation"]["init_args"]["n_prompts"] == 3
@@ -98,6 +108,7 @@ def test_the_run_is_one_folder_with_everything(logged, run):
     sent = records(folder / "test")
     history = set().union(*(keys(r.history.item) for r in sent if r.HasField("history")))
     assert history >= {"test/mAP@all", "test/retrieved"}
+    assert history >= {name for name in PANELS if name.startswith("test/")}
     # The pictures of a table travel in an artifact; the JSON in the run's files has the rest.
     [pictures] = [r.artifact.manifest.contents for r in sent if r.artifact.type == "run_table"]
     assert len([entry for entry in pictures if entry.path.endswith(".png")]) == 3
