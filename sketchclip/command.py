@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from sketchclip.runs import LAST, ROOT, config_of, find_checkpoint
+from sketchclip.run_folder import LAST, ROOT, config_of, find_checkpoint
 
 _TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
 _SAVE_DIR = ("--trainer.logger.save_dir", "--trainer.logger.init_args.save_dir")

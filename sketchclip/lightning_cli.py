@@ -27,7 +27,7 @@ from sketchclip.config import LayeredConfig, consumed
 from sketchclip.errors import SketchClipError
 from sketchclip.loggers import WandbRun, with_files
 from sketchclip.methods import RetrievalModule
-from sketchclip.runs import find_checkpoint, place
+from sketchclip.run_folder import find_checkpoint, place
 
 # Not compared with a checkpoint: the data decides the class names (a test may be on other data),
 # and the backbone's fingerprint, not the path of its file, says whether the weights are the same.

@@ -13,7 +13,7 @@ from data_modules.fingerprint import fingerprint
 from sketchclip.cli import main
 from sketchclip.errors import SketchClipError
 from sketchclip.hub import save_safetensors
-from sketchclip.runs import find_checkpoint, last_run, link_last, place
+from sketchclip.run_folder import find_checkpoint, last_run, link_last, place
 
 FAST = ("--trainer.max_epochs", "1", "--grids.queries", "0")
 

@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import CSVLogger
 from sketchclip.callbacks.best import headline
 from sketchclip.environment import ENVIRONMENT, environment
 from sketchclip.loggers import WandbRun
-from sketchclip.runs import CONFIG, link_last
+from sketchclip.run_folder import CONFIG, link_last
 
 
 class RunConfig(SaveConfigCallback):
