@@ -55,6 +55,11 @@ class CachesFeatures(Catalogue, BatchHooks):
     features: dict[Path, np.ndarray] | None = None
     """Path to features, (D,), fp32; None while training works on images."""
 
+    def setup(self, stage: str) -> None:
+        """Forget the features of an earlier run: another method may need the images."""
+        super().setup(stage)  # type: ignore[misc]
+        self.features = None
+
     def cache_features(self, embed: Callable[[Tensor], Tensor]) -> None:
         """Compute the features that train_dataloader then gives in place of images.
 

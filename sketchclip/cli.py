@@ -16,6 +16,9 @@ _COMMANDS = {
     "evaluate": "score embeddings that any code has made",
     "compare": "test whether two runs differ beyond chance",
     "ablate": "run a grid of configs and seeds, and resume it",
+    "plot": "draw the figures that runs allow: curves, classes, losses, maps",
+    "show": "draw sketches of a test with their first photos",
+    "table": "the paper's tables with reported and measured figures",
     "data": "check a dataset on disk, or prepare it for fast reading",
     "quickstart": "frozen and adapted mini CLIP on real doodles, in minutes, offline",
 }
@@ -32,9 +35,7 @@ commands:
   sketchclip data check /path/to/Sketchy              what is there, what is wrong
   sketchclip fit --config experiments/sketchy.yaml --data.root /path/to/Sketchy
   sketchclip fit --help                               every option
-  sketchclip fit --model.help ZeroShotPromptLearning  every option of a method
-  sketchclip fit --config FILE --print_config         the settings that would run
-"""
+  sketchclip fit --config FILE --print_config         the settings that would run"""
 
 
 def help_text() -> str:
@@ -52,7 +53,8 @@ def main(args: Sequence[str] | None = None) -> Any:
 
     Returns:
         The LightningCLI after its command has run (tests read ``trainer`` and ``model`` off it), or
-        the figures of ``quickstart``, ``evaluate`` and ``compare``, or what ``data check`` found.
+        the figures of ``quickstart``, ``evaluate`` and ``compare``, what ``data check`` found, or
+        the files of ``plot`` and ``show``.
 
     Raises:
         SystemExit: With status 2 and one message, for input that a user can mend; with status 1
@@ -82,6 +84,18 @@ def main(args: Sequence[str] | None = None) -> Any:
             from sketchclip.ablate import run as run_ablate
 
             return run_ablate(given[1:])
+        if given[0] == "plot":
+            from sketchclip.plot_cli import run as run_plot
+
+            return run_plot(given[1:])
+        if given[0] == "show":
+            from sketchclip.show_cli import run as run_show
+
+            return run_show(given[1:])
+        if given[0] == "table":
+            from sketchclip.table_cli import run as run_table
+
+            return run_table(given[1:])
         if given[0] == "data":
             from sketchclip.data_cli import run as run_data
 

@@ -1,5 +1,6 @@
 """Parts of a method that a config chooses by ``class_path``: adaptations, text heads."""
 
+import copy
 import inspect
 from typing import Any, TypeVar
 
@@ -18,15 +19,15 @@ def compose(method: Any, name: str, part: Part) -> Part:
         method: LightningModule whose constructor it is; it has called
             ``save_hyperparameters(ignore=(name, ...))``.
         name: Of the argument.
-        part: Keeps each argument of its constructor as an attribute of that name. A default, which
-            is shared by all calls, is replaced by an instance of its own.
+        part: Keeps each argument of its constructor as an attribute of that name.
 
     Returns:
-        The part to use.
+        A copy of its own, or a new instance in place of a default, which all calls share.
     """
     settings: Any = getattr(part, "lazy_get_init_args", None)
     if settings is not None:  # jsonargparse.lazy_instance in a signature
         part = type(part).__bases__[1](**settings().as_dict())
+    part = copy.deepcopy(part)  # two methods that are given the same one must not share parameters
     method.save_hyperparameters(
         {name: describe(part), "_instantiator": "lightning.pytorch.cli.instantiate_module"}
     )

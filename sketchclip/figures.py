@@ -7,9 +7,10 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from data_modules.images import read_image
+from sketchclip.errors import SketchClipError
 
-HIT, MISS, INK, PAPER = "#1b9e3e", "#c8372d", "#222222", "#ffffff"
-_CELL, _GAP, _TEXT = 84, 8, 15
+HIT, MISS, OWN, INK, PAPER, GREY = "#1b9e3e", "#c8372d", "#0072b2", "#222222", "#ffffff", "#c9c9c9"
+_CELL, _GAP, _TEXT, _SMALL = 84, 8, 15, 12
 
 
 @dataclass(frozen=True)
@@ -20,61 +21,96 @@ class Ranking:
         label: Name of the model.
         photos: Files in rank order.
         hits: Whether each photo is relevant.
+        own: Whether each is the one photo that the sketch shows; empty where there is none.
+        note: Under the label.
     """
 
     label: str
     photos: Sequence[Path]
     hits: Sequence[bool]
+    own: Sequence[bool] = ()
+    note: str = ""
 
 
 def retrieval_grid(
-    title: str, rows: Sequence[tuple[Path, str, Sequence[Ranking]]], footer: str
+    title: str, rows: Sequence[tuple[Path, str, Sequence[Ranking]]], footer: str | Sequence[str]
 ) -> Image.Image:
-    """Draw a grid: for each query one line a model.
+    """Draw a grid: for each query one line a model. A file that cannot be read is a grey tile.
 
     Args:
         title: Above the grid.
-        rows: For each query its file, its class name and its rankings, all of one length.
-        footer: Below the grid: how queries were chosen, what the frames mean.
+        rows: For each query its file, its class name and its rankings, as many for each.
+        footer: Lines below the grid: how queries were chosen, what the frames mean.
 
     Returns:
         RGB picture.
     """
-    font, bold = ImageFont.load_default(_TEXT), ImageFont.load_default(_TEXT + 6)
-    models, depth = len(rows[0][2]), len(rows[0][2][0].photos)
-    names = [ranking.label for ranking in rows[0][2]]
-    label_width = int(max(font.getlength(n) for n in [*names, *(r[1] for r in rows)])) + 2 * _GAP
+    lines = [footer] if isinstance(footer, str) else footer
+    font, bold, small = (ImageFont.load_default(_TEXT + more) for more in (0, 5, _SMALL - _TEXT))
+    models, depth = len(rows[0][2]), max(len(r.photos) for row in rows for r in row[2])
+    told = [(r.label, r.note) for row in rows for r in row[2]]
+    label_width = int(max(max(font.getlength(a), small.getlength(b)) for a, b in told)) + 2 * _GAP
     pitch = _CELL + _GAP
-    query_width = max(models * pitch, label_width)
-    left = _GAP + query_width + label_width
-    needed = max(left + depth * pitch, int(bold.getlength(title)), int(font.getlength(footer)))
-    row_height = models * pitch + _TEXT + 2 * _GAP
-    top = 3 * _GAP + _TEXT + 6
-    page = Image.new("RGB", (needed + 2 * _GAP, top + len(rows) * row_height + 3 * _TEXT), PAPER)
+    side = models * pitch - _GAP
+    left = int(_GAP + max(side, *(font.getlength(row[1]) for row in rows)) + label_width + _GAP)
+    wide = [bold.getlength(title), *(font.getlength(line) for line in lines)]
+    width = int(max(left + depth * pitch, *wide)) + 2 * _GAP
+    row_height = side + _TEXT + 3 * _GAP
+    top = 4 * _GAP + 2 * _TEXT
+    height = top + len(rows) * row_height + len(lines) * (_TEXT + 5) + _GAP
+    page = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(page)
     draw.text((_GAP, _GAP), title, INK, bold)
+    for rank in range(depth):
+        x = left + rank * pitch + _CELL / 2
+        draw.text((x, top - 4), f"{rank + 1}", INK, small, anchor="ms")
     for number, (query, class_name, rankings) in enumerate(rows):
         y = top + number * row_height
-        side = models * pitch - _GAP
-        page.paste(_fit(query, side), (_GAP, y))
+        page.paste(_tile(query, side), (_GAP, y))
         draw.rectangle((_GAP, y, _GAP + side, y + side), outline=INK)
-        draw.text((_GAP, y + side + 2), class_name, INK, font)
+        draw.text((_GAP, y + side + 3), class_name, INK, font)
         for line, ranking in enumerate(rankings):
             line_y = y + line * pitch
-            draw.text((left - _GAP, line_y + _CELL / 2), ranking.label, INK, font, anchor="rm")
+            middle = line_y + _CELL / 2 - (_SMALL / 2 if ranking.note else 0)
+            draw.text((left - 2 * _GAP, middle), ranking.label, INK, font, anchor="rm")
+            draw.text((left - 2 * _GAP, middle + _TEXT + 1), ranking.note, INK, small, anchor="rm")
             for rank, (photo, hit) in enumerate(zip(ranking.photos, ranking.hits, strict=True)):
                 x = left + rank * pitch
-                page.paste(_fit(photo, _CELL), (x, line_y))
-                # Width as well as colour tells a hit from a miss.
-                box = (x - 2, line_y - 2, x + _CELL + 1, line_y + _CELL + 1)
-                draw.rectangle(box, outline=HIT if hit else MISS, width=5 if hit else 1)
-    draw.text((_GAP, page.height - 2 * _TEXT), footer, INK, font)
+                page.paste(_tile(photo, _CELL), (x, line_y))
+                _frame(draw, x, line_y, hit, bool(ranking.own) and ranking.own[rank])
+    for number, text in enumerate(lines):
+        below = top + len(rows) * row_height + number * (_TEXT + 5)
+        draw.text((_GAP, below), text, INK, font)
     return page
 
 
-def _fit(path: Path, side: int) -> Image.Image:
-    image = Image.fromarray(read_image(path, side))  # drawings of strokes, too
+def _frame(draw: ImageDraw.ImageDraw, x: int, y: int, hit: bool, own: bool) -> None:
+    """Width as well as colour tells what a photo is; a double frame marks the sketch's own."""
+    box = (x - 2, y - 2, x + _CELL + 1, y + _CELL + 1)
+    if own:
+        draw.rectangle(box, outline=OWN, width=3)
+        draw.rectangle((x + 3, y + 3, x + _CELL - 4, y + _CELL - 4), outline=OWN, width=2)
+    else:
+        draw.rectangle(box, outline=HIT if hit else MISS, width=5 if hit else 1)
+
+
+def _tile(path: Path, side: int) -> Image.Image:
+    try:
+        image = Image.fromarray(read_image(path, side))
+    except (SketchClipError, OSError):
+        return _grey(path, side)
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     square = Image.new("RGB", (side, side), PAPER)
     square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
     return square
+
+
+def _grey(path: Path, side: int) -> Image.Image:
+    """A tile that says which file is missing or damaged."""
+    tile, font = Image.new("RGB", (side, side), GREY), ImageFont.load_default(11)
+    draw, name = ImageDraw.Draw(tile), path.name
+    while len(name) > 4 and font.getlength(name) > side - 6:
+        name = f"{name[:-2].rstrip('…')}…"
+    draw.text((side / 2, side / 2 - 7), "cannot read", INK, font, anchor="mm")
+    draw.text((side / 2, side / 2 + 7), name, INK, font, anchor="mm")
+    return tile

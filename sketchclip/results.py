@@ -121,6 +121,12 @@ def read_results(run: Path) -> tuple[dict[str, Any], list[str], dict[str, np.nda
         ) from error
 
 
+def read_classes(run: Path) -> list[str]:
+    """Class of each query of a run folder, in the order of :func:`read_results`."""
+    with (run / QUERIES).open(newline="", encoding="utf-8") as file:
+        return [row["class"] for row in csv.DictReader(file)]
+
+
 def file_hash(path: str | Path | None) -> str | None:
     """First 16 digits of a file's SHA-256; None without a file."""
     if path is None or not Path(path).is_file():

@@ -2,7 +2,7 @@
 
 import colorsys
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "tiny": TINY,
     "tiny-quickgelu": {**TINY, "quick_gelu": True},
     "tiny-avg": {**TINY, "vision_cfg": {**TINY["vision_cfg"], "pool_type": "avg"}},
+    "tiny-12": {**TINY, "vision_cfg": {**TINY["vision_cfg"], "layers": 12}},
     "tiny-deep": {**TINY, "vision_cfg": {**TINY["vision_cfg"], "layers": 3}},
 }
 COLOURS = "red orange yellow lime green teal cyan azure blue violet magenta pink".split()
@@ -45,6 +46,14 @@ def tiny_configs(tmp_path_factory: pytest.TempPathFactory) -> None:
     for name, config in VARIANTS.items():
         (folder / f"{name}.json").write_text(json.dumps(config))
     open_clip.add_model_config(folder)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _benchmark_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Unpack the embedded benchmarks once, and not into the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SKETCHCLIP_CACHE", str(tmp_path_factory.mktemp("benchmarks")))
+        yield
 
 
 @pytest.fixture(autouse=True)

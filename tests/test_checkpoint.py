@@ -54,15 +54,56 @@ def equal(a, b) -> bool:
     return a == b
 
 
-def test_resumed_run_equals_an_uninterrupted_one(run):
-    whole = load(last(run("fit", "--trainer.max_epochs", "4", *FAST)))
-    half = last(run("fit", "--trainer.max_epochs", "2", *FAST))
-    resumed = run("fit", "--trainer.max_epochs", "4", *FAST, "--ckpt_path", str(half))
+ZERO_SHOT, FINE_GRAINED = "ZeroShotPromptLearning", "FineGrainedPromptLearning"
+
+
+@pytest.mark.parametrize(
+    ("method", "flags"),
+    [
+        (ZERO_SHOT, []),
+        (ZERO_SHOT, ["--model.negatives", "in_batch"]),
+        (FINE_GRAINED, ["--data.batch_size", "4", "--data.classes_per_batch", "2"]),
+    ],
+    ids=["random negatives", "negatives of the batch", "patch shuffling"],
+)
+def test_resumed_run_equals_an_uninterrupted_one(run, method, flags):
+    def fit(*more: str):
+        return run("fit", *flags, *more, *FAST, method=method)
+
+    whole = load(last(fit("--trainer.max_epochs", "4")))
+    half = last(fit("--trainer.max_epochs", "2"))
+    resumed = fit("--trainer.max_epochs", "4", "--ckpt_path", str(half))
     assert resumed.trainer.current_epoch == 4
     result, middle = load(last(resumed)), load(half)
     for part in ("state_dict", "optimizer_states", "epoch", "global_step"):
         assert equal(result[part], whole[part]), part
         assert not equal(middle[part], whole[part]), part  # the comparison can fail
+
+
+@pytest.mark.parametrize(
+    ("method", "flags"),
+    [
+        (ZERO_SHOT, ["--model.negatives", "in_batch"]),
+        (FINE_GRAINED, ["--data.batch_size", "4", "--data.classes_per_batch", "2"]),
+    ],
+    ids=["negatives of the batch", "patch shuffling"],
+)
+def test_a_run_resumed_within_an_epoch_draws_what_it_would_have(run, method, flags):
+    def fit(*more: str):
+        return run("fit", *flags, *more, *FAST, method=method)
+
+    # last.ckpt is written at the end of an epoch; this one after the first of its two steps.
+    each = ["--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.every_n_train_steps=3"]
+    each += ["--trainer.callbacks.save_top_k=-1", "--trainer.callbacks.filename={step}"]
+    whole = fit("--trainer.max_epochs", "2", *each)
+    assert whole.trainer.num_training_batches == 2
+    middle = last(whole).with_name("step=3.ckpt")
+    resumed = fit("--trainer.max_epochs", "2", "--ckpt_path", str(middle))
+    result, expected = load(last(resumed)), load(last(whole))
+    assert load(middle)["epoch"] == 1
+    assert result["global_step"] == expected["global_step"] == 4
+    for part in ("state_dict", "optimizer_states"):
+        assert equal(result[part], expected[part]), part
 
 
 def test_vit_b32_checkpoint_is_below_a_megabyte_with_optimiser_state(vit_fit):
@@ -116,6 +157,17 @@ def test_conflicting_flags_stop_instead_of_being_replaced(fitted, run, capsys, c
         run(command, *FAST, "--model.adaptation.n_prompts", "5", "--ckpt_path", str(last(fitted)))
     assert stopped.value.code == 2
     assert "model.adaptation.n_prompts: 5 here, 3 in the checkpoint" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["test", "fit"])
+def test_another_adaptation_is_refused_by_name(fitted, run, capsys, command):
+    other = ["--model.adaptation", "CommonPrompts", "--model.text_head", "LearnedContext"]
+    with pytest.raises(SystemExit) as stopped:
+        run(command, *FAST, *other, "--ckpt_path", str(last(fitted)))
+    assert stopped.value.code == 2
+    told = capsys.readouterr().err
+    assert "model.adaptation: 'CommonPrompts' here, 'IndependentPrompts' in the checkpoint" in told
+    assert "model.text_head: 'LearnedContext' here, 'TemplateText' in the checkpoint" in told
 
 
 def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):

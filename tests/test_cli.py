@@ -3,25 +3,14 @@
 import json
 import subprocess
 import sys
-from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 import yaml
 
-from data_modules.embedded import EmbeddedBenchmark
 from sketchclip import __version__
 from sketchclip.cli import console, main
-from sketchclip.config import experiment_folders
-
-CONFIGS = sorted(
-    path
-    for folder in experiment_folders()
-    for path in folder.rglob("*.yaml")
-    # What others build on, layers and grids are no experiments of their own.
-    if path.name != "base.yaml" and path.parent.name not in ("loggers", "sweeps")
-)
 
 
 def resolved(capsys, command: str, *args: object) -> dict:
@@ -31,29 +20,6 @@ def resolved(capsys, command: str, *args: object) -> dict:
         main([command, *map(str, args), "--print_config"])
     assert stopped.value.code in (0, None)
     return yaml.safe_load(capsys.readouterr().out)
-
-
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-def test_configs_were_found():
-    assert {"doodles.yaml", "sketchy.yaml", "tuberlin.yaml"} <= {p.name for p in CONFIGS}
-
-
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda p: p.stem)
-def test_shipped_config_fits_and_tests(config, tree, options, cache, capsys, monkeypatch):
-    monkeypatch.setenv("SKETCHCLIP_CACHE", str(cache))
-    setup = ["--config", str(config), *options]
-    data = resolved(capsys, "fit", *setup)["data"]["class_path"]
-    module, _, name = data.rpartition(".")
-    if not issubclass(getattr(import_module(module), name), EmbeddedBenchmark):
-        setup += ["--data.root", str(tree), "--data.split", "random:2:0"]
-    for command in ("fit", "test"):
-        cli = main([command, *setup, "--trainer.fast_dev_run", "1"])
-        assert cli.trainer.state.finished
-        assert cli.model.backbone == "tiny"
 
 
 def write(path: Path, **content: object) -> Path:

@@ -189,6 +189,8 @@ def test_help_answers_without_pytorch():
         "data",
         "evaluate",
         "compare",
+        "plot",
+        "show",
         "quickstart",
     ):
         assert f"\n  {command} " in result.stdout
@@ -198,7 +200,7 @@ def test_help_answers_without_pytorch():
 def test_a_page_names_commands_and_files_that_exist(page):
     text = page.read_text("utf-8")
     known = {"fit", "validate", "test", "predict", "data", "evaluate"}
-    known |= {"compare", "quickstart", "--help", "--version"}
+    known |= {"compare", "plot", "show", "quickstart", "--help", "--version"}
     for command in commands(page):
         program, *args = shlex.split(command)
         if program == "sketchclip":
@@ -237,3 +239,18 @@ def test_readme_python_runs(tree, monkeypatch, tmp_path):
             exec(compile(snippet, "README.md", "exec"), {})
     finally:
         torch.set_num_threads(threads)
+
+
+def test_the_adaptation_of_the_guide_trains(make_method):
+    (snippet,) = (
+        b.text for b in blocks(REPOSITORY / "docs" / "adaptations.md") if b.language == "python"
+    )
+    names: dict = {}
+    exec(compile(snippet, "adaptations.md", "exec"), names)
+    method = make_method(adaptation=names["Gate"](0.5), layer_norm="none")
+    images = torch.randn(2, 3, 32, 32)
+    embedding = method.embed(images, "sketch")
+    with torch.no_grad():
+        torch.testing.assert_close(embedding, 0.5 * method.clip.encode_image(images))
+    embedding.sum().backward()
+    assert [n for n, p in method.named_parameters() if p.grad is not None] == ["adaptation.factor"]

@@ -47,6 +47,47 @@ def test_each_photo_is_in_the_gallery_once(tmp_path, name):
     assert all(len(files) == 3 for files in basic.listing[1].values())
 
 
+def test_random_pairs_are_one_photo_of_its_class_for_each_sketch(tmp_path):
+    build("folder", tmp_path, sketches=12, photos=4)
+
+    def gallery(**options: object) -> dict[str, list[Path]]:
+        data = open_tree("folder", tmp_path, gallery="random_pairs", **options)
+        return {c: [*p] for c, p in data.gallery_photos(data.test_classes).items()}
+
+    whole = open_tree("folder", tmp_path)
+    photos = whole.gallery_photos(whole.test_classes)
+    found = gallery(seed=3)
+    assert found.keys() == {*whole.split.unseen}
+    for name, drawn in found.items():
+        assert len(drawn) == len(whole.query_sketches(whole.test_classes)[name]) == 12
+        assert {*drawn} <= {*photos[name]}
+        assert len({*drawn}) > 1
+    positions = [[photos[name].index(p) for p in drawn] for name, drawn in found.items()]
+    assert positions[0] != positions[1]  # each class has draws of its own
+    assert gallery(seed=3) == found
+    assert gallery(seed=4) != found
+    assert gallery(seed=3, train_fraction=0.5) == found  # of the seed alone
+    joined = gallery(seed=3, generalized=0.5)
+    assert {c: p for c, p in joined.items() if p} == found
+
+
+def test_random_pairs_are_evaluated_as_they_are_and_named(tmp_path):
+    build("folder", tmp_path, sketches=5, photos=2)
+    data = open_tree("folder", tmp_path, gallery="random_pairs", seed=7, validation="pseudo_unseen")
+    assert "one random photo of its class for each sketch" in data.protocol_name
+    assert "random_pairs" in data.protocol_name
+    assert "seed 7" in data.protocol_name
+    for loaders, classes in (
+        (data.test_dataloader(), data.test_classes),
+        (data.val_dataloader(), data.val_classes),
+    ):
+        queries, gallery = (loader.dataset for loader in loaders)
+        assert len(queries) == len(gallery) == 5 * len(classes) > 0
+        expected = [path for paths in data.gallery_photos(classes).values() for path in paths]
+        assert [path for path, _ in gallery.items] == expected
+    assert "random" not in open_tree("folder", tmp_path).protocol_name
+
+
 def test_doubling_photos_needs_both_folders(tmp_path):
     data = open_tree("sketchy", build("sketchy", tmp_path), gallery="zse_dup")
     with pytest.raises(SketchClipError, match=r"needs both folders.*--data\.gallery=dedup"):

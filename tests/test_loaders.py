@@ -13,7 +13,7 @@ from data_modules.names import canonical
 from data_modules.prepared import prepare
 from data_modules.sampling import EpochSampler
 from data_modules.transforms import Fit
-from sketchclip.clip import encoder
+from sketchclip.clip import text_heads
 from sketchclip.errors import SketchClipError
 from tests.recording import PLAIN, Recorder, asked, fit
 
@@ -49,6 +49,21 @@ def test_samples_depend_on_seed_and_epoch_alone(tree, augment):
     shares = [epoch_of(asked(tree, 2, r, {"augment": augment}), 3) for r in (0, 1)]
     assert same(first, {**shares[0], **shares[1]})
     assert not shares[0].keys() & shares[1].keys()
+
+
+def test_without_shuffling_sketches_come_by_class_and_file(tree):
+    data = asked(tree, options={"shuffle": False})
+    loader = data.train_dataloader()
+    files = [path for name in data.class_names for path in data.train_sketches()[name]]
+    assert [path for path, _ in loader.dataset.sketches] == files
+    assert files == sorted(files)
+    for epoch in (0, 3):
+        loader.sampler.set_epoch(epoch)
+        assert [*loader.sampler] == [(epoch, at) for at in range(len(files))]
+        labels = torch.cat([batch.label for batch in loader])
+        assert labels.tolist() == sorted(labels.tolist())
+    loader = asked(tree).train_dataloader()
+    assert [at for _, at in loader.sampler] != [*range(len(files))]
 
 
 def test_augmentation_differs_between_samples_workers_and_epochs(tmp_path, make_tree):
@@ -178,14 +193,14 @@ def test_unseen_classes_never_reach_training(tree, validation):
 
 def test_text_bank_holds_the_training_classes_alone(run, monkeypatch):
     asked_for = []
-    real = encoder.encode_classes
+    real = text_heads.encode_classes
     monkeypatch.setattr(
-        encoder, "encode_classes", lambda *a: asked_for.append(list(a[2])) or real(*a)
+        text_heads, "encode_classes", lambda *a: asked_for.append(list(a[2])) or real(*a)
     )
     cli = run("fit", "--trainer.fast_dev_run", "1")
     assert asked_for == [cli.datamodule.class_names]
     assert not {*cli.datamodule.split.unseen, *cli.datamodule.val_classes} & set(asked_for[0])
-    assert len(cli.model.text_bank) == 4  # 8 classes, 2 unseen, 2 for validation
+    assert len(cli.model.text_bank()) == 4  # 8 classes, 2 unseen, 2 for validation
     asked_for.clear()
     run("test", "--trainer.fast_dev_run", "1")
     assert asked_for == []  # testing needs no class name

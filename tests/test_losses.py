@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from data_modules.batch import TrainingBatch
 from sketchclip.functional import cosine_distance, text_classification_loss, triplet_loss
+from tests.references import classification_reference, triplet_reference
 
 # Away from zero vectors, whose direction is undefined.
 COORDINATES = st.floats(0.125, 8, width=32) | st.floats(-8, -0.125, width=32)
@@ -32,31 +33,6 @@ def classified(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rows, classes, dim = (draw(st.integers(1, 5)) for _ in range(3))
     labels = hnp.arrays(np.int64, rows, elements=st.integers(0, classes - 1))
     return draw(vectors(rows, dim)), draw(vectors(classes, dim)), draw(labels)
-
-
-def unit(row: np.ndarray) -> np.ndarray:
-    row = row.astype(np.float64)
-    return row / math.sqrt(float((row * row).sum()))
-
-
-def triplet_reference(a: np.ndarray, p: np.ndarray, n: np.ndarray, margin: float) -> float:
-    values = []
-    for x, y, z in zip(a, p, n, strict=True):
-        gap = (1 - unit(x) @ unit(y)) - (1 - unit(x) @ unit(z))
-        values.append(max(0.0, margin + gap))
-    return sum(values) / len(values)
-
-
-def classification_reference(
-    images: np.ndarray, bank: np.ndarray, labels: np.ndarray, scale: float
-) -> float:
-    values = []
-    for image, label in zip(images, labels, strict=True):
-        logits = [scale * float(unit(image) @ unit(text)) for text in bank]
-        top = max(logits)
-        log_sum = top + math.log(sum(math.exp(v - top) for v in logits))
-        values.append(log_sum - logits[label])
-    return sum(values) / len(values)
 
 
 @settings(deadline=None, max_examples=60)
@@ -112,7 +88,7 @@ def test_training_step_is_the_sum_of_the_papers_losses(
     names = [f"class {i}" for i in range(7)]
     method = make_method(class_names=names, cls_temperature=temperature, lambda_cls=0.5)
     method.clip.logit_scale.data.fill_(math.log(100.0))
-    method.build_text_bank(names)
+    method.text_head.prepare(method.clip, method.backbone, names)
     logged: dict[str, torch.Tensor] = {}
     monkeypatch.setattr(method, "log_dict", lambda values, **_: logged.update(values))
     monkeypatch.setattr(method, "log", lambda *_, **__: None)
@@ -123,7 +99,7 @@ def test_training_step_is_the_sum_of_the_papers_losses(
     with torch.no_grad():
         s = method.sketch_tower(batch.sketch).numpy()
         p, n = (method.photo_tower(x).numpy() for x in (batch.photo, batch.negative))
-    bank = method.text_bank.numpy()
+    bank = method.text_bank().numpy()
     assert bank.shape == (7, 32)
     cls_s, cls_p = (classification_reference(x, bank, label.numpy(), scale) for x in (s, p))
     triplet = triplet_reference(s, p, n, 0.3)
@@ -139,5 +115,5 @@ def test_without_classification_loss_no_text_is_needed(make_method, monkeypatch)
     monkeypatch.setattr(method, "log", lambda *_, **__: None)
     images = torch.randn(3, 2, 3, 32, 32)
     loss = method.training_step(TrainingBatch(*images, torch.tensor([0, 1])), 0)
-    assert method.text_bank is None
+    assert method.text_head is None
     assert torch.isfinite(loss)

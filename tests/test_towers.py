@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from data_modules.batch import TrainingBatch
+from sketchclip.adaptations import Adaptation, IndependentPrompts
 from sketchclip.clip.backbone import load_backbone
 from sketchclip.clip.encoder import count_parameters, trainable_names
 from sketchclip.clip.mini import create_mini
@@ -39,6 +40,12 @@ EVERY = pytest.mark.parametrize(
 SMALL = pytest.mark.parametrize("clip", ["tiny", "tiny-avg", "mini"], indirect=True)
 
 
+def tower_of(clip: nn.Module, adaptation: Adaptation, layer_norm: str = "none") -> PromptedTower:
+    """The photo tower of a method with this adaptation."""
+    adaptation.build(clip.visual)
+    return PromptedTower(fork_visual(clip.visual, layer_norm, "nothing"), adaptation, "photo")
+
+
 def images(clip: nn.Module, count: int = 2) -> torch.Tensor:
     return torch.randn(count, 3, *clip.visual.image_size)
 
@@ -61,21 +68,22 @@ def test_what_towers_rely_on_in_open_clip(clip):
 def test_without_prompts_a_frozen_tower_is_encode_image_exactly(clip):
     x = images(clip)
     for layer_norm in ("none", "per_branch"):  # untrained copies of LayerNorms change nothing
-        tower = PromptedTower(fork_visual(clip.visual, layer_norm, "nothing"), 0)
-        with torch.no_grad():
-            assert torch.equal(tower(x), clip.encode_image(x))
+        for nothing in (Adaptation(), IndependentPrompts(n_prompts=0)):
+            tower = tower_of(clip, nothing, layer_norm)
+            with torch.no_grad():
+                assert torch.equal(tower(x), clip.encode_image(x))
 
 
 @SMALL
 def test_prompts_are_appended_before_ln_pre(clip):
     """The same as giving open_clip's own forward longer tokens just before ``ln_pre``."""
-    tower = PromptedTower(fork_visual(clip.visual, "none", "nothing"), 3, std=1.0)
+    tower = tower_of(clip, IndependentPrompts(n_prompts=3, std=1.0))
     x = images(clip)
     reference = copy.deepcopy(clip.visual)
     patches = math.prod(reference.grid_size)
 
     def append(_: nn.Module, args: tuple[torch.Tensor]) -> torch.Tensor:
-        return torch.cat([args[0], tower.prompts.expand(len(args[0]), -1, -1)], dim=1)
+        return torch.cat([args[0], tower.adaptation.photo.expand(len(args[0]), -1, -1)], dim=1)
 
     def strip(_: nn.Module, args: tuple, output: torch.Tensor) -> torch.Tensor:
         return output[:, : patches + 1]
@@ -90,7 +98,7 @@ def test_prompts_are_appended_before_ln_pre(clip):
 
 @pytest.mark.parametrize("clip", ["tiny-avg"], indirect=True)
 def test_average_pooling_leaves_prompts_out(clip):
-    tower = PromptedTower(fork_visual(clip.visual, "none", "nothing"), 2)
+    tower = tower_of(clip, IndependentPrompts(n_prompts=2))
     seen = []
     tower.visual._pool = lambda tokens: seen.append(tokens) or (tokens.mean(1), None)
     tower(images(clip))
@@ -101,10 +109,11 @@ def names_by_rule() -> set[str]:
     """The trainable parameters of the paper's model, spelled out."""
     norms = ["ln_pre", "ln_post"]
     norms += [f"transformer.resblocks.{i}.{ln}" for i in range(LAYERS) for ln in ("ln_1", "ln_2")]
-    return {
-        f"{side}_tower.{name}"
+    return {"adaptation.sketch", "adaptation.photo"} | {
+        f"{side}_tower.visual.{name}.{parameter}"
         for side in ("sketch", "photo")
-        for name in ["prompts", *(f"visual.{n}.{p}" for n in norms for p in ("weight", "bias"))]
+        for name in norms
+        for parameter in ("weight", "bias")
     }
 
 
@@ -118,7 +127,7 @@ def vit_method(vit_b32, monkeypatch):
 
 
 def test_the_papers_model_trains_84480_parameters(vit_method):
-    method = vit_method(n_prompts=3, layer_norm="per_branch")
+    method = vit_method()
     assert count_parameters(method)[0] == 2 * (PROMPTS + LAYER_NORMS) == 84_480
     assert set(trainable_names(method)) == names_by_rule()
     assert len(trainable_names(method)) == len(names_by_rule()) == 106
@@ -132,24 +141,26 @@ def leaked() -> int:
 
 
 @pytest.mark.parametrize(
-    ("settings", "expected"),
+    ("n_prompts", "settings", "expected"),
     [
-        ({"layer_norm": "shared"}, 44_544),
-        ({"layer_norm": "none"}, 4_608),
-        ({"layer_norm": "none", "n_prompts": 5}, 2 * 5 * WIDTH),
-        ({"n_prompts": 0}, 2 * LAYER_NORMS),
-        ({"also_train": "projection"}, 84_480 + 2 * WIDTH * EMBED),
-        ({"also_train": "official_leak"}, 84_480 + 2 * leaked()),
+        (3, {"layer_norm": "shared"}, 44_544),
+        (3, {"layer_norm": "none"}, 4_608),
+        (5, {"layer_norm": "none"}, 2 * 5 * WIDTH),
+        (0, {}, 2 * LAYER_NORMS),
+        (3, {"also_train": "projection"}, 84_480 + 2 * WIDTH * EMBED),
+        (3, {"also_train": "official_leak"}, 84_480 + 2 * leaked()),
         # The released code has one encoder for both sides, with two prompts.
         (
+            3,
             {"also_train": "official_leak", "layer_norm": "shared"},
             2 * PROMPTS + LAYER_NORMS + leaked(),
         ),
     ],
     ids=str,
 )
-def test_switches_train_what_they_say(vit_method, settings, expected):
-    assert count_parameters(vit_method(**settings))[0] == expected
+def test_switches_train_what_they_say(vit_method, n_prompts, settings, expected):
+    method = vit_method(adaptation=IndependentPrompts(n_prompts=n_prompts), **settings)
+    assert count_parameters(method)[0] == expected
 
 
 def test_branches_share_frozen_tensors_and_own_their_layer_norms(make_method):
@@ -165,19 +176,20 @@ def test_branches_share_frozen_tensors_and_own_their_layer_norms(make_method):
         assert len(pointers) == (3 if own else 1), name
         assert parameter.requires_grad == own, name
         assert torch.equal(parameter, photo[name]), name
-    assert method.sketch_tower.prompts.data_ptr() != method.photo_tower.prompts.data_ptr()
-    assert not torch.equal(method.sketch_tower.prompts, method.photo_tower.prompts)
+    assert method.adaptation.sketch.data_ptr() != method.adaptation.photo.data_ptr()
+    assert not torch.equal(method.adaptation.sketch, method.adaptation.photo)
+    assert method.sketch_tower.adaptation is method.photo_tower.adaptation is method.adaptation
     assert not any(p.requires_grad for p in method.clip.parameters())
 
 
 def test_shared_layer_norms_are_one_set(make_method):
     method = make_method(layer_norm="shared")
     assert method.sketch_tower.visual is method.photo_tower.visual
-    assert method.sketch_tower.prompts is not method.photo_tower.prompts
+    assert method.adaptation.sketch is not method.adaptation.photo
 
 
 def train_step(method):
-    method.build_text_bank(method.class_names)
+    method.text_head.prepare(method.clip, method.backbone, method.class_names)
     method.log = method.log_dict = lambda *_, **__: None
     method.train()
     size = method.image_size
@@ -210,7 +222,7 @@ def test_optimizer_has_a_rate_for_prompts_and_one_for_the_rest(make_method):
     trained = {n: p for n, p in method.named_parameters() if p.requires_grad}
     assert len(rates) == len(trained)
     for name, parameter in trained.items():
-        assert rates[id(parameter)] == (3e-3 if name.endswith("prompts") else 2e-4), name
+        assert rates[id(parameter)] == (3e-3 if name.startswith("adaptation.") else 2e-4), name
 
 
 def test_frozen_parts_stay_in_eval_mode():

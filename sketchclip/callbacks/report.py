@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
@@ -16,8 +17,11 @@ from rich.table import Table
 from data_modules import SketchPhotoDataModule
 from sketchclip import __version__
 from sketchclip.callbacks.training import subsets
+from sketchclip.pictures import picture
+from sketchclip.rankings import RANKINGS, SHOWN, write_rankings
 from sketchclip.results import METRICS, QUERIES, by_class, file_hash, intervals, write_results
 
+GRID = "grid.png"
 DEFINITION = (
     "mean over queries; mAP@k strict: sum of precision at hits in the top k / min(relevant, k); "
     "_voc and _prefix: docs/evaluation.md; P@k: hits / k; Acc@q: own photo among the first q of "
@@ -38,6 +42,10 @@ class RunReport(Callback):
             title = f"{type(pl_module).__name__}: {len(data.val_classes)} validation classes"
             protocol = data.protocol.name + _missing(counts)
             print_metrics(title, _metrics(trainer, "val/"), protocol)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Ask for the first photos of each query, which pictures show."""
+        pl_module.retrieval.nearest = SHOWN  # type: ignore[union-attr]
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the figures and keep them with the protocol that makes them comparable."""
@@ -62,6 +70,7 @@ class RunReport(Callback):
             **subsets(data),
             "queries": queries,
             "gallery": gallery,
+            "training_classes": len(data.class_names),
             "unseen_classes": list(data.split.unseen),
             "classes": by_class(values, data.test_classes),
             "partial": bool(pl_module.partial or _missing(counts)),
@@ -83,6 +92,23 @@ class RunReport(Callback):
             paths = [os.path.relpath(items[i][0], root) for i in values.get("index", ())]
             write_results(Path(folder), result, values, paths, data.test_classes)
             print(f"Written: {folder}/{METRICS} and {QUERIES}")
+            if pl_module.retrieval.shown is not None:  # type: ignore[union-attr]
+                _keep_rankings(trainer, pl_module, Path(folder), root)
+
+
+def _keep_rankings(trainer: Trainer, module: Any, folder: Path, root: Path) -> None:
+    """Keep the first photos of each query and a picture of some."""
+    items = trainer.test_dataloaders[1].dataset.items  # type: ignore[index]
+    metric = module.retrieval
+    labels = np.array([items.label(at) for at in metric.shown.ravel()]).reshape(metric.shown.shape)
+    hit = labels == metric.values["label"][:, None]
+
+    def path_of(index: int) -> str:
+        return os.path.relpath(items.path(index), root)
+
+    write_rankings(folder, metric.shown, hit, metric.own, path_of, root)
+    picture(folder).save(folder / GRID)
+    print(f"Written: {folder}/{RANKINGS}; eight random queries: {folder}/{GRID}")
 
 
 def evaluated(data: SketchPhotoDataModule, loaders: Sequence[Any]) -> list[tuple[int, int]]:

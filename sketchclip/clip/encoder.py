@@ -25,8 +25,8 @@ class CLIPEncoderMixin(nn.Module):
     class_names: list[str]
     needs_images: bool = True
     """Whether training works on the images themselves, not on their embeddings alone."""
-    prompt_lr: float
-    ln_lr: float
+    prompt_lr: float = 1e-5
+    ln_lr: float = 1e-5
 
     def build_towers(
         self,

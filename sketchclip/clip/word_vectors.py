@@ -57,11 +57,17 @@ def class_vectors(path: Path, class_names: Sequence[str]) -> Tensor:
     candidates = {name: spellings(name) for name in class_names}
     wanted = {word for forms in candidates.values() for form in forms for word in form}
     found: dict[str, np.ndarray] = {}
-    with open_with_progress(path, "r", encoding="utf-8", description="Word vectors") as file:
-        for line in file:
-            word, _, numbers = line.rstrip().partition(" ")
-            if word in wanted and word not in found:
-                found[word] = np.array(numbers.split(), dtype=np.float32)
+    word = ""
+    try:
+        with open_with_progress(path, "r", encoding="utf-8", description="Word vectors") as file:
+            for line in file:
+                word, _, numbers = line.rstrip().partition(" ")
+                if word in wanted and word not in found:
+                    found[word] = np.array(numbers.split(), dtype=np.float32)
+                    if len(found[word]) != size:
+                        raise ValueError(f"expected {size} numbers, found {len(found[word])}")
+    except ValueError as error:
+        raise SketchClipError(f"{path}, line of '{word}': {error}.") from error
     vectors, missing = [], []
     for name, forms in candidates.items():
         form = next((form for form in forms if all(word in found for word in form)), None)
@@ -76,8 +82,6 @@ def class_vectors(path: Path, class_names: Sequence[str]) -> Tensor:
             "or name another file with --model.text_head.path."
         )
     bank = torch.from_numpy(np.stack(vectors)).float()
-    if bank.shape[1] != size:
-        raise SketchClipError(f"{path}: vectors of {size} and of {bank.shape[1]} numbers.")
     return torch.nn.functional.normalize(bank, dim=-1)
 
 

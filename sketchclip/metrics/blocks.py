@@ -12,6 +12,7 @@ from sketchclip.metrics.definitions import (
     precision_at,
     relevance_at_the_top,
 )
+from sketchclip.metrics.nearest import nearest
 from sketchclip.metrics.ranking import Groups, Ranker, class_ranks, ranks_on_device
 
 
@@ -26,6 +27,7 @@ class BlockMetrics:
         map_k: Cut-offs of mAP@k.
         top_k: The largest of them, at most the gallery.
         ranker: For blocks on the CPU.
+        nearest: Number of first photos to name, at most the gallery.
     """
 
     groups: Groups
@@ -34,9 +36,10 @@ class BlockMetrics:
     map_k: tuple[int, ...]
     top_k: int
     ranker: Ranker
+    nearest: int = 0
 
     def __call__(self, distances: Tensor, first: int) -> dict[str, np.ndarray]:
-        """Metrics of consecutive queries by name, each (q,)."""
+        """Metrics of consecutive queries by name, each (q,); ``nearest`` (q, nearest)."""
         span = slice(first, first + len(distances))
         count = self.groups.count[span]
         if distances.device.type == "cpu":
@@ -53,6 +56,9 @@ class BlockMetrics:
         if self.goal is not None:
             own = class_ranks(distances, self.groups, first, self.goal[span])
             values |= _own_ranks(own, ranks, count)
+        if self.nearest:
+            values["rank_first"] = _first_ranks(ranks, count)
+            values["nearest"] = nearest(distances, self.groups.order, self.nearest)
         return values
 
 
@@ -63,3 +69,11 @@ def _own_ranks(own: np.ndarray, ranks: np.ndarray, count: np.ndarray) -> dict[st
     everywhere = np.full(len(own), np.nan)
     everywhere[has] = ranks[at]
     return {"rank": np.where(has, own, np.nan), "rank_all": everywhere}
+
+
+def _first_ranks(ranks: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Rank of each query's first relevant photo, NaN for none."""
+    first = np.full(len(count), np.nan)
+    has = count > 0
+    first[has] = ranks[(np.cumsum(count) - count)[has]]
+    return first

@@ -74,6 +74,7 @@ def retrieval_scores(
     targets: Tensor | None = None,
     similarity: Similarity = "cosine",
     score: Score | None = None,
+    nearest: int = 0,
 ) -> dict[str, Tensor]:
     """Every metric of every query, from one ranking.
 
@@ -92,12 +93,15 @@ def retrieval_scores(
         similarity: cosine, euclidean or hamming (codes of 0/1 or of signs).
         score: In place of a similarity, for a score that depends on the query: maps a block of
             query states and the whole gallery's to scores (q, G), higher is nearer.
+        nearest: Number of first photos of each query to name.
 
     Returns:
         fp64 tensors of shape (Q,) on the CPU: ``mAP@all``; for each k of ``map_k`` ``mAP@<k>``
         (strict), ``mAP@<k>_voc`` and ``mAP@<k>_prefix``; ``P@<k>``; with targets ``rank`` and
         ``Acc@<q>`` in the gallery of the sketch's class, ``rank_all`` and ``Acc@<q>_all`` in the
-        whole gallery. A query without any relevant photo has NaN for every AP.
+        whole gallery. A query without any relevant photo has NaN for every AP. With nearest,
+        ``rank_first`` of the first relevant photo and ``nearest``, the gallery positions of the
+        first photos, int64, (Q, nearest or G).
 
     Raises:
         SketchClipError: If a side is empty, shapes disagree, a score is NaN or infinite, or a
@@ -131,8 +135,9 @@ def retrieval_scores(
             )
         goal = _targets(np.asarray(targets.cpu())[by_label], labels, by_label, groups.order)
     cuts = (tuple(precision_k), tuple(map_k), min(max([0, *map_k, *precision_k]), len(gallery)))
+    shown = min(nearest, len(gallery))
     bound = 1.0 if score is None and similarity == "cosine" else None
-    measure = BlockMetrics(groups, goal, *cuts, Ranker(groups, bound))
+    measure = BlockMetrics(groups, goal, *cuts, Ranker(groups, bound), shown)
     rows: dict[str, list[np.ndarray]] = {}
     scores = torch.empty(0)
     step = max(1, _BLOCK // (4 * len(gallery)))
@@ -170,7 +175,10 @@ def retrieval_scores(
             for scope in ("", "_all"):
                 rank = result[f"rank{scope}"]
                 result[f"Acc@{k}{scope}"] = np.where(np.isnan(rank), np.nan, rank <= k)
-    return {name: torch.from_numpy(value.astype(np.float64)) for name, value in result.items()}
+    return {
+        name: torch.from_numpy(value if name == "nearest" else value.astype(np.float64))
+        for name, value in result.items()
+    }
 
 
 @contextmanager

@@ -39,7 +39,12 @@ class CategoryRetrieval(Metric):
     Attributes:
         partial: Set where only a part of the gallery was loaded (debug runs): queries without any
             relevant photo are then left out instead of being an error.
+        nearest: Set where the first photos of each query are wanted: their number.
         values: After ``compute``, one value a query for each metric, with ``index`` and ``label``.
+        shown: After ``compute`` with ``nearest``, dataset indices of the first photos of each
+            query, (Q, nearest), or None.
+        own: After ``compute``, dataset index of the one photo that each query shows, -1 for none,
+            (Q,), or None at category level.
 
     Example:
         >>> metric = CategoryRetrieval(precision_k=[1], map_k=[])
@@ -69,7 +74,10 @@ class CategoryRetrieval(Metric):
         self.score = score
         self.prefix = prefix
         self.partial = False
+        self.nearest = 0
         self.values: dict[str, np.ndarray] = {}
+        self.shown: np.ndarray | None = None
+        self.own: np.ndarray | None = None
         for side in SIDES:
             for part in PARTS:
                 self.add_state(f"{side}_{part}", default=[], dist_reduce_fx="cat")
@@ -158,7 +166,7 @@ class CategoryRetrieval(Metric):
             SketchClipError: If a class of queries has no photo in the gallery.
         """
         queries, labels, index, instances = self.bank("query")
-        gallery, gallery_labels, _, gallery_instances = self.bank("gallery")
+        gallery, gallery_labels, gallery_index, gallery_instances = self.bank("gallery")
         answered = torch.isin(labels, gallery_labels)
         if self.partial:
             queries, labels, index, instances = (
@@ -184,7 +192,15 @@ class CategoryRetrieval(Metric):
             targets,
             self.similarity,
             self.score,
+            self.nearest,
         )
+        photos = gallery_index.cpu().numpy()
+        first = values.pop("nearest", None)
+        self.shown = None if first is None else photos[first.numpy()]
+        self.own = None
+        if targets is not None:
+            at = targets.numpy()
+            self.own = np.where(at >= 0, photos[at], -1)
         self.values = {name: value.numpy() for name, value in values.items()}
         self.values |= {"index": index.cpu().numpy(), "label": labels.cpu().numpy()}
         result = {n: v.nanmean() for n, v in values.items() if not n.startswith("rank")}

@@ -1,0 +1,87 @@
+"""Figures of each class with their 95 % intervals, best first."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from sketchclip.errors import SketchClipError
+from sketchclip.metrics.uncertainty import bootstrap_interval
+from sketchclip.plots.style import (
+    COLOURS,
+    COLUMN,
+    GREY,
+    PAGE,
+    caption,
+    new_figure,
+    protocol,
+    short,
+)
+from sketchclip.results import read_classes, read_results
+from sketchclip.runs import Run
+
+_ROWS, _ROW = 36, 0.145  # classes in a column before there are two; inches of a class
+
+
+def draw_classes(runs: Sequence[Run], metric: str) -> Any:
+    """Draw a figure.
+
+    Args:
+        runs: Tests of one experiment, one a seed, on the same queries.
+        metric: What is measured.
+
+    Returns:
+        The figure; None if the tests have no such metric.
+
+    Raises:
+        SketchClipError: If the tests are not on the same queries.
+    """
+    folders = [run.test for run in runs if run.test is not None]
+    _, queries, values = zip(*map(read_results, folders), strict=True)
+    if any(metric not in value for value in values):
+        return None
+    for other, folder in zip(queries, folders, strict=True):
+        if other != queries[0]:
+            raise SketchClipError(f"{folder} is not on the queries of {folders[0]}")
+    per_query = 100 * np.mean([value[metric] for value in values], axis=0)
+    classes = np.array(read_classes(folders[0]))
+    bars = []
+    for name in np.unique(classes):
+        own = per_query[classes == name]
+        own = own[~np.isnan(own)]
+        if len(own):
+            bars.append((float(own.mean()), *bootstrap_interval(own), f"{name}", len(own)))
+    bars.sort(key=lambda bar: (-bar[0], bar[3]))
+    columns = 1 if len(bars) <= _ROWS else 2
+    rows = -(-len(bars) // columns)
+    figure = new_figure(COLUMN if columns == 1 else PAGE, 0.6 + _ROW * rows)
+    chance = runs[0].summary["metrics"].get(f"chance_{metric}")
+    overall = float(np.nanmean(per_query))
+    for number, axes in enumerate(figure.subplots(1, columns, squeeze=False).flat):
+        _column(axes, bars[number * rows : (number + 1) * rows], rows)
+        axes.axvline(overall, color=COLOURS[1], linewidth=1, label=f"all queries: {overall:.1f}")
+        if chance is not None:
+            label = f"chance, all queries: {100 * chance:.1f}"
+            axes.axvline(100 * chance, color=GREY, linestyle=":", label=label)
+        axes.set_xlim(0, 100)
+        axes.set_xlabel(f"{metric} (%)")
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=2)
+    text = f"{runs[0].name}. {protocol(runs, metric)} Bars: mean over the queries of a class"
+    seeds = " and over seeds" if len(runs) > 1 else ""
+    caption(
+        figure, f"{text} (their number behind its name){seeds}; whiskers: 95 % bootstrap interval."
+    )
+    return figure
+
+
+def _column(axes: Any, bars: Sequence[tuple[float, float, float, str, int]], rows: int) -> None:
+    mean, low, high = (np.array([bar[i] for bar in bars]) for i in range(3))
+    place = np.arange(len(bars))
+    axes.barh(place, mean, height=0.72, color=COLOURS[5])
+    span = np.maximum([mean - low, high - mean], 0)
+    axes.errorbar(mean, place, xerr=span, fmt="none", ecolor="#333333", elinewidth=0.7)
+    axes.set_yticks(place, [f"{short(bar[3], 32)} ({bar[4]})" for bar in bars], fontsize=6.5)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+    axes.set_ylim(rows - 0.4, -0.6)  # as tall a bar in a column that is not full

@@ -1,0 +1,150 @@
+"""How every figure looks: sizes for a column of a paper, colours that all eyes tell apart."""
+
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sketchclip.errors import SketchClipError
+from sketchclip.runs import Run
+
+COLUMN, PAGE = 3.5, 7.16
+"""Widths of a column and of a page in inches."""
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+"""Okabe and Ito's palette, the strongest contrasts first."""
+MARKERS = "osD^vP*X"
+GREY, LIGHT = "#7f7f7f", "#d9d9d9"
+_RC: Any = {
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "axes.titlesize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": "#ececec",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4,
+    "savefig.dpi": 300,
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "sketchclip",
+}
+_MEANING = (
+    (r"Acc@(\d+)_all", "own photo among the first {} of all photos"),
+    (r"Acc@(\d+)", "own photo among the first {} of the photos of its class"),
+    (r"mAP@all", "mean average precision over the whole ranking"),
+    (
+        r"mAP@(\d+)",
+        "mean average precision, strict: precision at hits in the top {0} / min(R, {0})",
+    ),
+    (r"mAP@(\d+)_voc", "interpolated mean average precision of the top {}"),
+    (r"mAP@(\d+)_prefix", "mean average precision of the top {} / hits among them"),
+    (r"P@(\d+)", "relevant photos among the first {}"),
+)
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw and save in the style of this module.
+
+    Raises:
+        SketchClipError: If matplotlib is not installed.
+    """
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise SketchClipError(
+            "Figures need matplotlib, which is not installed: pip install sketchclip[plot]"
+        ) from error
+    with matplotlib.rc_context(_RC):
+        yield
+
+
+def new_figure(width: float = COLUMN, height: float = 2.6) -> Any:
+    """An empty figure that makes room for all its texts."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def caption(figure: Any, text: str) -> None:
+    """Write what figures are and how they were measured below the axes."""
+    width = figure.get_figwidth()
+    lines = textwrap.wrap(text, int(width * 20.5))
+    figure.set_figheight(figure.get_figheight() + 0.1 * len(lines))
+    figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=6, color="#444444")
+
+
+def save(figure: Any, folder: Path, name: str, formats: Sequence[str]) -> list[Path]:
+    """Write a figure in every format.
+
+    Args:
+        figure: The figure.
+        folder: Made if missing.
+        name: Of the file, without its ending; characters that file systems dislike are replaced.
+        formats: png, svg, pdf.
+
+    Returns:
+        The files.
+    """
+    stem = re.sub(r"[^\w.=-]+", "_", name).strip("_")
+    paths = [folder / f"{stem}.{form}" for form in formats]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in paths:
+            plain = {"Date": None} if path.suffix == ".svg" else {}
+            figure.savefig(path, metadata=plain)
+    except OSError as error:
+        raise SketchClipError(f"Cannot write into {folder} ({error}).") from error
+    return paths
+
+
+def headline(run: Run) -> str:
+    """The metric that a figure shows unless the user names one."""
+    metrics = run.summary["metrics"]
+    first = ("Acc@1", "mAP@200" if str(run.summary.get("dataset")).startswith("Sketchy") else "")
+    return next((name for name in first if name in metrics), "mAP@all")
+
+
+def protocol(runs: Sequence[Run], metric: str) -> str:
+    """One paragraph: metric, data, gallery, backbone and seeds."""
+    summary = runs[0].summary
+    backbone = summary.get("backbone") or {}
+    seeds = sorted({run.seed for run in runs})
+    return (
+        f"{metric}: {meaning(metric)}; mean over queries. {summary.get('dataset')}, split "
+        f"{summary.get('split')}: {summary.get('queries', 0):,} sketches, "
+        f"{summary.get('gallery', 0):,} photos, {len(summary.get('unseen_classes') or ())} unseen "
+        f"classes; {summary.get('protocol')}. "
+        + ("Part of the data only. " if summary.get("partial") else "")
+        + (f"Backbone {backbone.get('name')}. " if isinstance(backbone, dict) and backbone else "")
+        + f"Seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}."
+    )
+
+
+def meaning(metric: str) -> str:
+    """What a metric is, in words.
+
+    >>> meaning("P@100")
+    'relevant photos among the first 100'
+    """
+    for pattern, text in _MEANING:
+        if found := re.fullmatch(pattern, metric):
+            return text.format(*found.groups()).replace("among the first 1 of", "first among")
+    return "docs/evaluation.md"
+
+
+def short(text: str, length: int) -> str:
+    """A text cut to a length.
+
+    >>> short("a very long name", 8)
+    'a very …'
+    """
+    return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,0 +1,71 @@
+"""``sketchclip show``: sketches of a test with their first photos, above those of a baseline."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn, get_args
+
+from sketchclip.errors import SketchClipError
+
+_EXAMPLES = """examples:
+  sketchclip show runs/doodles/version_1 --pick worst -n 12
+  sketchclip show runs/grid/ours/seed_0 --baseline runs/grid/frozen/seed_0 --pick most_improved
+  sketchclip show RUN --root /elsewhere/Sketchy -o grid.png
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise SketchClipError(f"{message}. See {self.prog} --help")
+
+
+def run(args: Sequence[str]) -> Path:
+    """Run ``sketchclip show``.
+
+    Args:
+        args: Arguments after the command.
+
+    Returns:
+        The picture's file.
+
+    Raises:
+        SketchClipError: If results are missing, or the runs are not on the same queries.
+    """
+    from sketchclip.pictures import Pick, picture
+
+    parser = _Parser(
+        prog="sketchclip show",
+        description=__doc__,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", type=Path, help="folder of a test, or of a run of 'ablate'")
+    parser.add_argument("--baseline", type=Path, help="test on the same queries, drawn below")
+    parser.add_argument("--pick", choices=get_args(Pick), default="random")
+    parser.add_argument("-n", type=int, default=8, dest="count", help="queries (default: 8)")
+    parser.add_argument("-o", type=Path, default=Path("grid.png"), help="default: grid.png")
+    parser.add_argument("--root", type=Path, help="folder of the data, if it was moved")
+    parser.add_argument("--labels", default="", help="names of run and baseline: Ours,Frozen")
+    parser.add_argument("--seed", type=int, default=0, help="of random choices (default: 0)")
+    options = parser.parse_args(list(args))
+    if options.count < 1:
+        raise SketchClipError(f"-n {options.count}: expected at least one query.")
+    labels, runs = [x for x in options.labels.split(",") if x], 1 + (options.baseline is not None)
+    if labels and len(labels) != runs:
+        raise SketchClipError(f"--labels {options.labels}: expected {runs} names.")
+    image = picture(
+        options.run,
+        options.baseline,
+        options.pick,
+        options.count,
+        options.root,
+        options.seed,
+        labels,
+    )
+    try:
+        options.o.parent.mkdir(parents=True, exist_ok=True)
+        image.save(options.o)
+    except (OSError, ValueError) as error:
+        raise SketchClipError(f"Cannot write {options.o} ({error}).") from error
+    print(f"Picture: {options.o}")
+    return Path(options.o)

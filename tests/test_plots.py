@@ -1,0 +1,188 @@
+"""Figures of runs as they lie on disk, with synthetic figures in place of trainings."""
+
+import csv
+import json
+import re
+import sys
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from sketchclip.cli import main
+from sketchclip.plots.curves import CURVES, series_of
+from sketchclip.runs import find_runs
+
+CLASSES = [f"class {number} with rather a long name" for number in range(6)]
+
+
+def write_run(output, cell, seed, metric=0.5, classes=CLASSES, model=None, data=None, **summary):
+    """A run as ``sketchclip ablate`` leaves it."""
+    folder = output / cell / f"seed_{seed}"
+    rng = np.random.default_rng(seed)
+    for part in ("fit", "test"):
+        (folder / part).mkdir(parents=True)
+    (folder / "log.txt").touch()
+    (folder / "cell.json").write_text(json.dumps({"cell": cell, "seed": seed}))
+    init = {"lambda_cls": 0.5, "adaptation": {"class_path": "a.b.CommonPrompts"}} | (model or {})
+    config = {
+        "seed_everything": seed,
+        "trainer": {"max_epochs": 2, "logger": {"init_args": {"save_dir": str(folder)}}},
+        "model": {"class_path": "x.ZeroShotPromptLearning", "init_args": init},
+        "data": {
+            "class_path": "x.Doodles",
+            "init_args": {"root": None, "seed": seed} | (data or {}),
+        },
+    }
+    (folder / "fit" / "config.yaml").write_text(yaml.safe_dump(config))
+    values = {name: np.clip(rng.normal(metric, 0.2, 5), 0, 1) for name in classes}
+    mean = float(np.mean([*values.values()]))
+    told = {
+        "metrics": {"mAP@all": mean, "chance_mAP@all": 0.05},
+        "interval_95": {"mAP@all": [mean - 0.03, mean + 0.03]},
+        "method": "ZeroShotPromptLearning",
+        "backbone": {"name": "sketchclip-mini", "fingerprint": "0"},
+        "dataset": "Doodles",
+        "split": "doodles",
+        "protocol": "gallery: renders, mAP@k strict",
+        "queries": 5 * len(classes),
+        "gallery": 12,
+        "unseen_classes": classes,
+        "training_classes": 20,
+        "seed": seed,
+    }
+    (folder / "test" / "metrics.json").write_text(json.dumps(told | summary))
+    with (folder / "test" / "queries.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["query", "class", "mAP@all"])
+        for name, own in values.items():
+            writer.writerows([[f"{name}/{i}.png", name, v] for i, v in enumerate(own)])
+    with (folder / "fit" / "metrics.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["epoch", "step", "train/cls_sketch", "train/loss", "val/mAP@all"])
+        for step in range(0, 200, 10):
+            writer.writerow([0, step, 2 + rng.random(), 3 * 0.99**step + 0.3 * rng.random(), ""])
+        writer.writerows([[0, 99, "", "", 0.4], [1, 199, "", "", 0.5]])
+    return folder
+
+
+def plot(*args):
+    return {path.name for path in main(["plot", *map(str, args)])}
+
+
+@pytest.fixture
+def grid(tmp_path):
+    """Every setting varied, two seeds each."""
+    output = tmp_path / "runs"
+    for seed in (0, 1):
+        for fraction in (0.1, 0.5):
+            subset = {"train_fraction": fraction}
+            write_run(output, f"f{fraction}", seed, 0.4 + fraction / 5, data=subset, **subset)
+        write_run(output, "full", seed, 0.55, data={"train_fraction": 1.0})
+        for count in (5, 10):
+            data = {"seen_classes": count, "train_fraction": 1.0}
+            write_run(output, f"c{count}", seed, 0.5, data=data, training_classes=count)
+        for count in (1, 3):
+            model = {"adaptation": {"class_path": "P", "init_args": {"n_prompts": count}}}
+            write_run(output, f"k{count}", seed, model=model)
+            write_run(output, f"n{count}", seed, model={"patches": count})
+    return output
+
+
+def test_every_figure_that_runs_allow(grid, tmp_path, capsys):
+    embeddings = grid / "k1" / "seed_0" / "embeddings"
+    embeddings.mkdir()
+    for side, count in (("sketch", 30), ("photo", 12)):
+        np.savez(
+            embeddings / f"{side}.npz",
+            state=np.random.default_rng(0).normal(size=(count, 8)),
+            label=np.arange(count) % 6,
+            index=np.arange(count),
+            class_names=np.array(CLASSES),
+        )
+    out = tmp_path / "figures"
+    curves = "fraction,classes,prompts,patches,map"
+    drawn = plot(grid, "-o", out, "--formats", "png", "--figures", curves)
+    drawn |= plot(grid / "full", "-o", out, "--formats", "png", "--figures", "bars,training")
+    kinds = ("fraction_Doodles", "classes_Doodles", "prompts_Doodles", "patches_Doodles", "map_k1")
+    assert {f"{kind}.png" for kind in kinds} <= drawn
+    assert {"bars_full.png", "training_full.png"} <= drawn
+    assert all(np.asarray(Image.open(out / name).convert("L")).std() > 5 for name in drawn)
+    assert "Left out" not in capsys.readouterr().out
+
+
+def test_a_point_is_the_mean_over_seeds_and_the_text_says_how_it_was_measured(grid, tmp_path):
+    plot(grid, "-o", tmp_path, "--formats", "svg", "--figures", "fraction")
+    text = " ".join(
+        re.findall(
+            r"<text[^>]*>(?:<tspan[^>]*>)?([^<]*)", (tmp_path / "fraction_Doodles.svg").read_text()
+        )
+    )
+    for part in ("training data (%)", "mAP@all (%)", "chance", "Seeds 0, 1", "6 unseen", "renders"):
+        assert part in text, part
+    points = next(iter(series_of(find_runs([grid])[0], CURVES["fraction"]).values()))
+    assert {x: len(runs) for x, runs in points.items()} == {10: 2, 50: 2, 100: 2}
+
+
+def test_protocols_and_backbones_never_share_an_axis(tmp_path):
+    runs = tmp_path / "runs"
+    for name, own in {
+        "a": {},
+        "b": {"protocol": "other"},
+        "c": {"backbone": {"name": "x"}},
+    }.items():
+        for part in (0.1, 0.2):
+            subset = {"train_fraction": part}
+            write_run(runs / name, f"f{part}", 0, data=subset, **subset, **own)
+    drawn = plot(runs, "-o", tmp_path / "f", "--figures", "fraction", "--formats", "png")
+    assert drawn == {f"fraction_Doodles{more}.png" for more in ("", "_2", "_3")}
+
+
+def test_runs_that_differ_otherwise_are_no_curve(tmp_path, capsys):
+    for part in (0.1, 0.2):
+        subset = {"train_fraction": part}
+        write_run(tmp_path, f"f{part}", 0, data=subset, model={"lambda_cls": part}, **subset)
+    unfinished = write_run(tmp_path, "broken", 0)
+    (unfinished / "cell.json").unlink()
+    with pytest.raises(SystemExit):
+        main(["plot", str(tmp_path), "-o", str(tmp_path / "f"), "--figures", "fraction"])
+    told = capsys.readouterr()
+    assert "no two tested runs differ in data.train_fraction and seed alone" in told.out
+    assert "failed or still running" in told.out
+    assert "Nothing could be drawn" in told.err
+
+
+def test_many_classes_with_long_names_fit(tmp_path):
+    classes = [f"a_name_{number:03d}_" + "so_long" * 8 for number in range(125)]
+    write_run(tmp_path / "runs", "ours", 0, classes=classes)
+    plot(tmp_path / "runs", "-o", tmp_path, "--figures", "bars", "--formats", "png")
+    with Image.open(tmp_path / "bars_ours.png") as image:
+        assert image.height / 300 > 63 * 0.14  # inches: room for every name
+        edge = np.asarray(image.convert("L"))[:, :3]
+    assert edge.min() == 255  # nothing is cut off
+
+
+BAD = {
+    "no folder": (["nowhere"], "is no folder"),
+    "no runs": (["."], "No run in"),
+    "unknown figure": ([".", "--figures", "pie"], "expected some of fraction"),
+    "unknown format": ([".", "--formats", "bmp"], "expected some of png"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_told(case, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    args, message = BAD[case]
+    with pytest.raises(SystemExit) as stopped:
+        main(["plot", *args])
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_without_matplotlib_the_command_to_type_is_named(grid, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(SystemExit):
+        main(["plot", str(grid)])
+    assert "pip install sketchclip[plot]" in capsys.readouterr().err

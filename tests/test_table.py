@@ -1,0 +1,129 @@
+"""Tables of results: groups, means, notes and formats."""
+
+import csv
+import io
+import json
+import statistics
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from sketchclip.errors import SketchClipError
+from sketchclip.measured import collect
+from sketchclip.table import ROWS, Row
+from sketchclip.table_cli import run, tables_of
+from sketchclip.table_formats import ResultTable, comma_separated, hypertext, latex, markdown
+
+RESULT = {
+    "dataset": "Doodles",
+    "split": "doodles",
+    "protocol": "full gallery, mAP@k strict",
+    "queries": 1280,
+    "gallery": 128,
+    "backbone": {"name": "sketchclip-mini", "fingerprint": "abc"},
+    "partial": False,
+}
+
+
+def write(root: Path, cell: str, seed: int, metrics: dict[str, float], **changes: object) -> None:
+    folder = root / cell / f"seed_{seed}"
+    (folder / "test").mkdir(parents=True)
+    done = {"cell": cell, "seed": seed, "commit": "0123456789ab"}
+    (folder / "cell.json").write_text(json.dumps(done))
+    result = {**RESULT, "metrics": metrics, **changes}
+    (folder / "test" / "metrics.json").write_text(json.dumps(result))
+
+
+@pytest.fixture
+def runs(tmp_path):
+    for seed, value in enumerate((0.30, 0.34, 0.35)):
+        write(tmp_path, "ours", seed, {"mAP@all": value, "P@5": 0.2})
+    write(tmp_path, "frozen", 0, {"mAP@all": 0.25, "P@5": 0.1})
+    write(tmp_path, "without_cls", 0, {"mAP@all": 0.31, "P@5": 0.2})
+    write(tmp_path, "my_idea", 0, {"mAP@all": 0.5, "P@5": 0.3})
+    return tmp_path
+
+
+def test_ids_are_unique_and_figures_are_fractions():
+    assert len({row.id for row in ROWS}) == len(ROWS)
+    assert sum(row.group == "earlier" for row in ROWS) == 13
+    assert sum(row.group == "baseline" for row in ROWS) == 12
+    assert all(0 < value < 1 for row in ROWS for value in row.reported.values())
+    assert all(cell in row.reported for row in ROWS for cell in row.footnotes)
+    assert all((row.method is None) == (row.config is None) for row in ROWS)
+
+
+def test_means_and_deviations_over_seeds(runs):
+    (group,) = collect([runs])
+    values = (0.30, 0.34, 0.35)
+    assert group.mean("ours", "mAP@all") == pytest.approx(statistics.mean(values))
+    assert group.std("ours", "mAP@all") == pytest.approx(statistics.stdev(values))
+    assert group.std("frozen", "mAP@all") is None
+    main_table, ablations, others = tables_of(group)
+    by_label = {row[0]: row for row in main_table.rows}
+    at = main_table.columns.index("mAP@all")
+    assert by_label["Ours"][at] == "0.330 ± 0.026"
+    assert by_label["Ours"][-1] == "0, 1, 2"
+    assert by_label["frozen CLIP"][at] == "0.250"
+    assert by_label["B-IP"][at] == "-"
+    assert any("not implemented" in label for label in by_label)
+    assert {row[0] for row in ablations.rows} >= {"Ours", "w/o L_cls", "frozen CLIP"}
+    assert [row[0] for row in others.rows] == ["my_idea"]
+    assert "0123456789ab" in main_table.caption
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"protocol": "another gallery"},
+        {"split": "other"},
+        {"gallery": 127},
+        {"backbone": {"name": "sketchclip-mini", "fingerprint": "other"}},
+        {"train_fraction": 0.1},
+    ],
+    ids=str,
+)
+def test_other_protocols_never_share_a_table(runs, change):
+    write(runs, "b_ip", 0, {"mAP@all": 0.9}, **change)
+    groups = collect([runs])
+    assert len(groups) == 2
+    assert sum("b_ip" in group.cells for group in groups) == 1
+
+
+def test_partial_and_missing_results_are_refused(tmp_path):
+    with pytest.raises(SketchClipError, match="No finished run"):
+        collect([tmp_path])
+    write(tmp_path, "ours", 0, {"mAP@all": 0.3}, partial=True)
+    with pytest.raises(SketchClipError, match="part of the data"):
+        collect([tmp_path])
+
+
+def test_every_odd_figure_has_its_note(runs, capsys):
+    (main_table, *_) = run([str(runs)])
+    at = main_table.columns.index("paper: Sketchy mAP@200")
+    gcn = next(row for row in main_table.rows if row[0].startswith("ZS-GCN"))
+    number = int(gcn[at].rpartition("[")[2].rstrip("]"))
+    assert "prefix" in main_table.notes[number - 1]
+    assert "ZS-GCN" in capsys.readouterr().out
+
+
+def test_formats_hold_the_same_cells():
+    table = ResultTable(
+        "A & B", ["", "x_1 | %"], [["<Ours>", "0.1 ± 0.2 [1]"]], ["50 % of #3"], "c"
+    )
+    assert list(csv.reader(io.StringIO(comma_separated(table)))) == [table.columns, *table.rows]
+    assert "| <Ours> | 0.1 ± 0.2 [1] |" in markdown(table)
+    assert "x_1 \\| %" in markdown(table)
+    tree = ElementTree.fromstring(hypertext(table))
+    assert [cell.text for cell in tree.iter("td")] == table.rows[0]
+    tex = latex(table)
+    assert r"A \& B" in tex
+    assert r"0.1 $\pm$ 0.2 [1]" in tex
+    assert r"50 \% of \#3" in tex
+    assert tex.count("{") - tex.count(r"\{") == tex.count("}") - tex.count(r"\}")
+
+
+def test_fine_grained_rows_are_known_by_their_id():
+    assert Row("b_fg_x", "", "baseline").fine_grained
+    assert not Row("b_x", "", "baseline").fine_grained
