@@ -87,7 +87,7 @@ def test_two_processes_equal_one(tmp_path, make_tree):
     ]
     assert names[0] == names[1]
     assert len(names[0]) == 16
-    kept = [read_rankings(tmp_path / f"{n}/lightning_logs/version_1") for n in (1, 2)]
+    kept = [read_rankings(tmp_path / f"{n}/lightning_logs/version_0/test") for n in (1, 2)]
     assert [k.shown.shape for k in kept] == [(15, 9), (15, 9)]
     assert kept[0].path.tolist() == kept[1].path.tolist()
     assert checkpoints[1]["global_step"] == checkpoints[0]["global_step"] == 6
