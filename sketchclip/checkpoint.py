@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from typing_extensions import override
 
 from sketchclip.clip.encoder import trainable_names
 from sketchclip.errors import SketchClipError
+from sketchclip.hub import read_safetensors
 
 
 class CompactCheckpointIO(TorchCheckpointIO):
@@ -47,6 +49,24 @@ class CompactCheckpointIO(TorchCheckpointIO):
             for name in source.namelist():
                 deflated.writestr(name, source.read(name))
         partial.replace(target)
+
+    @override
+    def load_checkpoint(
+        self,
+        path: _PATH,
+        map_location: Callable | None = lambda storage, loc: storage,
+        weights_only: bool | None = None,
+    ) -> dict[str, Any]:
+        """Read a checkpoint, or the trained tensors alone from safetensors.
+
+        Args:
+            path: File.
+            map_location: As in ``torch.load``.
+            weights_only: As in ``torch.load``.
+        """
+        if str(path).endswith(".safetensors"):
+            return read_safetensors(Path(path))
+        return super().load_checkpoint(path, map_location, weights_only)
 
 
 def keep_trained(module: nn.Module, state: dict[str, Any]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ commands:
 {commands}
 
   sketchclip fit --config experiments/doodles.yaml
-  sketchclip test --config experiments/doodles.yaml --ckpt_path RUN/checkpoints/last.ckpt
+  sketchclip test                                     the last run
   sketchclip data check /path/to/Sketchy              what is there, what is wrong
   sketchclip fit --config experiments/sketchy.yaml --data.root /path/to/Sketchy
   sketchclip fit --help                               every option

@@ -1,26 +1,33 @@
 """LightningCLI with what sketchclip adds: links, layers, checkpoints that stay honest."""
 
 import logging
+import shlex
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-import torch
+from jsonargparse import Namespace
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from data_modules import SketchPhotoDataModule
+from sketchclip.callbacks.best import BestCheckpoint
 from sketchclip.callbacks.config import RunConfig
 from sketchclip.callbacks.embeddings import EmbeddingWriter
+from sketchclip.callbacks.grids import RetrievalGrids
 from sketchclip.callbacks.report import RunReport
+from sketchclip.callbacks.training import TrainingReport
 from sketchclip.checkpoint import CompactCheckpointIO
+from sketchclip.command import spell_out
 from sketchclip.config import LayeredConfig, consumed
 from sketchclip.errors import SketchClipError
+from sketchclip.loggers import WandbRun, with_files
 from sketchclip.methods import RetrievalModule
+from sketchclip.run_folder import find_checkpoint, place
 
 # Not compared with a checkpoint: the data decides the class names (a test may be on other data),
 # and the backbone's fingerprint, not the path of its file, says whether the weights are the same.
@@ -65,14 +72,40 @@ class SketchClipCLI(LightningCLI):
         parser.link_arguments(
             "data.class_names", "model.init_args.class_names", apply_on="instantiate"
         )
+        parser.add_lightning_class_args(RetrievalGrids, "grids")
+
+    def before_instantiate_classes(self) -> None:
+        """Put the results of evaluating a run into its folder, unless the user names another."""
+        config = self.config[self.subcommand]
+        logger = config.trainer.get("logger")
+        if self.subcommand == "fit" or not isinstance(logger, Namespace):
+            return
+        options = logger.get("init_args")
+        if options is None or "save_dir" not in options or options.get("version") is not None:
+            return
+        where = place(str(self.subcommand), config.get("ckpt_path"), options.save_dir)
+        if where is not None:
+            options.save_dir, options.name, options.version = where
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Write small checkpoints unless the user names another way."""
-        plugins = self._get(self.config_init, "trainer").get("plugins") or []
+        """Keep the run in one folder, with small checkpoints unless the user names another way."""
+        trainer = self._get(self.config_init, "trainer")
+        kwargs["logger"] = with_files(trainer.get("logger"))
+        if trainer.get("enable_progress_bar") is None and not sys.stderr.isatty():
+            kwargs["enable_progress_bar"] = False  # TrainingReport prints a line an epoch
+        plugins = trainer.get("plugins") or []
         plugins = plugins if isinstance(plugins, list) else [plugins]
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins = [*plugins, CompactCheckpointIO()]
         return super().instantiate_trainer(plugins=plugins, **kwargs)
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        try:
+            super()._run_subcommand(subcommand)
+        finally:
+            for logger in self.trainer.loggers:
+                if isinstance(logger, WandbRun):
+                    logger.close()
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         options = super()._prepare_subcommand_kwargs(subcommand)
@@ -83,13 +116,13 @@ class SketchClipCLI(LightningCLI):
     def _parse_ckpt_path(self) -> None:
         # Lightning would let the checkpoint's hyper-parameters replace the user's in silence.
         config = self.config[self.config.subcommand]
-        path = config.get("ckpt_path")
-        if not path or path in ("best", "last", "hpc", "registry"):
+        if not config.get("ckpt_path"):
             return
+        path = config.ckpt_path = find_checkpoint(config.ckpt_path)
         if not Path(path).is_file():
-            raise SketchClipError(f"--ckpt_path={path} does not exist.")
+            return
         try:
-            checkpoint = torch.load(path, weights_only=True, map_location="cpu")
+            checkpoint = CompactCheckpointIO().load_checkpoint(path, weights_only=True)
             saved = _flat(checkpoint.get("hyper_parameters", {}))
             checkpoint["pytorch-lightning_version"]
         except Exception as error:
@@ -126,23 +159,27 @@ def run_cli(args: Sequence[str] | None) -> SketchClipCLI:
     """Parse and run one command.
 
     Args:
-        args: Subcommand and its options; ``None`` for those of the process, which Lightning then
-            passes on to the processes that it starts.
+        args: Subcommand and its options; ``None`` for those of the process, which Lightning passes
+            on to the processes that it starts.
 
     Returns:
         The CLI with ``trainer``, ``model`` and ``datamodule``.
     """
-    # RunReport says on what a run computes; Lightning's banners add nothing to it.
+    typed = list(sys.argv[1:] if args is None else args)
+    given = spell_out(typed)
+    # TrainingReport says on what a run computes; Lightning's banners add nothing to it.
     for library in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(library).setLevel(logging.WARNING)
-    # Calling main(args) from a program that has arguments of its own is no mistake here.
+    # Short forms are spelled out, and main(args) may be called by a program with its own arguments.
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
     # Known and meant: few workers suit small machines, the frozen CLIP stays in eval mode, a test
-    # writes into a folder of its own, and Lightning calls a function that PyTorch deprecated.
+    # writes into a folder of its own, config.yaml is in the run folder before the first figure, and
+    # Lightning calls a function that PyTorch deprecated.
     for message in (
         ".*does not have many workers",
         "Found .* module.s. in eval mode",
         "The dirpath has changed from",
+        "Experiment logs directory .* exists and is not empty",
         "Total length of `list` across ranks is zero",
         "The number of training batches .* is smaller than the logging interval",
         "`isinstance.treespec, LeafSpec.` is deprecated",
@@ -157,11 +194,12 @@ def run_cli(args: Sequence[str] | None) -> SketchClipCLI:
         seed_everything_default=0,
         auto_configure_optimizers=False,
         save_config_callback=RunConfig,
+        save_config_kwargs={"command": shlex.join(["sketchclip", *typed])},
         trainer_defaults={
-            "callbacks": [last, RunReport(), EmbeddingWriter()],
+            "callbacks": [last, BestCheckpoint(), TrainingReport(), RunReport(), EmbeddingWriter()],
             "num_sanity_val_steps": 0,
             "enable_model_summary": False,
         },
         parser_class=PlainParser,
-        args=None if args is None else list(args),
+        args=given,
     )

@@ -39,7 +39,7 @@ def test_two_processes_equal_one(tmp_path, make_tree):
     weights = tmp_path / "mini.safetensors"
     save_mini(create_mini(None), weights, range(49408))
 
-    checkpoints, results = [], []
+    checkpoints, results, files, environments = [], [], [], []
     for devices in (1, 2):
         folder = tmp_path / f"{devices}"
         shared = [
@@ -61,9 +61,19 @@ def test_two_processes_equal_one(tmp_path, make_tree):
         checkpoint = runs / "version_0" / "checkpoints" / "last.ckpt"
         execute("test", *shared, "--ckpt_path", str(checkpoint))
         checkpoints.append(torch.load(checkpoint, weights_only=True))
-        results.append(json.loads((runs / "version_1" / "metrics.json").read_text()))
+        # One run folder and one set of files, whatever the number of processes.
+        assert sorted(p.name for p in runs.iterdir()) == ["last", "version_0"]
+        files.append(sorted(str(p.relative_to(runs)) for p in runs.rglob("*") if p.is_file()))
+        environments.append(json.loads((runs / "version_0" / "environment.json").read_text()))
+        results.append(json.loads((runs / "version_0" / "test" / "metrics.json").read_text()))
 
     one, two = results
+    assert files[0] == files[1]
+    found = {name.partition("/")[2] for name in files[1]}
+    assert found >= {"grids/epoch_002.png", "test/retrieved.png", "checkpoints/best.ckpt"}
+    assert not [name for name in files[1] if name.endswith(("-2.yaml", "-2.json"))]
+    assert [where["processes"] for where in environments] == [1, 2]
+    assert environments[0]["data"] == environments[1]["data"]
     assert (two["queries"], two["gallery"]) == (15, 9)
     assert two["metrics"].keys() == one["metrics"].keys()
     assert two["metrics"] == pytest.approx(one["metrics"], abs=1e-4)
@@ -73,11 +83,11 @@ def test_two_processes_equal_one(tmp_path, make_tree):
     assert two.keys() == one.keys()
     names = [
         [line.split(",")[0] for line in path.read_text().splitlines()]
-        for path in sorted(tmp_path.glob("*/lightning_logs/version_1/queries.csv"))
+        for path in sorted(tmp_path.glob("*/lightning_logs/version_0/test/queries.csv"))
     ]
     assert names[0] == names[1]
     assert len(names[0]) == 16
-    kept = [read_rankings(tmp_path / f"{n}/lightning_logs/version_1") for n in (1, 2)]
+    kept = [read_rankings(tmp_path / f"{n}/lightning_logs/version_0/test") for n in (1, 2)]
     assert [k.shown.shape for k in kept] == [(15, 9), (15, 9)]
     assert kept[0].path.tolist() == kept[1].path.tolist()
     assert checkpoints[1]["global_step"] == checkpoints[0]["global_step"] == 6

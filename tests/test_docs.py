@@ -137,7 +137,7 @@ def test_the_guide_runs(followed):
     for method, output in zip(methods, tested, strict=True):
         assert f"{method} on DomainNet" in output
         assert "mAP@all" in output
-    results = [json.loads(path.read_text()) for path in root.glob("runs/*/*/metrics.json")]
+    results = [json.loads(path.read_text()) for path in root.glob("runs/*/*/**/metrics.json")]
     assert {result["method"] for result in results} == set(methods)
     for result in results:
         assert result["dataset"] == "DomainNet"

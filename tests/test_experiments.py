@@ -18,7 +18,12 @@ from sketchclip.table import ROWS
 
 ROOT = Path(__file__).parent.parent
 EXPERIMENTS = ROOT / "experiments"
-FILES = sorted(path for folder in experiment_folders() for path in folder.rglob("*.yaml"))
+FILES = sorted(
+    path
+    for folder in experiment_folders()
+    for path in folder.rglob("*.yaml")
+    if path.parent.name not in ("loggers", "sweeps")  # of tests/test_wandb.py
+)
 GRIDS = [path for path in FILES if is_grid(path)]
 # What the others build on is no experiment of its own.
 CONFIGS = [path for path in FILES if path not in GRIDS and path.name != "base.yaml"]

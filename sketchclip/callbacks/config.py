@@ -1,34 +1,65 @@
-"""The resolved configuration, kept in the run's own folder."""
+"""The resolved configuration and the environment, kept in the run's own folder."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import yaml
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger
 
+from sketchclip.callbacks.best import headline
+from sketchclip.environment import ENVIRONMENT, environment
+from sketchclip.loggers import WandbRun
+from sketchclip.run_folder import CONFIG, link_last
+
 
 class RunConfig(SaveConfigCallback):
-    """Writes ``config.yaml`` beside the run's metrics and never stops a run over an older file.
+    """Writes ``config.yaml`` and ``environment.json`` beside the run's metrics.
 
     Lightning's own callback refuses to start when the folder of the logger already holds a config,
     which a second W&B run in the same folder always does.
+
+    Args:
+        *args: As Lightning passes them.
+        command: As typed, for ``environment.json``.
+        **kwargs: As Lightning passes them.
     """
+
+    def __init__(self, *args: Any, command: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.command = command
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write once a run, from the main process."""
-        folder = trainer.log_dir  # a collective call: every process must make it
-        if self.already_saved or trainer.logger is None or folder is None:
+        log_dir = trainer.log_dir  # a collective call: every process must make it
+        if self.already_saved or trainer.logger is None or log_dir is None:
             return
         self.already_saved = True
         if not trainer.is_global_zero:
             return
-        target, number = Path(folder) / "config.yaml", 1
-        while target.exists():
-            number += 1
-            target = Path(folder) / f"config-{number}.yaml"
-        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(log_dir)
+        folder.mkdir(parents=True, exist_ok=True)
         dump = self.parser.dump(self.config, skip_none=False)
-        target.write_text(dump, encoding="utf-8")
-        if not isinstance(trainer.logger, CSVLogger):
-            trainer.logger.log_hyperparams({"config": yaml.safe_load(dump)})
+        _free(folder / CONFIG).write_text(dump, encoding="utf-8")
+        where = environment(trainer, self.command, stage)
+        text = json.dumps(where, indent=2) + "\n"
+        _free(folder / ENVIRONMENT).write_text(text, encoding="utf-8")
+        link_last(folder)
+        config = yaml.safe_load(dump)
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbRun):
+                name = f"val/{headline(trainer, pl_module)}"
+                logger.describe({**config, "environment": where}, name)
+            elif not isinstance(logger, CSVLogger):
+                logger.log_hyperparams({"config": config})
+
+
+def _free(path: Path) -> Path:
+    """The path, or one with a number where a run of the same folder has written it."""
+    target, number = path, 1
+    while target.exists():
+        number += 1
+        target = path.with_stem(f"{path.stem}-{number}")
+    return target

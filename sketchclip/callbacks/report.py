@@ -1,4 +1,4 @@
-"""What a run is before it starts, and its figures with their protocol after a test."""
+"""The figures of validate and test, with the protocol that makes them comparable."""
 
 import os
 import re
@@ -16,7 +16,7 @@ from rich.table import Table
 
 from data_modules import SketchPhotoDataModule
 from sketchclip import __version__
-from sketchclip.clip.encoder import count_parameters
+from sketchclip.callbacks.training import subsets
 from sketchclip.pictures import picture
 from sketchclip.rankings import RANKINGS, SHOWN, write_rankings
 from sketchclip.results import METRICS, QUERIES, by_class, file_hash, intervals, write_results
@@ -30,27 +30,7 @@ DEFINITION = (
 
 
 class RunReport(Callback):
-    """Prints one block before training and writes ``metrics.json`` after testing."""
-
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say what trains, on what, and how it is measured."""
-        folder = trainer.log_dir  # a collective call: every process must make it
-        trained, total = count_parameters(pl_module)
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        rows = {
-            "method": f"{type(pl_module).__name__}, {trained:,} of {total:,} parameters train",
-            "data": f"{type(data).__name__}, split {data.split.name}: {len(data.class_names)} "
-            f"training, {len(data.val_classes)} validation ({data.validation}), "
-            f"{len(data.split.unseen)} unseen classes",
-            "training": f"{_count(data.train_sketches())} sketches, "
-            f"{_count(data.train_photos())} photos" + _listed(subsets(data)),
-            "protocol": data.protocol_name,
-            "compute": f"{trainer.world_size} x {trainer.strategy.root_device}, "
-            f"precision {trainer.precision}",
-            "run folder": folder or "none (no logger)",
-        }
-        if trainer.is_global_zero:
-            print("\n".join(f"{key:>10}  {value}" for key, value in rows.items()))
+    """Prints figures and writes ``metrics.json`` after testing."""
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the figures of ``sketchclip validate``; in training they are logged."""
@@ -131,20 +111,6 @@ def _keep_rankings(trainer: Trainer, module: Any, folder: Path, root: Path) -> N
     print(f"Written: {folder}/{RANKINGS}; eight random queries: {folder}/{GRID}")
 
 
-def subsets(data: SketchPhotoDataModule) -> dict[str, float]:
-    """Settings that take a part of the data, where they are not the default.
-
-    Args:
-        data: The data module.
-
-    Returns:
-        Any of train_fraction, seen_classes and generalized, and the subset_seed beside them.
-    """
-    defaults = {"train_fraction": 1.0, "seen_classes": None, "generalized": 0.0}
-    used = {n: getattr(data, n) for n, value in defaults.items() if getattr(data, n) != value}
-    return used | {"subset_seed": data.subset_seed} if used else {}
-
-
 def evaluated(data: SketchPhotoDataModule, loaders: Sequence[Any]) -> list[tuple[int, int]]:
     """Number of images of each side that were read, and of all; every process must call it.
 
@@ -168,14 +134,6 @@ def _missing(counts: Sequence[tuple[int, int]]) -> str:
         if read < total
     ]
     return "".join(f"; {part}" for part in parts) + (" could be read" if parts else "")
-
-
-def _count(listing: Mapping[str, Sequence[Path]]) -> str:
-    return f"{sum(map(len, listing.values())):,}"
-
-
-def _listed(settings: dict[str, float]) -> str:
-    return f" ({', '.join(f'{n}={v}' for n, v in settings.items())})" if settings else ""
 
 
 def _metrics(trainer: Trainer, prefix: str) -> dict[str, float]:

@@ -1,0 +1,51 @@
+"""The checkpoint of the best epoch on the validation classes, beside that of the last one."""
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+
+def headline(trainer: Trainer, module: LightningModule) -> str:
+    """The metric that epochs and runs are compared by.
+
+    Args:
+        trainer: With its data module.
+        module: The method.
+
+    Returns:
+        Acc@1 where the one photo of a sketch is looked for, else mAP@all.
+    """
+    protocol = getattr(trainer.datamodule, "protocol", None)  # type: ignore[attr-defined]
+    paired = getattr(protocol, "instances", False)
+    return "Acc@1" if paired or module.pairing == "instance_triplet" else "mAP@all"
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Writes ``checkpoints/best.ckpt`` when the headline metric of validation is its highest.
+
+    Results are those of the last epoch unless ``--ckpt_path best`` is given. A run without
+    validation has none.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            filename="best",
+            monitor="val/mAP@all",
+            mode="max",
+            save_top_k=1,
+            enable_version_counter=False,
+        )
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Choose the metric."""
+        self.monitor = f"val/{headline(trainer, pl_module)}"
+        super().setup(trainer, pl_module, stage)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save if this epoch is the best one."""
+        if self.monitor in trainer.callback_metrics:
+            super().on_train_epoch_end(trainer, pl_module)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save if this epoch is the best one, where validation is not at the end of each."""
+        if self.monitor in trainer.callback_metrics:
+            super().on_validation_end(trainer, pl_module)

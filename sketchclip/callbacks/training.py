@@ -1,0 +1,121 @@
+"""What a training run is before it starts, how it goes, and where everything is after it."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from data_modules import SketchPhotoDataModule
+from sketchclip.callbacks.best import BestCheckpoint, headline
+from sketchclip.clip.encoder import count_parameters
+from sketchclip.environment import device_name
+from sketchclip.loggers import WandbRun
+
+
+class TrainingReport(Callback):
+    """Prints one block before training and one after it; a line an epoch without progress bar."""
+
+    def __init__(self) -> None:
+        self.started = self.epoch_started = 0.0
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say what trains, on what, and how it is measured."""
+        folder = trainer.log_dir  # a collective call: every process must make it
+        self.started = time.monotonic()
+        trained, total = count_parameters(pl_module)
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        rows = {
+            "method": f"{type(pl_module).__name__}, {trained:,} of {total:,} parameters train",
+            "data": f"{type(data).__name__}, split {data.split.name}: {len(data.class_names)} "
+            f"training, {len(data.val_classes)} validation ({data.validation}), "
+            f"{len(data.split.unseen)} unseen classes",
+            "training": _sizes(data.train_sketches(), data.train_photos()) + _listed(subsets(data)),
+            "validation": _evaluated(data, data.val_classes),
+            "test": _evaluated(data, data.test_classes),
+            "protocol": data.protocol_name,
+            "compute": f"{trainer.world_size} x {trainer.strategy.root_device} "
+            f"({device_name(trainer)}), precision {trainer.precision}",
+            "run folder": (folder if trainer.loggers else None) or "none (no logger)",
+        }
+        _print(trainer, rows)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note the time."""
+        self.epoch_started = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print the epoch's loss and headline figure where no bar shows them."""
+        if trainer.progress_bar_callback is not None or not trainer.is_global_zero:
+            return
+        names = {"loss": "loss", f"val/{headline(trainer, pl_module)}": "validation {}"}
+        values = trainer.callback_metrics
+        parts = [
+            f"{shown.format(name.removeprefix('val/'))} {float(values[name]):.4f}"
+            for name, shown in names.items()
+            if name in values
+        ]
+        seconds = time.monotonic() - self.epoch_started
+        epochs = trainer.max_epochs if (trainer.max_epochs or -1) > 0 else "?"
+        print(f"epoch {trainer.current_epoch + 1}/{epochs}  {'  '.join(parts)}  {seconds:.0f} s")
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say where everything is and what to type next."""
+        log_dir = trainer.log_dir
+        if not trainer.loggers or log_dir is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        folder = Path(log_dir)
+        seconds = time.monotonic() - self.started
+        rows = {"trained": f"{trainer.global_step:,} steps, {seconds:.0f} s"}
+        rows["run folder"] = f"{folder}: config.yaml, environment.json, metrics.csv"
+        for callback in trainer.checkpoint_callbacks:
+            path, score = callback.best_model_path, callback.best_model_score  # type: ignore[attr-defined]
+            if path and Path(path).is_file():
+                best = isinstance(callback, BestCheckpoint) and score is not None
+                figure = f" ({callback.monitor} {float(score):.4f})" if best else ""  # type: ignore[attr-defined]
+                rows["best" if best else "checkpoint"] = f"{path}{figure}"
+        if (folder / "grids").is_dir():
+            rows["pictures"] = str(folder / "grids")
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbRun) and (place := logger.url or logger.sync_command):
+                rows["W&B"] = place
+        rows["test it"] = f"sketchclip test --ckpt_path {folder}"
+        _print(trainer, rows)
+
+
+def subsets(data: SketchPhotoDataModule) -> dict[str, float]:
+    """Settings that take a part of the data, where they are not the default.
+
+    Args:
+        data: The data module.
+
+    Returns:
+        Any of train_fraction, seen_classes and generalized, and the subset_seed beside them.
+    """
+    defaults = {"train_fraction": 1.0, "seen_classes": None, "generalized": 0.0}
+    used = {n: getattr(data, n) for n, value in defaults.items() if getattr(data, n) != value}
+    return used | {"subset_seed": data.subset_seed} if used else {}
+
+
+def _print(trainer: Trainer, rows: Mapping[str, Any]) -> None:
+    if trainer.is_global_zero:
+        print("\n".join(f"{key:>10}  {value}" for key, value in rows.items()), flush=True)
+
+
+def _evaluated(data: SketchPhotoDataModule, classes: list[str]) -> str:
+    if not classes:
+        return "none"
+    return _sizes(data.query_sketches(classes), data.gallery_photos(classes))
+
+
+def _sizes(sketches: Mapping[str, Sequence[Path]], photos: Mapping[str, Sequence[Path]]) -> str:
+    return f"{_count(sketches)} sketches, {_count(photos)} photos"
+
+
+def _count(listing: Mapping[str, Sequence[Path]]) -> str:
+    return f"{sum(map(len, listing.values())):,}"
+
+
+def _listed(settings: dict[str, float]) -> str:
+    return f" ({', '.join(f'{n}={v}' for n, v in settings.items())})" if settings else ""

@@ -1,0 +1,62 @@
+"""Short forms of the command line, spelled out before it is parsed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sketchclip.run_folder import LAST, ROOT, config_of, find_checkpoint
+
+_TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
+_SAVE_DIR = ("--trainer.logger.save_dir", "--trainer.logger.init_args.save_dir")
+_SHORT = {"wandb": "sketchclip.loggers.WandbRun", "csv": "CSVLogger"}
+
+
+def spell_out(args: Sequence[str]) -> list[str]:
+    """Resolve short forms.
+
+    ``--trainer.logger=wandb`` names a class. ``--ckpt_path`` becomes a file. Where neither a config
+    nor a model is given, a run is evaluated or continued with its own config, and without a
+    checkpoint it is the last run that is evaluated.
+
+    Args:
+        args: Command and options.
+
+    Returns:
+        What LightningCLI understands.
+    """
+    args = list(args)
+    if not args or args[0] not in _TRAINER_COMMANDS or {"--help", "-h"} & {*args}:
+        return args
+    at, logger = _option(args, "--trainer.logger")
+    if logger in _SHORT:
+        args[at:at] = _replace(args, at, "--trainer.logger", _SHORT[logger])
+    configured = any(a.startswith(("--config", "-c", "--model")) for a in args)
+    root = next((Path(v) for name in _SAVE_DIR if (v := _option(args, name)[1])), ROOT)
+    at, checkpoint = _option(args, "--ckpt_path")
+    if checkpoint is None and args[0] != "fit" and not configured:
+        at, checkpoint = len(args), LAST
+    if checkpoint is None or checkpoint == "null":
+        return args
+    path = find_checkpoint(checkpoint, root)
+    args[at:at] = _replace(args, at, "--ckpt_path", path)
+    config = None if configured else config_of(Path(path))
+    if config is not None:
+        print(f"{args[0]}: {path} with the settings of {config}")
+        args[1:1] = ["--config", str(config)]
+    return args
+
+
+def _option(args: list[str], name: str) -> tuple[int, str | None]:
+    """Position and value of the last use of an option."""
+    for at in range(len(args) - 1, -1, -1):
+        if args[at].startswith(f"{name}="):
+            return at, args[at].partition("=")[2]
+        if args[at] == name and at + 1 < len(args):
+            return at, args[at + 1]
+    return len(args), None
+
+
+def _replace(args: list[str], at: int, name: str, value: str) -> list[str]:
+    """Take an option out of the list, if it is there, and return the new one."""
+    if at < len(args):
+        del args[at : at + (1 if args[at].startswith(f"{name}=") else 2)]
+    return [f"{name}={value}"]

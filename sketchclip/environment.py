@@ -1,0 +1,97 @@
+"""What a run ran on, kept beside its results: versions, machine, command, commit and data."""
+
+import os
+import platform
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+
+from data_modules import SketchPhotoDataModule
+from data_modules.fingerprint import fingerprint
+from sketchclip import __version__
+from sketchclip.ablate import commit
+
+ENVIRONMENT = "environment.json"
+_PACKAGES = (
+    "torch torchvision lightning open_clip_torch torchmetrics jsonargparse albumentations numpy "
+    "pillow safetensors wandb"
+).split()
+
+
+def environment(trainer: Trainer, command: str, stage: str) -> dict[str, Any]:
+    """Describe where a run takes place.
+
+    Args:
+        trainer: With its data module set up.
+        command: As typed.
+        stage: fit, validate, test or predict.
+
+    Returns:
+        What ``environment.json`` holds.
+    """
+    return {
+        "command": command,
+        "stage": stage,
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": device_name(trainer),
+        "processes": trainer.world_size,
+        "nodes": trainer.num_nodes,
+        "precision": trainer.precision,
+        "seed": int(os.environ.get("PL_GLOBAL_SEED", 0)),
+        "versions": {"sketchclip": __version__} | _versions(),
+        "data": used_data(trainer.datamodule, stage),  # type: ignore[attr-defined]
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def device_name(trainer: Trainer) -> str:
+    """The device of this process in words: its model, and for a CPU its cores."""
+    device = trainer.strategy.root_device
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "cpu":
+        return f"{platform.machine()} CPU, {os.cpu_count()} cores, {torch.get_num_threads()} used"
+    return device.type
+
+
+def used_data(data: SketchPhotoDataModule, stage: str) -> dict[str, Any]:
+    """Counts and fingerprints of the files that a stage uses.
+
+    Args:
+        data: The data module.
+        stage: fit, validate, test or predict.
+
+    Returns:
+        Dataset, split and, for each listing, classes, files and fingerprint.
+    """
+    listings = {}
+    if stage == "fit":
+        listings["training sketches"] = data.train_sketches()
+        listings["training photos"] = data.train_photos()
+    if stage in ("fit", "validate") and data.val_classes:
+        listings["validation sketches"] = data.query_sketches(data.val_classes)
+        listings["validation photos"] = data.gallery_photos(data.val_classes)
+    if stage in ("test", "predict"):
+        listings["test sketches"] = data.query_sketches(data.test_classes)
+        listings["test photos"] = data.gallery_photos(data.test_classes)
+    root = data.data_root()
+    return {
+        "dataset": type(data).__name__,
+        "split": data.split.name,
+        **{name: fingerprint(listing, root) for name, listing in listings.items()},
+    }

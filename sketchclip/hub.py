@@ -1,0 +1,94 @@
+"""Checkpoints from the Hugging Face hub, and as safetensors."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from sketchclip.errors import SketchClipError
+
+_WEIGHTS = ("model.safetensors", "last.ckpt", "model.ckpt")
+_ENTRY = "sketchclip"
+_KEPT = ("hyper_parameters", "backbone", "pytorch-lightning_version")
+
+
+def download(repository: str) -> Path:
+    """Fetch a checkpoint and its config, or take them from the hub's local cache.
+
+    Args:
+        repository: owner/name, with one of model.safetensors, last.ckpt and model.ckpt, and with
+            the run's config.yaml.
+
+    Returns:
+        The weights; config.yaml lies beside them.
+
+    Raises:
+        SketchClipError: If they cannot be had.
+    """
+    import huggingface_hub
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    def fetch(name: str) -> Path | None:
+        try:
+            return Path(huggingface_hub.hf_hub_download(repository, name))
+        except LocalEntryNotFoundError as error:  # a kind of the next one, and means: no network
+            raise SketchClipError(
+                f"--ckpt_path={repository} is no file here, and as a repository of the Hugging "
+                "Face hub it is not in the local cache and cannot be downloaded. With a network, "
+                f"run 'hf download {repository}' once; without one, copy its files here and give "
+                "--ckpt_path=FILE --config=config.yaml."
+            ) from error
+        except EntryNotFoundError:
+            return None
+        except Exception as error:
+            raise SketchClipError(
+                f"--ckpt_path={repository} is no file here, and the Hugging Face hub says: "
+                f"{type(error).__name__}: {str(error).strip().splitlines()[0]}. Check the name, "
+                "and for a private repository run 'hf auth login'."
+            ) from error
+
+    weights = next((path for name in _WEIGHTS if (path := fetch(name))), None)
+    if weights is None:
+        raise SketchClipError(
+            f"The hub repository {repository} holds no checkpoint of sketchclip. Expected one of "
+            f"{', '.join(_WEIGHTS)}."
+        )
+    fetch("config.yaml")
+    return weights
+
+
+def save_safetensors(checkpoint: Path, target: Path) -> None:
+    """Write the trained tensors of a checkpoint for publishing, without the optimizer's state.
+
+    Args:
+        checkpoint: Written by ``sketchclip fit``.
+        target: ``model.safetensors``; publish it with the run's config.yaml beside it.
+    """
+    content = torch.load(checkpoint, weights_only=True, map_location="cpu")
+    about = {key: content[key] for key in _KEPT if key in content}
+    tensors = {name: tensor.contiguous() for name, tensor in content["state_dict"].items()}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, target, {_ENTRY: json.dumps(about)})
+
+
+def read_safetensors(path: Path) -> dict[str, Any]:
+    """Read what :func:`save_safetensors` wrote as a checkpoint that Lightning can test.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Tensors, hyper-parameters and the identity of the backbone.
+
+    Raises:
+        ValueError: If the file is none of ours.
+    """
+    try:
+        with safe_open(str(path), "pt") as file:
+            about = json.loads((file.metadata() or {})[_ENTRY])
+            return {**about, "state_dict": {name: file.get_tensor(name) for name in file.keys()}}  # noqa: SIM118
+    except (SafetensorError, KeyError) as error:
+        raise ValueError(f"{path}: {error}") from error

@@ -1,0 +1,154 @@
+"""Weights & Biases beside the files of a run, never in place of them."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.loggers.logger import rank_zero_experiment
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from sketchclip.errors import SketchClipError
+
+STEP = "trainer/global_step"
+
+
+class WandbRun(WandbLogger):
+    """Logs to W&B; config, metrics and checkpoints stay in the run folder as without it.
+
+    Short form: ``--trainer.logger=wandb``. Without a server: ``WANDB_MODE=offline``, then ``wandb
+    sync``; ``WANDB_MODE=disabled`` for none.
+
+    Args:
+        save_dir: Where run folders are.
+        name: Experiment: the folder in save_dir.
+        version: Folder of the run; null for the next free number.
+        project: W&B project.
+        entity: W&B user or team; null for the account's default.
+        group: W&B group of runs.
+        tags: W&B tags.
+        log_model: Upload the checkpoints and the config as an artifact after training.
+    """
+
+    def __init__(
+        self,
+        save_dir: str = "runs",
+        name: str = "experiment",
+        version: int | str | None = None,
+        project: str = "sketchclip",
+        entity: str | None = None,
+        group: str | None = None,
+        tags: Sequence[str] | None = None,
+        log_model: bool = False,
+    ) -> None:
+        self.files = CSVLogger(save_dir, name, version)
+        self.folder = Path(self.files.log_dir)
+        numbered = self.folder.name.startswith("version_")
+        try:
+            super().__init__(
+                name="/".join(self.folder.parts[-2 if numbered else -3 :]),
+                save_dir=str(self.folder),
+                project=project,
+                entity=entity,
+                group=group,
+                tags=tags and list(tags),
+            )
+        except ModuleNotFoundError as error:
+            raise SketchClipError("W&B is not installed: pip install wandb.") from error
+        self._wandb_init.pop("anonymous")  # wandb warns of Lightning's default
+        self.upload = log_model
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """The run of the wandb package, started at first use."""
+        if self._experiment is None:
+            import wandb
+
+            self.folder.mkdir(parents=True, exist_ok=True)  # else wandb writes elsewhere
+            try:
+                return super().experiment
+            except wandb.errors.Error as error:
+                raise SketchClipError(
+                    f"W&B did not start ({str(error).strip().splitlines()[0]}). Log in with 'wandb "
+                    "login', or set WANDB_MODE=offline to keep the run here and 'wandb sync' it "
+                    "later."
+                ) from error
+        return self._experiment
+
+    @rank_zero_only
+    def describe(self, config: Mapping[str, Any], headline: str) -> None:
+        """Send the settings, nested, and say which metric is compared between runs.
+
+        Args:
+            config: Of the run.
+            headline: Metric of the validation; its best value joins W&B's summary.
+        """
+        self.experiment.config.update(dict(config), allow_val_change=True)
+        for name in ("train/*", "val/*", "test/*"):
+            self.experiment.define_metric(name, step_metric=STEP)
+        self.experiment.define_metric(headline, step_metric=STEP, summary="max,last")
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any) -> None:
+        """Nothing: Lightning would repeat, flat, what :meth:`describe` sends."""
+
+    @property
+    def sync_command(self) -> str | None:
+        """What uploads an offline run; None where there is nothing to upload."""
+        settings = getattr(self._experiment, "settings", None)
+        if settings is None or settings.mode not in ("offline", "dryrun"):
+            return None
+        return f"wandb sync {os.path.relpath(settings.sync_dir)}"
+
+    @property
+    def url(self) -> str | None:
+        """Page of the run; None offline."""
+        return getattr(self._experiment, "url", None) if self.sync_command is None else None
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Upload the checkpoints, if asked for.
+
+        Args:
+            status: Of the run.
+        """
+        checkpoints = sorted((self.folder / "checkpoints").glob("*.ckpt"))
+        if status != "success" or not self.upload or not checkpoints or self._experiment is None:
+            return
+        import wandb
+
+        artifact = wandb.Artifact(f"checkpoints-{self.experiment.id}", type="model")
+        for path in [*checkpoints, self.folder / "config.yaml"]:
+            if path.is_file():
+                artifact.add_file(str(path), name=path.name)
+        self.experiment.log_artifact(artifact, aliases=["latest"])
+
+    @rank_zero_only
+    def close(self) -> None:
+        """End the W&B run: the next command in this process has one of its own."""
+        if self._experiment is not None:
+            self._experiment.finish(exit_code=int(sys.exc_info()[0] is not None))
+            self._experiment = None
+
+
+def with_files(loggers: Logger | Sequence[Logger] | bool | None) -> Any:
+    """Put a logger that has a folder first, which makes it the run folder.
+
+    Args:
+        loggers: As given to a Trainer.
+
+    Returns:
+        As given to a Trainer.
+    """
+    if not isinstance(loggers, (Logger, list, tuple)):
+        return loggers
+    listed = [loggers] if isinstance(loggers, Logger) else [*loggers]
+    if not listed or getattr(listed[0], "log_dir", None) is not None:
+        return listed
+    first = listed[0]
+    if isinstance(first, WandbRun):
+        return [first.files, *listed]
+    return [CSVLogger(first.save_dir or "runs", str(first.name or "experiment")), *listed]

@@ -1,0 +1,136 @@
+"""Run folders: which is the last, where its checkpoint is, and where a test of it belongs."""
+
+import os
+import re
+from pathlib import Path
+
+from sketchclip.errors import SketchClipError
+
+ROOT = Path("runs")
+CONFIG, CHECKPOINTS, LAST = "config.yaml", "checkpoints", "last"
+_HUB = re.compile(r"(hf://)?(?P<id>\w[\w.-]*/\w[\w.-]*)")
+_FILES = (".ckpt", ".pt", ".pth", ".safetensors")
+# Values that mean something to Lightning itself.
+_LIGHTNING = frozenset({"hpc", "registry"})
+
+
+def last_run(root: Path) -> Path:
+    """The run that wrote the newest checkpoint.
+
+    Grids and quickstart keep their runs one level deeper and do not count.
+
+    Args:
+        root: Holds ``<experiment>/<run>``.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        SketchClipError: If there is none.
+    """
+    found = [
+        path
+        for path in root.glob(f"*/*/{CHECKPOINTS}/last.ckpt")
+        if not path.parents[1].is_symlink() and path.parents[1].name != LAST
+    ]
+    if not found:
+        raise SketchClipError(
+            f"No run with a checkpoint under {root}{os.sep}. Train one first, for example "
+            "'sketchclip fit --config experiments/doodles.yaml', or name a config and a checkpoint."
+        )
+    return max(found, key=lambda path: path.stat().st_mtime_ns).parents[1]
+
+
+def link_last(folder: Path) -> None:
+    """Let ``last`` beside a numbered run folder lead to it; other folders get no link.
+
+    Args:
+        folder: ``<experiment>/version_<n>``.
+    """
+    if not re.fullmatch(r"version_\d+", folder.name):
+        return
+    link, new = folder.parent / LAST, folder.parent / f".{LAST}.{os.getpid()}"
+    if link.is_dir() and not link.is_symlink():
+        return  # a run that somebody has named so
+    try:
+        new.symlink_to(folder.name, target_is_directory=True)
+    except OSError:  # file systems and accounts without links: its name, as text
+        new.write_text(folder.name + "\n", encoding="utf-8")
+    new.replace(link)
+
+
+def run_of(checkpoint: Path) -> Path | None:
+    """Folder of the run that wrote a checkpoint; None if it is not in a run folder."""
+    run = checkpoint.parent.parent
+    inside = checkpoint.parent.name == CHECKPOINTS and (run / CONFIG).is_file()
+    return run if inside else None
+
+
+def config_of(checkpoint: Path) -> Path | None:
+    """Config that a checkpoint was trained with: of its run, or beside it in a hub repository."""
+    run = run_of(checkpoint)
+    beside = checkpoint.parent / CONFIG
+    return run / CONFIG if run else beside if beside.is_file() else None
+
+
+def find_checkpoint(value: str, root: Path = ROOT) -> str:
+    """File of a checkpoint as it can be named on the command line.
+
+    Args:
+        value: ``last`` or ``best`` of the last run, a file, a run folder, or a repository of the
+            Hugging Face hub as ``hf://owner/name`` or ``owner/name``.
+        root: Where runs are.
+
+    Returns:
+        Path of an existing file, or what Lightning resolves itself.
+
+    Raises:
+        SketchClipError: If there is none.
+    """
+    if value in _LIGHTNING:
+        return value
+    if value in (LAST, "best"):
+        return str(_checkpoint_in(last_run(root), value))
+    path = Path(value)
+    if path.is_file() and path.name == LAST:  # the link, as text
+        path = path.parent / path.read_text("utf-8").strip()
+    if path.is_dir():
+        return str(_checkpoint_in(path, LAST))
+    if path.is_file():
+        return str(path)
+    hub = _HUB.fullmatch(value)
+    if hub and path.suffix not in _FILES:
+        from sketchclip.hub import download
+
+        return str(download(hub["id"]))
+    raise SketchClipError(f"--ckpt_path={value} does not exist.")
+
+
+def _checkpoint_in(run: Path, name: str) -> Path:
+    path = run / CHECKPOINTS / f"{name}.ckpt"
+    if not path.is_file():
+        why = " Without validation there is no best epoch." if name == "best" else ""
+        raise SketchClipError(f"{run} has no {CHECKPOINTS}/{name}.ckpt.{why}")
+    return path
+
+
+def place(command: str, checkpoint: str | None, save_dir: str) -> tuple[str, str, str] | None:
+    """Where results of evaluating a run belong: beside its checkpoint.
+
+    Args:
+        command: test, validate or predict.
+        checkpoint: File that is evaluated.
+        save_dir: Where the user keeps runs; runs elsewhere are left as they are.
+
+    Returns:
+        save_dir, name and version of the logger: the folder ``<run>/test``, with a number if it is
+        there already; None where the evaluation gets a run folder of its own.
+    """
+    run = run_of(Path(checkpoint)) if checkpoint else None
+    if run is None or Path(save_dir).resolve() not in run.resolve().parents:
+        return None
+    folder, number = command, 1
+    while (run / folder).exists():
+        number += 1
+        folder = f"{command}_{number}"
+    return str(run), "", folder

@@ -1,0 +1,202 @@
+"""Run folders: what is in them, the last one, checkpoints by name, results beside them."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from data_modules.fingerprint import fingerprint
+from sketchclip.cli import main
+from sketchclip.errors import SketchClipError
+from sketchclip.hub import save_safetensors
+from sketchclip.run_folder import find_checkpoint, last_run, link_last, place
+
+FAST = ("--trainer.max_epochs", "1", "--grids.queries", "0")
+
+
+def folder(cli) -> Path:
+    return Path(cli.trainer.log_dir)
+
+
+@pytest.fixture
+def fitted(run, tmp_path, monkeypatch):
+    """A run under runs/ of the current folder, as the commands of the README leave it."""
+    monkeypatch.chdir(tmp_path)
+    return run("fit", *FAST, "--trainer.logger.save_dir", "runs", "--trainer.logger.name", "x")
+
+
+def test_a_run_says_what_it_ran_on(run, tree, capsys):
+    cli = run("fit", "--trainer.max_epochs", "1", "--grids.queries", "2", "--grids.depth", "3")
+    where = json.loads((folder(cli) / "environment.json").read_text())
+    assert where["command"].startswith("sketchclip fit --model ZeroShotPromptLearning")
+    assert where["stage"] == "fit"
+    assert where["versions"]["torch"] == torch.__version__.partition("+")[0]
+    assert where["precision"] == "32-true"
+    sketches = where["data"]["training sketches"]
+    assert (sketches["classes"], sketches["files"]) == (4, 12)
+    assert sketches == fingerprint(cli.datamodule.train_sketches(), tree)
+    with Image.open(folder(cli) / "grids" / "epoch_001.png") as picture:
+        assert picture.width > 3 * 84
+    printed = capsys.readouterr().out
+    for part in (
+        "960 of 1,629,601 parameters train",
+        "12 sketches, 16 photos",
+        "6 sketches, 8 photos",
+        "full gallery",
+        "precision 32-true",
+        "epoch 1/1  loss",
+        "validation mAP@all 0.",
+        f"best  {folder(cli)}/checkpoints/best.ckpt (val/mAP@all",
+        f"sketchclip test --ckpt_path {folder(cli)}",
+    ):
+        assert part in printed, part
+    assert "\r" not in printed
+    assert "\x1b" not in printed
+
+
+def test_the_fingerprint_sees_names_and_sizes(tmp_path):
+    for copy in ("a", "b"):
+        (tmp_path / copy / "cat").mkdir(parents=True)
+        (tmp_path / copy / "cat" / "1.png").write_bytes(b"12")
+        (tmp_path / copy / "cat.ndjson").write_text("{}\n{}\n")
+
+    def of(copy: str, *names: str) -> str:
+        root = tmp_path / copy
+        return fingerprint({"cat": [root / name for name in names]}, root)["fingerprint"]
+
+    assert of("a", "cat/1.png") == of("b", "cat/1.png")
+    assert of("a", "cat.ndjson#0") == of("b", "cat.ndjson#0") != of("a", "cat.ndjson#1")
+    before = of("b", "cat/1.png")
+    (tmp_path / "b" / "cat" / "1.png").write_bytes(b"123")
+    assert of("b", "cat/1.png") != before
+    (tmp_path / "b" / "cat" / "1.png").rename(tmp_path / "b" / "cat" / "2.png")
+    assert of("b", "cat/2.png") != of("b", "cat/1.png")
+
+
+def test_a_second_run_has_the_next_folder_and_last_follows(run, fitted):
+    assert Path("runs/x/last").resolve() == folder(fitted).resolve()
+    again = main(["fit", "--config", "runs/x/last/config.yaml"])
+    assert folder(again) == Path("runs/x/version_1")
+    assert Path("runs/x/last").resolve() == folder(again).resolve()
+    assert last_run(Path("runs")) == folder(again)
+    named = run("fit", *FAST, "--trainer.logger.name=", "--trainer.logger.version=cell")
+    assert not (folder(named).parent / "last").exists()
+
+
+def test_last_is_a_text_file_where_links_are_impossible(tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise OSError("no links here")
+
+    monkeypatch.setattr(Path, "symlink_to", refused)
+    for number in (0, 1):
+        run = tmp_path / "x" / f"version_{number}"
+        (run / "checkpoints").mkdir(parents=True)
+        (run / "checkpoints" / "last.ckpt").touch()
+        os.utime(run / "checkpoints" / "last.ckpt", (number, number))
+        link_last(run)
+    assert (tmp_path / "x" / "last").read_text() == "version_1\n"
+    expected = str(tmp_path / "x" / "version_1" / "checkpoints" / "last.ckpt")
+    assert find_checkpoint(str(tmp_path / "x" / "last")) == expected
+    assert find_checkpoint("last", tmp_path) == expected
+
+
+def test_test_without_arguments_tests_the_last_run(fitted, capsys):
+    results = [main(["test"]), main(["test", "--ckpt_path", "best"]), main(["validate"])]
+    assert [folder(cli).name for cli in results] == ["test", "test_2", "validate"]
+    assert all(folder(cli).parent.resolve() == folder(fitted).resolve() for cli in results)
+    assert "runs/x/version_0/checkpoints/last.ckpt with the settings of" in capsys.readouterr().out
+    names = ["last.ckpt", "best.ckpt"]
+    for cli, name in zip(results, names, strict=False):
+        result = json.loads((folder(cli) / "metrics.json").read_text())
+        assert Path(result["checkpoint"]).name == name
+        assert (folder(cli) / "environment.json").is_file()
+
+
+def test_results_beside_a_checkpoint_only_inside_the_users_folder(fitted, run, tmp_path):
+    checkpoint = str(folder(fitted) / "checkpoints" / "last.ckpt")
+    assert place("test", checkpoint, "runs") == (str(folder(fitted)), "", "test")
+    assert place("test", checkpoint, str(tmp_path / "elsewhere")) is None
+    assert place("test", None, "runs") is None
+    other = run("test", "--ckpt_path", checkpoint, "--trainer.logger.version", "mine", *FAST[2:])
+    assert folder(other).name == "mine"
+
+
+def test_no_run_and_no_best_are_said(tmp_path, monkeypatch, capsys, run):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(["test"])
+    assert stopped.value.code == 2
+    assert "No run with a checkpoint under runs" in capsys.readouterr().err
+    # Without validation nothing is best, and training goes through.
+    cli = run("fit", *FAST, "--data.validation", "none", "--trainer.logger.save_dir", "runs")
+    assert not (folder(cli) / "checkpoints" / "best.ckpt").exists()
+    with pytest.raises(SketchClipError, match=r"no checkpoints/best\.ckpt.*validation"):
+        find_checkpoint("best", cli.trainer.default_root_dir and folder(cli).parents[1])
+
+
+def test_best_is_the_epoch_with_the_highest_figure(run):
+    rates = ("--model.prompt_lr", "1e-1", "--model.ln_lr", "1e-1")
+    cli = run("fit", "--trainer.max_epochs", "4", "--grids.queries", "0", *rates)
+    lines = [line.split(",") for line in (folder(cli) / "metrics.csv").read_text().splitlines()]
+    column, epoch = lines[0].index("val/mAP@all"), lines[0].index("epoch")
+    figures = {int(row[epoch]): float(row[column]) for row in lines[1:] if row[column]}
+    best = torch.load(folder(cli) / "checkpoints" / "best.ckpt", weights_only=True)
+    assert figures[best["epoch"]] == max(figures.values())
+    assert torch.load(folder(cli) / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 3
+
+
+@pytest.fixture
+def hub(fitted, tmp_path, monkeypatch):
+    """The hub's download replaced by a folder; everything behind it is real."""
+    from huggingface_hub.errors import EntryNotFoundError
+
+    repository = tmp_path / "hub" / "owner" / "model"
+    save_safetensors(folder(fitted) / "checkpoints" / "last.ckpt", repository / "model.safetensors")
+    shutil.copy(folder(fitted) / "config.yaml", repository)
+
+    def fetch(repo_id, filename):
+        path = tmp_path / "hub" / repo_id / filename
+        if not path.is_file():
+            raise EntryNotFoundError(filename)
+        return str(path)
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", fetch)
+    return repository
+
+
+@pytest.mark.parametrize("name", ["hf://owner/model", "owner/model"])
+def test_a_hub_id_is_a_checkpoint_with_its_config(hub, fitted, name):
+    tested = main(["test", "--ckpt_path", name])
+    assert folder(tested) == Path("runs/x/version_1")
+    for key, value in fitted.model.named_parameters():
+        if value.requires_grad:
+            assert torch.equal(tested.model.get_parameter(key), value), key
+
+
+def test_a_hub_repository_without_a_checkpoint(hub):
+    (hub / "model.safetensors").unlink()
+    with pytest.raises(SketchClipError, match=r"owner/model holds no checkpoint.*last\.ckpt"):
+        find_checkpoint("owner/model")
+
+
+def test_a_hub_id_offline_says_what_to_do(monkeypatch):
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    def offline(*_):
+        raise LocalEntryNotFoundError("cannot reach the hub")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
+    with pytest.raises(SketchClipError, match=r"hf download owner/model.*--ckpt_path=FILE"):
+        find_checkpoint("hf://owner/model")
+
+
+def test_settings_in_conflict_with_safetensors_stop(hub, run, capsys):
+    given = ["--model.adaptation.n_prompts", "5", "--ckpt_path", str(hub / "model.safetensors")]
+    with pytest.raises(SystemExit) as stopped:
+        run("test", *given)
+    assert stopped.value.code == 2
+    assert "model.adaptation.n_prompts: 5 here, 3 in the checkpoint" in capsys.readouterr().err
