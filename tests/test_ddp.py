@@ -70,7 +70,7 @@ def test_two_processes_equal_one(tmp_path, make_tree):
     one, two = results
     assert files[0] == files[1]
     found = {name.partition("/")[2] for name in files[1]}
-    assert found >= {"grids/epoch_002.png", "test/retrieved.png", "checkpoints/best.ckpt"}
+    assert found >= {"grids/epoch_002.png", "test/grid.png", "checkpoints/best.ckpt"}
     assert not [name for name in files[1] if name.endswith(("-2.yaml", "-2.json"))]
     assert [where["processes"] for where in environments] == [1, 2]
     assert environments[0]["data"] == environments[1]["data"]

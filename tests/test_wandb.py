@@ -104,7 +104,7 @@ def test_the_run_is_one_folder_with_everything(logged, run):
 
     tested = run("test", "--trainer.logger=wandb", "--grids.table=3", "--ckpt_path", str(folder))
     assert Path(tested.trainer.log_dir) == folder / "test"
-    assert (folder / "test" / "retrieved.png").is_file()
+    assert (folder / "test" / "grid.png").is_file()
     sent = records(folder / "test")
     history = set().union(*(keys(r.history.item) for r in sent if r.HasField("history")))
     assert history >= {"test/mAP@all", "test/retrieved"}

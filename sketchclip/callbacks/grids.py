@@ -28,9 +28,10 @@ class Retrieved(NamedTuple):
 
 
 class RetrievalGrids(Callback):
-    """Draws ``grids/epoch_<n>.png`` in training, ``retrieved.png`` in validate and test.
+    """Draws ``grids/epoch_<n>.png`` in training and ``retrieved.png`` in validate.
 
-    With W&B the picture is ``val/retrieved``, and a test adds a table, ``test/retrieved``.
+    With W&B the picture is ``val/retrieved``, and a test, whose ``grid.png`` RunReport draws, adds
+    ``test/retrieved``, as a picture and as a table.
 
     Args:
         queries: Sketches in a picture, drawn once at random, one a class; 0 for no pictures.
@@ -56,8 +57,8 @@ class RetrievalGrids(Callback):
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the unseen classes."""
-        wandb = self.table if any(isinstance(x, WandbRun) for x in trainer.loggers) else 0
-        self._draw(trainer, pl_module, "test", "retrieved.png", max(self.queries, wandb))
+        if any(isinstance(logger, WandbRun) for logger in trainer.loggers):
+            self._draw(trainer, pl_module, "test", None, max(self.queries, self.table))
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Send the table, now that the average precisions are known."""
@@ -72,7 +73,7 @@ class RetrievalGrids(Callback):
         self._shown = []
 
     def _draw(
-        self, trainer: Trainer, module: LightningModule, stage: str, name: str, count: int
+        self, trainer: Trainer, module: LightningModule, stage: str, name: str | None, count: int
     ) -> None:
         folder = trainer.log_dir  # a collective call, as the next one
         if not count or not self.depth or not trainer.loggers or folder is None:
@@ -84,12 +85,13 @@ class RetrievalGrids(Callback):
         if not shown[: self.queries]:
             return
         classes = loaders[0].dataset.classes
-        when = f", epoch {trainer.current_epoch + 1}" if name.startswith("grids/") else ""
+        when = f", epoch {trainer.current_epoch + 1}" if name and "epoch" in name else ""
         title = f"{ {'val': 'Validation', 'test': 'Unseen'}[stage] } classes{when}"
-        target = Path(folder) / name
-        target.parent.mkdir(parents=True, exist_ok=True)
         picture = _picture(shown[: self.queries], classes, title)
-        picture.save(target)
+        if name is not None:
+            target = Path(folder) / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            picture.save(target)
         for logger in trainer.loggers:
             if isinstance(logger, WandbRun):
                 logger.log_image(f"{stage}/retrieved", [picture], trainer.global_step)
