@@ -103,7 +103,8 @@ def test_shipped_config_fits_and_tests(config, data, tmp_path):
     moments = saved["optimizer_states"][0]["state"].values()
     assert len(moments) == len(saved["state_dict"]) > 0
     assert all(moment["exp_avg"].any() for moment in moments)  # every one had a gradient
-    assert main(["test", *options]).trainer.state.finished
+    fitted.trainer.test(fitted.model, datamodule=fitted.datamodule, verbose=False)
+    assert (Path(fitted.trainer.log_dir) / "metrics.json").is_file()
 
 
 @pytest.mark.ddp
@@ -147,13 +148,13 @@ def test_every_shipped_config_runs_on_two_processes(data, tmp_path, tmp_path_fac
 
 @pytest.mark.parametrize("grid", GRIDS, ids=name_of)
 def test_cells_of_a_grid_are_rows_of_the_table(grid):
-    cells = read_grid(str(grid), [0, 1])
-    known = {row.id: row for row in ROWS}
-    for cell in cells:
-        if cell.train and grid.parent.name in ("embedded", "ablations"):
-            assert (
-                cell.configs[0].resolve() == (EXPERIMENTS / str(known[cell.name].config)).resolve()
-            )
+    known = {row.id: EXPERIMENTS / str(row.config) for row in ROWS}
+    trained = [cell for cell in read_grid(str(grid), [0]) if cell.train]
+    assert trained
+    if grid.stem in ("category", "fine_grained", "components"):  # others vary a setting of one row
+        assert {cell.name for cell in trained} <= known.keys()
+    for cell in trained:
+        assert cell.configs[0].resolve() == known.get(cell.name, EXPERIMENTS / "sketchy.yaml")
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.config], ids=lambda row: row.id)

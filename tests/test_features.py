@@ -103,7 +103,7 @@ def test_features_are_those_of_the_frozen_tower(run):
     cli = run("fit", *HEAD)
     data, clip = cli.datamodule, cli.model.clip
     assert sorted(data.features) == images_of(data)
-    for loader in (
+    for loader, table in (
         data._single_images(data.train_sketches(), "sketch"),
         data._single_images(data.train_photos(), "photo"),
     ):
@@ -111,7 +111,7 @@ def test_features_are_those_of_the_frozen_tower(run):
             with torch.no_grad():
                 rows = clip.encode_image(data.normalize(batch).image)
             for row, at in zip(rows, batch.index.tolist(), strict=True):
-                cached = torch.from_numpy(data.features[loader.dataset.items.path(at)])
+                cached = torch.from_numpy(data.features[table.path(at)])
                 torch.testing.assert_close(cached, row)
 
 

@@ -43,7 +43,7 @@ def grid(tmp_path, tree, tiny_weights):
         "broken": {"config": "base.yaml", "data.root": "nowhere"},
     }
     path = tmp_path / "grid.yaml"
-    path.write_text(yaml.safe_dump({"cells": cells}))
+    path.write_text(yaml.safe_dump({"cells": cells}, sort_keys=False))
     return path
 
 
