@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture
 def grid(tmp_path, tree, tiny_weights):
-    """Two models and one that fails, on generated images with a tiny tower."""
+    """A model to train, one to test as it is, and one that fails, on generated images."""
     base = {
         "trainer": {
             "max_epochs": 1,
@@ -39,7 +39,7 @@ def grid(tmp_path, tree, tiny_weights):
     (tmp_path / "base.yaml").write_text(yaml.safe_dump(base))
     cells = {
         "ours": "base.yaml",
-        "without_cls": {"config": "base.yaml", "model.lambda_cls": 0},
+        "without_cls": {"config": "base.yaml", "model.lambda_cls": 0, "train": False},
         "broken": {"config": "base.yaml", "data.root": "nowhere"},
     }
     path = tmp_path / "grid.yaml"
