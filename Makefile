@@ -23,8 +23,8 @@ help: ## List the targets
 quickstart: $(VENV)/.runtime ## See CLIP adapt to sketches of unseen classes, on a CPU, in minutes
 	@$(BIN)/sketchclip quickstart
 
-# All: about an hour and a half on two cores. `make embedded-table SEEDS=0 CELLS=frozen,b_lin,b_ip,ours
-# FG_CELLS=fg_frozen,b_fg_lin,b_fg_ip,fg_ours` takes minutes.
+# All: 83 minutes on two busy cores. `make embedded-table SEEDS=0 CELLS=frozen,b_lin,b_ip,ours
+# FG_CELLS=fg_frozen,b_fg_lin,b_fg_ip,fg_ours` takes 3 minutes.
 embedded-table: $(VENV)/.runtime ## Every CLIP row of the paper and its ablations on the embedded benchmarks
 	$(BIN)/sketchclip ablate experiments/embedded/category.yaml --seeds $(SEEDS) --jobs $(JOBS) \
 	  --cells "$(CELLS)" --output runs/embedded/category
