@@ -97,6 +97,7 @@ def test_commands_repeat_the_grid_run_by_run(grid, capsys):
     )
 
 
+@pytest.mark.slow
 def test_a_killed_grid_resumes_and_carries_on_past_a_failure(grid, tmp_path, capsys):
     output = tmp_path / "runs"
     command = ["ablate", str(grid), "--seeds", "0", "--output", str(output)]
