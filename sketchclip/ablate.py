@@ -217,11 +217,11 @@ def run_cell(
 
 def _devices(slot: int, jobs: int) -> dict[str, str]:
     """Environment that gives each of several runs a GPU, or a part of the cores."""
+    if jobs < 2:
+        return {}
     import torch
 
     gpus = torch.cuda.device_count()
-    if jobs < 2:
-        return {}
     if gpus:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         names = visible.split(",") if visible else [str(n) for n in range(gpus)]

@@ -1,5 +1,6 @@
 """What the classification loss compares images with: one embedding for each seen class."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from sketchclip.clip.text import TEMPLATE, encode_classes, spoken
 from sketchclip.clip.word_vectors import PACKAGED, class_vectors, vector_size
 
 
-class TextHead(nn.Module):
+class TextHead(nn.Module, ABC):
     """Gives the embeddings of the seen classes.
 
     A subclass keeps its constructor's arguments as attributes of the same names. What depends on
@@ -27,6 +28,7 @@ class TextHead(nn.Module):
             clip: The frozen model; it must not become a submodule.
         """
 
+    @abstractmethod
     def prepare(self, clip: CLIPModel, backbone: str, class_names: Sequence[str]) -> None:
         """Do once what the classes need, before training.
 
@@ -35,11 +37,10 @@ class TextHead(nn.Module):
             backbone: Its name, which decides the tokenizer.
             class_names: Seen classes in the order of their labels.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def forward(self, clip: CLIPModel) -> Tensor:
         """Embeddings of the prepared classes, (C, D); need not be normalised."""
-        raise NotImplementedError
 
 
 class TemplateText(TextHead):
