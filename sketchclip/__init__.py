@@ -3,4 +3,18 @@
 Kept free of imports on purpose: ``sketchclip --help`` must answer without loading PyTorch.
 """
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sketchclip.retrieval.model import load_model as from_pretrained
+
 __version__ = "0.1.0"
+__all__ = ["__version__", "from_pretrained"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "from_pretrained":
+        from sketchclip.retrieval.model import load_model
+
+        return load_model
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

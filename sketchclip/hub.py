@@ -9,21 +9,23 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from sketchclip.errors import SketchClipError
+from sketchclip.run_folder import ABOUT, CONFIG, EXPORTED
 
-_WEIGHTS = ("model.safetensors", "last.ckpt", "model.ckpt")
+_WEIGHTS = (EXPORTED, "last.ckpt", "model.ckpt")
 _ENTRY = "sketchclip"
 _KEPT = ("hyper_parameters", "backbone", "pytorch-lightning_version")
 
 
-def download(repository: str) -> Path:
+def download(repository: str, option: str = "--ckpt_path") -> Path:
     """Fetch a checkpoint and its config, or take them from the hub's local cache.
 
     Args:
         repository: owner/name, with one of model.safetensors, last.ckpt and model.ckpt, and with
             the run's config.yaml.
+        option: What the user gave it for, for messages.
 
     Returns:
-        The weights; config.yaml lies beside them.
+        The weights; config.yaml lies beside them, and config.json if there is one.
 
     Raises:
         SketchClipError: If they cannot be had.
@@ -31,32 +33,38 @@ def download(repository: str) -> Path:
     import huggingface_hub
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
+    offline: list[Exception] = []
+
     def fetch(name: str) -> Path | None:
         try:
             return Path(huggingface_hub.hf_hub_download(repository, name))
         except LocalEntryNotFoundError as error:  # a kind of the next one, and means: no network
-            raise SketchClipError(
-                f"--ckpt_path={repository} is no file here, and as a repository of the Hugging "
-                "Face hub it is not in the local cache and cannot be downloaded. With a network, "
-                f"run 'hf download {repository}' once; without one, copy its files here and give "
-                "--ckpt_path=FILE --config=config.yaml."
-            ) from error
+            offline.append(error)
+            return None
         except EntryNotFoundError:
             return None
         except Exception as error:
             raise SketchClipError(
-                f"--ckpt_path={repository} is no file here, and the Hugging Face hub says: "
+                f"{option}={repository} is no file here, and the Hugging Face hub says: "
                 f"{type(error).__name__}: {str(error).strip().splitlines()[0]}. Check the name, "
                 "and for a private repository run 'hf auth login'."
             ) from error
 
     weights = next((path for name in _WEIGHTS if (path := fetch(name))), None)
+    if weights is None and offline:
+        raise SketchClipError(
+            f"{option}={repository} is no file here, and as a repository of the Hugging Face hub "
+            "it is not in the local cache and cannot be downloaded. With a network, run "
+            f"'hf download {repository}' once; without one, copy its files into a folder and give "
+            f"{option}=FOLDER."
+        ) from offline[0]
     if weights is None:
         raise SketchClipError(
             f"The hub repository {repository} holds no checkpoint of sketchclip. Expected one of "
             f"{', '.join(_WEIGHTS)}."
         )
-    fetch("config.yaml")
+    for name in (CONFIG, ABOUT):
+        fetch(name)
     return weights
 
 

@@ -8,6 +8,8 @@ from sketchclip.errors import SketchClipError
 
 ROOT = Path("runs")
 CONFIG, CHECKPOINTS, LAST = "config.yaml", "checkpoints", "last"
+EXPORTED, ABOUT = "model.safetensors", "config.json"
+"""Of 'sketchclip export' and of repositories of the hub: weights; what they are and their tests."""
 _HUB = re.compile(r"(hf://)?(?P<id>\w[\w.-]*/\w[\w.-]*)")
 _FILES = (".ckpt", ".pt", ".pth", ".safetensors")
 # Values that mean something to Lightning itself.
@@ -73,13 +75,15 @@ def config_of(checkpoint: Path) -> Path | None:
     return run / CONFIG if run else beside if beside.is_file() else None
 
 
-def find_checkpoint(value: str, root: Path = ROOT) -> str:
+def find_checkpoint(value: str, root: Path = ROOT, option: str = "--ckpt_path") -> str:
     """File of a checkpoint as it can be named on the command line.
 
     Args:
-        value: ``last`` or ``best`` of the last run, a file, a run folder, or a repository of the
-            Hugging Face hub as ``hf://owner/name`` or ``owner/name``.
+        value: ``last`` or ``best`` of the last run, a file, a run folder, a folder of 'sketchclip
+            export', or a repository of the Hugging Face hub as ``hf://owner/name`` or
+            ``owner/name``.
         root: Where runs are.
+        option: What the user gave it for, for messages.
 
     Returns:
         Path of an existing file, or what Lightning resolves itself.
@@ -95,15 +99,26 @@ def find_checkpoint(value: str, root: Path = ROOT) -> str:
     if path.is_file() and path.name == LAST:  # the link, as text
         path = path.parent / path.read_text("utf-8").strip()
     if path.is_dir():
-        return str(_checkpoint_in(path, LAST))
+        return str(path / EXPORTED if (path / EXPORTED).is_file() else _checkpoint_in(path, LAST))
     if path.is_file():
         return str(path)
-    hub = _HUB.fullmatch(value)
-    if hub and path.suffix not in _FILES:
+    on_hub = hub_id(value)
+    if on_hub:
         from sketchclip.hub import download
 
-        return str(download(hub["id"]))
-    raise SketchClipError(f"--ckpt_path={value} does not exist.")
+        return str(download(on_hub, option))
+    raise SketchClipError(f"{option}={value} does not exist.")
+
+
+def hub_id(value: str) -> str | None:
+    """``owner/name`` of a repository of the Hugging Face hub; None for what can be none.
+
+    >>> hub_id("hf://me/doodles"), hub_id("me/last.ckpt")
+    ('me/doodles', None)
+    """
+    hub = _HUB.fullmatch(value)
+    here = Path(value).exists() or Path(value).suffix in _FILES
+    return hub["id"] if hub and not here else None
 
 
 def _checkpoint_in(run: Path, name: str) -> Path:

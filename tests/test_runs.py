@@ -190,7 +190,7 @@ def test_a_hub_id_offline_says_what_to_do(monkeypatch):
         raise LocalEntryNotFoundError("cannot reach the hub")
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
-    with pytest.raises(SketchClipError, match=r"hf download owner/model.*--ckpt_path=FILE"):
+    with pytest.raises(SketchClipError, match=r"hf download owner/model.*--ckpt_path=FOLDER"):
         find_checkpoint("hf://owner/model")
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from data_modules.transforms import Side
+from data_modules.transforms import Interpolation, Side
 from sketchclip.adaptations import Adaptation
 from sketchclip.clip.backbone import CLIPModel, fingerprint, load_backbone
 from sketchclip.clip.text_heads import TextHead
@@ -85,11 +85,12 @@ class CLIPEncoderMixin(nn.Module):
         return tuple(config["mean"]), tuple(config["std"])
 
     @property
-    def interpolation(self) -> str:
+    def interpolation(self) -> Interpolation:
         """Interpolation of the CLIP model's own preprocessing."""
         import open_clip
 
-        return str(open_clip.get_model_preprocess_cfg(self.clip)["interpolation"])
+        own: Interpolation = open_clip.get_model_preprocess_cfg(self.clip)["interpolation"]
+        return own
 
     def embed(self, images: Tensor, side: Side) -> Tensor:
         """Embed one side's images.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from data_modules.batch import ImageBatch, Protocol, TrainingBatch
 from data_modules.pairing import Pairing
-from data_modules.transforms import Side
+from data_modules.transforms import Interpolation, Side
 from sketchclip.checkpoint import check_trained, keep_trained
 from sketchclip.errors import SketchClipError
 from sketchclip.metrics import InstanceRetrieval
@@ -51,7 +51,7 @@ class RetrievalModule(LightningModule, ABC):
         """Mean and standard deviation of each channel, in [0, 1]."""
 
     @property
-    def interpolation(self) -> str:
+    def interpolation(self) -> Interpolation:
         """Of resizing to image_size."""
         return "bicubic"
 
@@ -160,8 +160,11 @@ class RetrievalModule(LightningModule, ABC):
         return torch.optim.Adam(groups)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the trained tensors only."""
+        """Keep the trained tensors only, and which class they are of."""
         checkpoint["state_dict"] = keep_trained(self, checkpoint["state_dict"])
+        # The command line has written the name as the config has it; a program's Trainer has not.
+        path = f"{type(self).__module__}.{type(self).__qualname__}"
+        checkpoint.setdefault("hyper_parameters", {}).setdefault("_class_path", path)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse tensors that do not fit; Lightning then loads without strictness."""

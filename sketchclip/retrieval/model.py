@@ -1,0 +1,265 @@
+"""Models for search: a run, an exported folder, a hub repository or frozen CLIP, by one call."""
+
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from data_modules.hooks import IMAGENET
+from data_modules.image_source import to_tensor
+from data_modules.reading import FileReader
+from data_modules.transforms import Fit, normalize
+from sketchclip.clip.text import encode_classes
+from sketchclip.errors import SketchClipError
+from sketchclip.methods import FrozenCLIP, RetrievalModule
+from sketchclip.retrieval.saved import build_module, read_saved
+from sketchclip.run_folder import find_checkpoint, hub_id
+
+FROZEN = "frozen"
+BATCH = 64
+_READERS = 4
+# The file of the weights and the seen classes say nothing that the tensors do not.
+_NOT_EMBEDDING = frozenset({"pretrained", "class_names"})
+
+
+class SearchModel:
+    """Embeds sketches, photos and texts, with the preprocessing of evaluation.
+
+    Embeddings are unit vectors in fp32; their inner product is the cosine that evaluation ranks by.
+
+    Args:
+        module: The method, trained or frozen.
+        name: For people.
+        fit: Brings images into the square.
+        normalization: Mean and standard deviation of each channel, in [0, 1].
+        device: Where it computes.
+        settings: The method's arguments.
+        source: Arguments of :func:`load_model` that load it again.
+        results: Figures of its tests, with their protocols.
+
+    Raises:
+        SketchClipError: If the method ranks by a score of its own, which no index knows.
+    """
+
+    def __init__(
+        self,
+        module: RetrievalModule,
+        name: str,
+        fit: Fit,
+        normalization: tuple[tuple[float, ...], tuple[float, ...]],
+        device: torch.device,
+        settings: dict[str, Any],
+        source: dict[str, str | None],
+        results: Sequence[dict[str, Any]] = (),
+    ) -> None:
+        if type(module).score is not RetrievalModule.score:
+            raise SketchClipError(
+                f"{name}: {type(module).__name__} ranks by a score of its own. Search compares "
+                "unit vectors by their inner product; it takes methods that do not override "
+                "score()."
+            )
+        self.module = module.to(device).eval().requires_grad_(False)
+        self.name = name
+        self.fit = fit
+        self.normalization = normalization
+        self.device = device
+        self.settings = settings
+        self.source = source
+        self.results = list(results)
+        self._reader = FileReader(fit)
+        blank = np.zeros((1, fit.size, fit.size, 3), np.uint8)
+        self.dim = int(self._embed(blank, "query").shape[1])
+
+    @property
+    def fine_grained(self) -> bool:
+        """Whether it was trained to find the one photo that a sketch was drawn from."""
+        return self.module.pairing == "instance_triplet"
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """What made the embeddings, as JSON holds it."""
+        mean, std = self.normalization
+        return {
+            "name": self.name,
+            "method": type(self.module).__name__,
+            "backbone": getattr(self.module, "backbone_identity", None),
+            "preprocessing": {
+                "size": self.fit.size,
+                "fit": self.fit.resize,
+                "interpolation": self.fit.interpolation,
+                "mean": list(mean),
+                "std": list(std),
+            },
+            "dim": self.dim,
+            "fine_grained": self.fine_grained,
+            "results": self.results,
+        }
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits over all weights and all settings that change embeddings.
+
+        A run and what was exported from it have the same one.
+        """
+        told = {
+            "class": type(self.module).__qualname__,
+            "backbone": getattr(self.module, "backbone", None),
+            "preprocessing": self.about["preprocessing"],
+            "settings": {n: v for n, v in self.settings.items() if n not in _NOT_EMBEDDING},
+        }
+        digest = blake2b(json.dumps(told, sort_keys=True, default=str).encode(), digest_size=8)
+        seen: set[tuple[int, torch.Size]] = set()
+        for name, tensor in sorted(self.module.state_dict().items()):
+            if (tensor.data_ptr(), tensor.shape) not in seen:  # towers share frozen tensors
+                seen.add((tensor.data_ptr(), tensor.shape))
+                digest.update(name.encode())
+                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def read(self, image: Path | np.ndarray) -> np.ndarray:
+        """Fit one image as evaluation does; embedding it again changes nothing.
+
+        Args:
+            image: File of any kind that data modules read, or uint8 RGB, shape (H, W, 3).
+
+        Returns:
+            uint8 RGB, shape (size, size, 3).
+
+        Raises:
+            SketchClipError: If it cannot be read.
+        """
+        if not isinstance(image, np.ndarray):
+            return self._reader(Path(image))
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            raise SketchClipError(
+                f"Expected an image as uint8 RGB of shape (H, W, 3), found {image.dtype} "
+                f"{image.shape}."
+            )
+        return self.fit(image)
+
+    def sketches(self, images: Sequence[Path | np.ndarray]) -> np.ndarray:
+        """Embed sketches.
+
+        Args:
+            images: Files, or uint8 RGB arrays (H, W, 3) with dark ink on white.
+
+        Returns:
+            fp32, shape (N, dim), unit length.
+
+        Raises:
+            SketchClipError: If one cannot be read; the message names the file.
+        """
+        return self._all(images, "query")
+
+    def photos(self, images: Sequence[Path | np.ndarray]) -> np.ndarray:
+        """Embed photos; see :meth:`sketches`."""
+        return self._all(images, "gallery")
+
+    def texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Embed sentences with CLIP's frozen text encoder.
+
+        Args:
+            texts: Such as "a photo of a red car".
+
+        Returns:
+            fp32, shape (N, dim), unit length.
+
+        Raises:
+            SketchClipError: If the method has no text encoder.
+        """
+        clip = getattr(self.module, "clip", None)
+        if clip is None:
+            raise SketchClipError(f"{self.name} has no text encoder. Search by sketch or photo.")
+        if not texts:
+            return np.zeros((0, self.dim), np.float32)
+        bank = encode_classes(clip, str(self.module.backbone), texts, template="{}")
+        return bank.cpu().numpy()
+
+    def _all(self, images: Sequence[Path | np.ndarray], side: str) -> np.ndarray:
+        parts = [np.zeros((0, self.dim), np.float32)]
+        with ThreadPoolExecutor(_READERS) as readers:
+            for start in range(0, len(images), BATCH):
+                fitted = readers.map(self.read, images[start : start + BATCH])
+                parts.append(self._embed(np.stack([*fitted]), side))
+        return np.concatenate(parts)
+
+    @torch.inference_mode()
+    def _embed(self, images: np.ndarray, side: str) -> np.ndarray:
+        batch = torch.stack([to_tensor(image) for image in images]).to(self.device)
+        state: Callable[[Tensor], Tensor] = getattr(self.module, f"{side}_state")
+        embedded = F.normalize(state(normalize(batch, *self.normalization)).float(), dim=-1)
+        return embedded.cpu().numpy()
+
+
+def load_model(
+    model: str = FROZEN,
+    backbone: str | None = None,
+    pretrained: str | None = None,
+    device: str = "auto",
+) -> SearchModel:
+    """Load a model that embeds sketches and photos.
+
+    Args:
+        model: Run folder, ``.ckpt`` or ``.safetensors`` file, ``last`` or ``best`` of the last run,
+            folder of 'sketchclip export', repository of the Hugging Face hub (``owner/name``), or
+            ``frozen`` for a CLIP that was not adapted.
+        backbone: Of the frozen CLIP: open_clip model name, or ``sketchclip-mini``; by default
+            ViT-B-32-quickgelu. A trained model knows its own.
+        pretrained: open_clip tag or file of the backbone's weights; for a trained model where they
+            are not found as they were in training.
+        device: ``auto`` for a GPU if there is one, or a name of PyTorch such as ``cpu``.
+
+    Returns:
+        The model, ready to embed.
+
+    Raises:
+        SketchClipError: If there is no such model, or its backbone is not the one of training.
+    """
+    where = _device(device)
+    if model == FROZEN:
+        named = {} if backbone is None else {"backbone": backbone}
+        module: RetrievalModule = FrozenCLIP(**named, pretrained=pretrained)
+        name = f"{FROZEN} {module.backbone}"
+        source = {"model": model, "backbone": str(module.backbone), "pretrained": pretrained}
+        fit = Fit(module.image_size, interpolation=module.interpolation)
+        return SearchModel(module, name, fit, module.normalization, where, {}, source)
+    saved = read_saved(Path(find_checkpoint(model, option="model")))
+    trained_on = (saved.content.get("backbone") or {}).get("name")
+    if backbone not in (None, trained_on):
+        raise SketchClipError(
+            f"backbone={backbone}: {model} was trained on {trained_on}. Leave it out, or use "
+            f"model={FROZEN}."
+        )
+    module = build_module(saved, pretrained)
+    on_hub = hub_id(model)
+    shown = on_hub or str(saved.place)
+    again = f"hf://{on_hub}" if on_hub else str(saved.checkpoint.resolve())
+    return SearchModel(
+        module,
+        f"{type(module).__name__}, {shown}",
+        Fit(module.image_size, saved.data.get("resize", "letterbox"), module.interpolation),
+        IMAGENET if saved.data.get("normalization") == "imagenet" else module.normalization,
+        where,
+        saved.settings,
+        {"model": again, "backbone": None, "pretrained": pretrained},
+        saved.results,
+    )
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        gpus = {"cuda": torch.cuda, "mps": torch.backends.mps}
+        name = next((kind for kind, gpu in gpus.items() if gpu.is_available()), "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+        reason = str(error).splitlines()[0]
+        raise SketchClipError(f"device={name}: {reason}. Use auto, cpu, cuda or mps.") from error

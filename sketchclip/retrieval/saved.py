@@ -1,0 +1,188 @@
+"""What a training leaves behind, and the module that it was trained as, without its data."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+
+from sketchclip.checkpoint import CompactCheckpointIO
+from sketchclip.errors import SketchClipError
+from sketchclip.methods import RetrievalModule
+from sketchclip.results import METRICS, file_hash
+from sketchclip.run_folder import ABOUT, EXPORTED, config_of, run_of
+
+_CLASS = "_class_path"
+# Of a test: what the figures are, for people who meet the model without its run.
+_RESULTS = (
+    "metrics interval_95 definition dataset split protocol queries gallery training_classes "
+    "unseen_classes partial seed precision"
+).split()
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint and the settings of its run.
+
+    Attributes:
+        checkpoint: The file.
+        content: Tensors of ``state_dict``, ``hyper_parameters``, identity of the ``backbone``.
+        config: Content of the run's config.yaml; empty where there is none.
+    """
+
+    checkpoint: Path
+    content: dict[str, Any]
+    config: dict[str, Any]
+
+    @property
+    def method(self) -> str:
+        """Import path of the method's class.
+
+        Raises:
+            SketchClipError: If neither checkpoint nor config says it.
+        """
+        model = self.config.get("model") or {}
+        found = self.content["hyper_parameters"].get(_CLASS) or model.get("class_path")
+        if not found:
+            raise SketchClipError(
+                f"{self.checkpoint} does not say which method it was trained with. Put the "
+                "config.yaml of its run beside it."
+            )
+        return str(found)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Arguments of the method's constructor, seen classes included."""
+        saved = self.content["hyper_parameters"]
+        return {name: value for name, value in saved.items() if not name.startswith("_")}
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Arguments of the data module; empty without a config."""
+        return (self.config.get("data") or {}).get("init_args") or {}
+
+    @property
+    def place(self) -> Path:
+        """The run folder, the folder of an exported model, or the file that is in neither."""
+        alone = self.checkpoint.name != EXPORTED
+        return run_of(self.checkpoint) or (self.checkpoint if alone else self.checkpoint.parent)
+
+    @property
+    def results(self) -> list[dict[str, Any]]:
+        """Figures of each test of this checkpoint with their protocol; none if it was not tested.
+
+        Raises:
+            SketchClipError: If a file of results is damaged.
+        """
+        run, told = run_of(self.checkpoint), self.checkpoint.with_name(ABOUT)
+        files = sorted(run.glob(f"test*/{METRICS}")) if run else [told] if told.is_file() else []
+        digest, found = file_hash(self.checkpoint), []
+        for file in files:
+            try:
+                content = json.loads(file.read_text("utf-8"))
+                if file == told:
+                    return list(content["results"])
+                if content["checkpoint_sha256"] == digest:
+                    found.append({name: content[name] for name in _RESULTS if name in content})
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise SketchClipError(f"{file} is damaged ({error!r}). Test again.") from error
+        return found
+
+
+def read_saved(checkpoint: Path) -> Saved:
+    """Read a checkpoint and the config that belongs to it.
+
+    Args:
+        checkpoint: ``.ckpt`` of 'sketchclip fit', or ``.safetensors`` of 'sketchclip export'.
+
+    Returns:
+        Both.
+
+    Raises:
+        SketchClipError: If the file is none of ours, or its config is no YAML.
+    """
+    try:
+        content = CompactCheckpointIO().load_checkpoint(
+            checkpoint, map_location=lambda storage, _: storage, weights_only=True
+        )
+        content["state_dict"], content["hyper_parameters"]
+    except Exception as error:
+        raise SketchClipError(
+            f"{checkpoint} is no checkpoint of sketchclip ({type(error).__name__}). Expected a "
+            "file that 'sketchclip fit' or 'sketchclip export' wrote."
+        ) from error
+    config = config_of(checkpoint)
+    try:
+        settings = yaml.safe_load(config.read_text("utf-8")) if config else {}
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise SketchClipError(f"{config} is no YAML: {error}") from error
+    if not isinstance(settings, dict):
+        raise SketchClipError(f"{config}: expected a mapping of settings at the top level.")
+    return Saved(checkpoint, content, settings)
+
+
+def build_module(saved: Saved, pretrained: str | None = None) -> RetrievalModule:
+    """The trained module, in eval mode on the CPU. No dataset is read.
+
+    Args:
+        saved: What to build.
+        pretrained: Weights of the backbone where they are not found as they were in training.
+
+    Returns:
+        The method with its trained tensors.
+
+    Raises:
+        SketchClipError: If a class cannot be imported, the backbone is another one, or tensors do
+            not fit.
+    """
+    settings, state = saved.settings, dict(saved.content["state_dict"])
+    if pretrained is not None and "pretrained" in settings:
+        settings["pretrained"] = pretrained
+    if "text_head" in settings and "lambda_cls" in settings:
+        # Only training compares with class names, and word vectors may lie in a file elsewhere.
+        settings["lambda_cls"] = 0.0
+        state = {n: tensor for n, tensor in state.items() if not n.startswith("text_head.")}
+    module = _instantiate(saved, settings)
+    module.on_load_checkpoint({**saved.content, "state_dict": state})
+    module.load_state_dict(state, strict=False)
+    return module.eval()
+
+
+def _instantiate(saved: Saved, settings: Mapping[str, Any]) -> RetrievalModule:
+    for path in (saved.method, *_class_paths(settings)):
+        _check_importable(path, saved.checkpoint)
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(RetrievalModule, "model")
+    wanted = {"class_path": saved.method, "init_args": dict(settings)}
+    try:
+        module = parser.instantiate_classes(parser.parse_object({"model": wanted})).model
+    except ArgumentError as error:
+        raise SketchClipError(
+            f"{saved.checkpoint}: {saved.method} does not take the settings that it was trained "
+            f"with ({error}). Use the version of its code that trained it."
+        ) from error
+    assert isinstance(module, RetrievalModule)  # by the parser
+    return module
+
+
+def _class_paths(settings: Mapping[str, Any]) -> Iterator[str]:
+    for value in settings.values():
+        if isinstance(value, Mapping):
+            if "class_path" in value:
+                yield str(value["class_path"])
+            yield from _class_paths(value)
+
+
+def _check_importable(path: str, checkpoint: Path) -> None:
+    module, _, name = path.rpartition(".")
+    try:
+        getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SketchClipError(
+            f"{checkpoint} was trained with {path}, which cannot be imported ({error}). Install "
+            "the package that holds it, or put its folder on PYTHONPATH."
+        ) from error
