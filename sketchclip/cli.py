@@ -18,6 +18,7 @@ _COMMANDS = {
     "ablate": "run a grid of configs and seeds, and resume it",
     "plot": "draw the figures that runs allow: curves, classes, losses, maps",
     "show": "draw sketches of a test with their first photos",
+    "export": "a model to share: safetensors, model card, ONNX",
     "table": "the paper's tables with reported and measured figures",
     "data": "check a dataset on disk, or prepare it for fast reading",
     "quickstart": "frozen and adapted mini CLIP on real doodles, in minutes, offline",
@@ -54,7 +55,7 @@ def main(args: Sequence[str] | None = None) -> Any:
     Returns:
         The LightningCLI after its command has run (tests read ``trainer`` and ``model`` off it), or
         the figures of ``quickstart``, ``evaluate`` and ``compare``, what ``data check`` found, or
-        the files of ``plot`` and ``show``.
+        the files of ``plot`` and ``show``, or what ``export`` wrote.
 
     Raises:
         SystemExit: With status 2 and one message, for input that a user can mend; with status 1
@@ -92,6 +93,10 @@ def main(args: Sequence[str] | None = None) -> Any:
             from sketchclip.show_cli import run as run_show
 
             return run_show(given[1:])
+        if given[0] == "export":
+            from sketchclip.retrieval.export_cli import run as run_export
+
+            return run_export(given[1:])
         if given[0] == "table":
             from sketchclip.table_cli import run as run_table
 

@@ -1,6 +1,7 @@
-"""Checkpoints from the Hugging Face hub, and as safetensors."""
+"""Checkpoints from and to the Hugging Face hub, and as safetensors."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from sketchclip import __version__
 from sketchclip.errors import SketchClipError
 from sketchclip.run_folder import ABOUT, CONFIG, EXPORTED
 
@@ -46,7 +48,7 @@ def download(repository: str, option: str = "--ckpt_path") -> Path:
         except Exception as error:
             raise SketchClipError(
                 f"{option}={repository} is no file here, and the Hugging Face hub says: "
-                f"{type(error).__name__}: {str(error).strip().splitlines()[0]}. Check the name, "
+                f"{type(error).__name__}: {_first_line(error)}. Check the name, "
                 "and for a private repository run 'hf auth login'."
             ) from error
 
@@ -75,7 +77,16 @@ def save_safetensors(checkpoint: Path, target: Path) -> None:
         checkpoint: Written by ``sketchclip fit``.
         target: ``model.safetensors``; publish it with the run's config.yaml beside it.
     """
-    content = torch.load(checkpoint, weights_only=True, map_location="cpu")
+    write_safetensors(torch.load(checkpoint, weights_only=True, map_location="cpu"), target)
+
+
+def write_safetensors(content: Mapping[str, Any], target: Path) -> None:
+    """Write the trained tensors of a checkpoint that is in memory.
+
+    Args:
+        content: ``state_dict``, ``hyper_parameters``, ``backbone``.
+        target: See :func:`save_safetensors`.
+    """
     about = {key: content[key] for key in _KEPT if key in content}
     tensors = {name: tensor.contiguous() for name, tensor in content["state_dict"].items()}
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -100,3 +111,43 @@ def read_safetensors(path: Path) -> dict[str, Any]:
             return {**about, "state_dict": {name: file.get_tensor(name) for name in file.keys()}}  # noqa: SIM118
     except (SafetensorError, KeyError) as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def upload(folder: Path, repository: str, private: bool) -> str:
+    """Put a folder into a repository of the hub, which is made if there is none.
+
+    Args:
+        folder: All its files go there.
+        repository: owner/name.
+        private: Whether a new repository is visible to its owner alone.
+
+    Returns:
+        Address of the repository.
+
+    Raises:
+        SketchClipError: If the hub cannot be reached or refuses.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    api = HfApi()
+    try:
+        created = api.create_repo(repository, private=private, exist_ok=True)
+        message = f"Export from sketchclip {__version__}"
+        api.upload_folder(repo_id=repository, folder_path=folder, commit_message=message)
+    except HfHubHTTPError as error:
+        raise SketchClipError(
+            f"The Hugging Face hub refuses hf://{repository}: {_first_line(error)}. Run "
+            "'hf auth login' with a token that may write there."
+        ) from error
+    except Exception as error:  # of whichever client the library uses at present
+        raise SketchClipError(
+            f"Cannot upload to hf://{repository} ({type(error).__name__}: {_first_line(error)}). "
+            "Without a network, export into a folder and later run "
+            f"'hf upload {repository} FOLDER'."
+        ) from error
+    return str(created)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or ["no details"])[0]

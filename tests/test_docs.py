@@ -19,7 +19,7 @@ README = REPOSITORY / "README.md"
 PAGES = [README, *sorted((REPOSITORY / "docs").glob("*.md"))]
 COMMANDS = (
     *("fit", "validate", "test", "predict", "evaluate", "compare", "ablate", "table", "plot"),
-    *("show", "data", "quickstart"),
+    *("show", "export", "data", "quickstart"),
 )
 PACKAGES = ("sketchclip", "data_modules", "experiments")
 FENCE = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -180,7 +180,7 @@ class PromptedTower(nn.Module):
 
 def _append(tokens: Tensor, prompts: Tensor) -> Tensor:
     """(B, N, W) and (K, W) or (B, K, W) to (B, N + K, W)."""
-    prompts = prompts.to(tokens.dtype).expand(len(tokens), -1, -1)
+    prompts = prompts.to(tokens.dtype).expand(tokens.shape[0], -1, -1)
     return torch.cat([tokens, prompts], dim=1)
 
 

@@ -76,7 +76,7 @@ class SearchModel:
         self.results = list(results)
         self._reader = FileReader(fit)
         blank = np.zeros((1, fit.size, fit.size, 3), np.uint8)
-        self.dim = int(self._embed(blank, "query").shape[1])
+        self.dim = int(self.embed_fitted(blank, "query").shape[1])
 
     @property
     def fine_grained(self) -> bool:
@@ -188,11 +188,20 @@ class SearchModel:
         with ThreadPoolExecutor(_READERS) as readers:
             for start in range(0, len(images), BATCH):
                 fitted = readers.map(self.read, images[start : start + BATCH])
-                parts.append(self._embed(np.stack([*fitted]), side))
+                parts.append(self.embed_fitted(np.stack([*fitted]), side))
         return np.concatenate(parts)
 
     @torch.inference_mode()
-    def _embed(self, images: np.ndarray, side: str) -> np.ndarray:
+    def embed_fitted(self, images: np.ndarray, side: str) -> np.ndarray:
+        """Embed a batch of images as :meth:`read` gives them.
+
+        Args:
+            images: uint8 RGB, shape (N, size, size, 3), all embedded at once.
+            side: query for sketches, gallery for photos.
+
+        Returns:
+            fp32, shape (N, dim), unit length.
+        """
         batch = torch.stack([to_tensor(image) for image in images]).to(self.device)
         state: Callable[[Tensor], Tensor] = getattr(self.module, f"{side}_state")
         embedded = F.normalize(state(normalize(batch, *self.normalization)).float(), dim=-1)
@@ -227,10 +236,11 @@ def load_model(
     if model == FROZEN:
         named = {} if backbone is None else {"backbone": backbone}
         module: RetrievalModule = FrozenCLIP(**named, pretrained=pretrained)
+        settings = {"backbone": str(module.backbone), "pretrained": pretrained}
         name = f"{FROZEN} {module.backbone}"
-        source = {"model": model, "backbone": str(module.backbone), "pretrained": pretrained}
         fit = Fit(module.image_size, interpolation=module.interpolation)
-        return SearchModel(module, name, fit, module.normalization, where, {}, source)
+        source = {"model": model, **settings}
+        return SearchModel(module, name, fit, module.normalization, where, settings, source)
     saved = read_saved(Path(find_checkpoint(model, option="model")))
     trained_on = (saved.content.get("backbone") or {}).get("name")
     if backbone not in (None, trained_on):

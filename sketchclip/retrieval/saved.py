@@ -159,7 +159,9 @@ def _instantiate(saved: Saved, settings: Mapping[str, Any]) -> RetrievalModule:
     parser.add_subclass_arguments(RetrievalModule, "model")
     wanted = {"class_path": saved.method, "init_args": dict(settings)}
     try:
-        module = parser.instantiate_classes(parser.parse_object({"model": wanted})).model
+        # Renamed in jsonargparse 4.49.
+        instantiate = getattr(parser, "instantiate", None) or parser.instantiate_classes
+        module = instantiate(parser.parse_object({"model": wanted})).model
     except ArgumentError as error:
         raise SketchClipError(
             f"{saved.checkpoint}: {saved.method} does not take the settings that it was trained "

@@ -1,0 +1,145 @@
+"""The model card of an exported model: what it is, its figures with their protocol, its limits."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from sketchclip import __version__
+from sketchclip.clip.mini import MINI_NAME
+
+_TASK = "image-feature-extraction"
+_TASK_NAME = "Zero-shot sketch-based image retrieval"
+# Chance levels and other definitions of mAP@k are in config.json; a card shows what papers quote.
+_NOT_SHOWN = ("_voc", "_prefix", "_macro")
+_USE = """```python
+import sketchclip
+
+model = sketchclip.from_pretrained("{name}")
+sketches = model.sketches(["sketch.png"])
+photos = model.photos(["first.jpg", "second.jpg"])
+print(sketches @ photos.T)  # cosine similarities
+```"""
+_LIMITS = """## Limits
+
+- The figures hold for the data and the protocol above, and for one training run; the intervals are
+  over its queries alone. Other protocols of the same dataset give other figures.
+- Drawings of another kind than those of the training may be found less well. Input is dark ink on
+  white.
+- The frozen CLIP is not part of these files. It comes with a licence and with the biases of its own
+  training data; what it finds for drawings of people should decide nothing about people."""
+_MINI = """
+- `sketchclip-mini` is a small CLIP for demonstrations, pre-trained on icons and emoji. For photos,
+  adapt a ViT-B/32."""
+
+
+def model_card(about: Mapping[str, Any], name: str, trained: int, license_id: str) -> ModelCard:
+    """Write the card.
+
+    Args:
+        about: Of the model, with ``results``.
+        name: What :func:`sketchclip.from_pretrained` loads it by: hub id or folder.
+        trained: Number of trained parameters.
+        license_id: Of the trained tensors, as the hub names licences.
+
+    Returns:
+        YAML front matter with the figures as a model index, and text.
+    """
+    results = about["results"]
+    data = ModelCardData(
+        model_name=name,
+        license=license_id,
+        library_name="sketchclip",
+        pipeline_tag=_TASK,
+        tags=["sketch", "image-retrieval", "zero-shot", "clip", "sbir", about["method"]],
+        base_model=_base_model(about["backbone"] or {}),
+        eval_results=[entry for result in results for entry in _entries(result)] or None,
+    )
+    text = "\n\n".join(_sections(about, name, trained))
+    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{text}\n")
+
+
+def _base_model(backbone: Mapping[str, Any]) -> str | None:
+    """Repository of the hub with the frozen weights, where open_clip knows one."""
+    import open_clip
+
+    if not backbone.get("pretrained"):  # from a file
+        return None
+    tag = "openai" if backbone["pretrained"] == "default" else backbone["pretrained"]
+    known = open_clip.get_pretrained_cfg(backbone["name"], tag)
+    return str(known["hf_hub"]).strip("/") if known.get("hf_hub") else None
+
+
+def _shown(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {
+        name: value
+        for name, value in metrics.items()
+        if not name.endswith(_NOT_SHOWN) and not name.startswith("chance_")
+    }
+
+
+def _entries(result: Mapping[str, Any]) -> Iterator[EvalResult]:
+    for name, value in _shown(result["metrics"]).items():
+        yield EvalResult(
+            task_type=_TASK,
+            task_name=_TASK_NAME,
+            dataset_type=result["dataset"].lower(),
+            dataset_name=result["dataset"],
+            dataset_split=result["split"],
+            dataset_args={"protocol": result["protocol"], "seed": result["seed"]},
+            metric_type=name,
+            metric_name=name,
+            metric_value=round(value, 4),
+            metric_args={"interval_95": [round(x, 4) for x in result["interval_95"].get(name, ())]},
+        )
+
+
+def _sections(about: Mapping[str, Any], name: str, trained: int) -> Iterator[str]:
+    backbone = about["backbone"] or {"name": "no CLIP", "fingerprint": "none"}
+    yield f"# {name}"
+    weights = f"`{backbone['name']}` (weights {backbone['fingerprint']})"
+    parts = (
+        f"These files hold the {trained:,} trained parameters; the rest is the frozen {weights}, "
+        "which is loaded beside them. Weights of another fingerprint are refused."
+        if trained
+        else f"Nothing is trained: the model is the frozen {weights} as it is."
+    )
+    yield (
+        "Embeds sketches and photos, so that photos of what a sketch shows are near it, also of "
+        f"classes that training has not seen. Method: `{about['method']}` of sketchclip "
+        f"{__version__}. {parts}"
+    )
+    yield "## Use\n\nWith sketchclip installed:"
+    yield _USE.format(name=name)
+    yield "## Results"
+    if not about["results"]:
+        yield "This checkpoint was not tested before it was exported."
+    for result in about["results"]:
+        yield from _figures(result)
+    yield "## Training\n\nAll settings are in `config.yaml`, as `sketchclip fit` reads them."
+    yield _LIMITS + (_MINI if backbone["name"] == MINI_NAME else "")
+
+
+def _figures(result: Mapping[str, Any]) -> Iterator[str]:
+    yield (
+        f"{result['dataset']}, split {result['split']}, {len(result['unseen_classes'])} classes "
+        f"that training has not seen, {result['training_classes']} that it has. "
+        f"{result['queries']:,} sketches, gallery of {result['gallery']:,} photos. Seed "
+        f"{result['seed']}, precision {result['precision']}."
+        + (" Only a part of the test was run." if result["partial"] else "")
+    )
+    yield f"Protocol: {result['protocol']}."
+    yield _table(result["metrics"], result["interval_95"])
+    yield f"Definitions: {result['definition']}. Intervals: bootstrap over queries."
+
+
+def _table(metrics: Mapping[str, float], intervals: Mapping[str, Sequence[float]]) -> str:
+    rows = ["| figure | value | 95 % interval | chance |", "|---|---|---|---|"]
+    for name, value in _shown(metrics).items():
+        interval = intervals.get(name)
+        chance = metrics.get(f"chance_{name}")
+        between = f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else ""
+        rows.append(
+            f"| {name} | {value:.4f} | {between} | {'' if chance is None else f'{chance:.4f}'} |"
+        )
+    return "\n".join(rows)

@@ -1,0 +1,132 @@
+"""Export a model: a folder with its trained tensors, settings, figures and card."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+
+from sketchclip import __version__
+from sketchclip.errors import SketchClipError
+from sketchclip.hub import upload, write_safetensors
+from sketchclip.retrieval.card import model_card
+from sketchclip.retrieval.model import FROZEN, SearchModel, load_model
+from sketchclip.retrieval.publishable import publishable, publishable_config
+from sketchclip.retrieval.saved import Saved, read_saved
+from sketchclip.run_folder import ABOUT, CONFIG, EXPORTED, find_checkpoint, hub_id
+
+CARD = "README.md"
+
+
+def read_export(
+    model: str, backbone: str | None = None, pretrained: str | None = None
+) -> tuple[SearchModel, Saved]:
+    """The model to export, and what is kept of its training.
+
+    Args:
+        model: As for :func:`sketchclip.retrieval.model.load_model`.
+        backbone: See there.
+        pretrained: See there.
+
+    Returns:
+        The model on the CPU, and its tensors and settings; of a frozen one there are no tensors.
+
+    Raises:
+        SketchClipError: If it cannot be loaded.
+    """
+    loaded = load_model(model, backbone, pretrained, device="cpu")
+    if model != FROZEN:
+        return loaded, read_saved(Path(find_checkpoint(model, option="model")))
+    module: Any = loaded.module
+    content = {
+        "state_dict": {},
+        "hyper_parameters": {"_class_path": "sketchclip.methods.FrozenCLIP", **loaded.settings},
+        "backbone": module.backbone_identity,
+    }
+    return loaded, Saved(Path(FROZEN), content, {})
+
+
+def write_export(
+    model: SearchModel, saved: Saved, folder: Path, name: str, license_id: str
+) -> dict[str, Any]:
+    """Write weights, settings and card, and load them again.
+
+    Args:
+        model: The model.
+        saved: Its tensors and settings.
+        folder: An empty folder.
+        name: What :func:`sketchclip.from_pretrained` will load it by.
+        license_id: Of the trained tensors.
+
+    Returns:
+        Content of config.json.
+
+    Raises:
+        SketchClipError: If what was written does not load as the same model.
+    """
+    content = {**saved.content}
+    for key in ("hyper_parameters", "backbone"):
+        if key in content:
+            content[key] = publishable(content[key])
+    write_safetensors(content, folder / EXPORTED)
+    config = publishable_config(saved.config)
+    if "model" not in config:
+        config["model"] = {"class_path": saved.method, "init_args": publishable(saved.settings)}
+    (folder / CONFIG).write_text(yaml.safe_dump(config, sort_keys=False), "utf-8")
+    told = publishable(model.about)
+    about = {
+        "library_name": "sketchclip",
+        "sketchclip": __version__,
+        **told,
+        "name": f"{told['method']}, {name}",
+        "fingerprint": model.fingerprint,
+    }
+    (folder / ABOUT).write_text(json.dumps(about, indent=2) + "\n", "utf-8")
+    trained = sum(tensor.numel() for tensor in saved.content["state_dict"].values())
+    model_card(about, name, trained, license_id).save(folder / CARD)
+    again = load_model(str(folder), pretrained=saved.settings.get("pretrained"), device="cpu")
+    if again.fingerprint != model.fingerprint:
+        raise SketchClipError(
+            f"{model.name}: what was exported embeds in another way than the model itself. The "
+            "method keeps a setting out of save_hyperparameters, or reads a file that changed."
+        )
+    return about
+
+
+@contextmanager
+def destination(target: str, private: bool) -> Iterator[tuple[Path, str]]:
+    """A folder to write into that becomes the target once all is written.
+
+    Args:
+        target: A folder that does not exist or is empty, or ``hf://owner/name``.
+        private: Whether a new repository of the hub is visible to its owner alone.
+
+    Yields:
+        The folder, and the name that the model will be loaded by.
+
+    Raises:
+        SketchClipError: If the target holds files, or the hub refuses.
+    """
+    if target.startswith("hf://"):
+        repository = hub_id(target)
+        if repository is None:
+            raise SketchClipError(f"--to {target}: expected hf://owner/name.")
+        with TemporaryDirectory() as building:
+            yield Path(building), repository
+            print(f"Uploaded: {upload(Path(building), repository, private)}")
+        return
+    path = Path(target).expanduser()
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise SketchClipError(f"--to {target} exists already. Name a new folder, or remove it.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as building:
+            folder = Path(building) / path.name
+            folder.mkdir()
+            yield folder, path.name
+            folder.replace(path)  # also over an empty folder
+    except OSError as error:
+        raise SketchClipError(f"Cannot write --to {target} ({error}).") from error

@@ -1,0 +1,47 @@
+"""The Python of docs/python.md and docs/publish.md runs, on files named as there."""
+
+import os
+
+import pytest
+
+from sketchclip.cli import main
+from tests.test_docs import REPOSITORY, blocks
+
+
+@pytest.fixture
+def photos(tree, tmp_path, monkeypatch):
+    """A folder with the files that the snippets name."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").symlink_to(tree / "photo")
+    first, second = sorted(tree.rglob("photo/*/*.png"))[:2]
+    named = {"sketch.png": next(tree.rglob("sketch/*/*.png"))}
+    for name, source in {**named, "first.jpg": first, "second.jpg": second}.items():
+        os.link(source, tmp_path / name)
+    return tmp_path
+
+
+def run_python(page, names, capsys):
+    """Run the Python blocks of a page one after the other; returns what they print."""
+    snippets = [b.text for b in blocks(REPOSITORY / "docs" / page) if b.language == "python"]
+    assert snippets
+    capsys.readouterr()
+    for snippet in snippets:
+        exec(compile(snippet, page, "exec"), names)
+    return capsys.readouterr().out
+
+
+def test_the_python_page_runs(photos, capsys):
+    names: dict = {}
+    run_python("python.md", names, capsys)
+    assert names["photos"].shape == (2, names["model"].dim)
+
+
+@pytest.mark.slow
+def test_the_page_on_sharing_runs(photos, capsys):
+    main(["export", "frozen", "--backbone", "sketchclip-mini", "--to", "my-model", "--onnx"])
+    names: dict = {}
+    run_python("publish.md", names, capsys)
+    model, scores = names["model"], names["scores"]
+    expected = model.sketches(["sketch.png"]) @ model.photos(["first.jpg", "second.jpg"]).T
+    assert names["size"] == model.fit.size
+    assert abs(scores - expected).max() < 0.02  # Pillow resizes a little differently
