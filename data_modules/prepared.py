@@ -4,7 +4,6 @@ It may be interrupted at any moment and goes on where it was: a shard of images 
 index is in place, and that is the last thing to be written.
 """
 
-import errno
 import multiprocessing
 import os
 import shutil
@@ -13,12 +12,12 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from data_modules.locks import locked
 from data_modules.progress import Progress
 from data_modules.reading import FileReader
 from data_modules.shard_writing import (
@@ -68,7 +67,7 @@ def prepare(
     """
     start = time.monotonic()
     _check_folder(folder)
-    with _locked(folder):
+    with locked(folder / "lock", f"Another run is preparing images in {folder}"):
         if not (folder / SETTINGS).exists():
             write_json(folder / SETTINGS, settings_of(fit))
         check_settings(folder, fit)
@@ -95,37 +94,6 @@ def prepare(
     summary.unreadable.sort()
     summary.seconds = time.monotonic() - start
     return summary
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep a second process from writing into the folder; the lock dies with its process."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("a+") as file:
-        try:
-            import fcntl
-        except ImportError:  # Windows: two runs would still not mix up their shards
-            yield
-            return
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise SketchClipError(
-                f"Another run is preparing images in {folder} (process {file.read().strip()}). "
-                "Wait for it, or stop it: what it has written stays."
-            ) from error
-        except OSError as error:
-            if error.errno not in (errno.ENOSYS, errno.ENOTSUP):  # a file system without locks
-                raise
-        file.truncate(0)
-        file.write(f"{os.getpid()} on {os.uname().nodename}")
-        file.flush()
-        try:
-            yield
-        finally:
-            # Explicitly: a process forked meanwhile would hold it for as long as it lives.
-            fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def _check_folder(folder: Path) -> None:

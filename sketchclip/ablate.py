@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from queue import Queue
-from typing import Any, NoReturn
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -24,6 +24,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from sketchclip.arguments import Parser
 from sketchclip.errors import SketchClipError
 from sketchclip.grid import Cell, read_grid
 
@@ -33,11 +34,6 @@ _EXAMPLES = """examples:
   sketchclip ablate experiments/ablations/components.yaml -- --data.root /path/to/Sketchy
   sketchclip ablate GRID --commands > commands.txt    one line a run, for a SLURM array
 """
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise SketchClipError(f"{message}. See {self.prog} --help")
 
 
 def run(args: Sequence[str]) -> dict[str, Any]:
@@ -55,7 +51,7 @@ def run(args: Sequence[str]) -> dict[str, Any]:
     given = list(args)
     at = given.index("--") if "--" in given else len(given)
     given, extra = given[:at], given[at + 1 :]
-    parser = _Parser(
+    parser = Parser(
         prog="sketchclip ablate",
         description=__doc__,
         epilog=_EXAMPLES,

@@ -3,6 +3,7 @@
 import sys
 import warnings
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any, NoReturn
 
 from sketchclip import __version__
@@ -22,7 +23,24 @@ _COMMANDS = {
     "table": "the paper's tables with reported and measured figures",
     "data": "check a dataset on disk, or prepare it for fast reading",
     "quickstart": "frozen and adapted mini CLIP on real doodles, in minutes, offline",
+    "index": "embed folders of photos, to find them by drawing",
+    "search": "find indexed photos by a sketch, a text or both",
 }
+
+_APART = {
+    "quickstart": "sketchclip.quickstart:run",
+    "evaluate": "sketchclip.evaluate_cli:run_evaluate",
+    "compare": "sketchclip.evaluate_cli:run_compare",
+    "ablate": "sketchclip.ablate:run",
+    "plot": "sketchclip.plot_cli:run",
+    "show": "sketchclip.show_cli:run",
+    "table": "sketchclip.table_cli:run",
+    "data": "sketchclip.data_cli:run",
+    "export": "sketchclip.retrieval.export_cli:run",
+    "index": "sketchclip.retrieval.index_cli:run",
+    "search": "sketchclip.retrieval.search_cli:run",
+}
+"""Where the commands are that LightningCLI does not run."""
 
 _HELP = """usage: sketchclip COMMAND --config FILE [--config FILE] [--key=value ...]
 
@@ -54,8 +72,8 @@ def main(args: Sequence[str] | None = None) -> Any:
 
     Returns:
         The LightningCLI after its command has run (tests read ``trainer`` and ``model`` off it), or
-        the figures of ``quickstart``, ``evaluate`` and ``compare``, what ``data check`` found, or
-        the files of ``plot`` and ``show``, or what ``export`` wrote.
+        the figures of ``quickstart``, ``evaluate`` and ``compare``, what ``data check``, ``index``
+        and ``search`` found, the files of ``plot`` and ``show``, or what ``export`` wrote.
 
     Raises:
         SystemExit: With status 2 and one message, for input that a user can mend; with status 1
@@ -73,38 +91,9 @@ def main(args: Sequence[str] | None = None) -> Any:
     # Warnings are for people here: the message, not the line of code that gave it.
     previous, warnings.formatwarning = warnings.formatwarning, _plain_warning
     try:
-        if given[0] == "quickstart":
-            from sketchclip.quickstart import run
-
-            return run(given[1:])
-        if given[0] in ("evaluate", "compare"):
-            from sketchclip import evaluate_cli
-
-            return getattr(evaluate_cli, f"run_{given[0]}")(given[1:])
-        if given[0] == "ablate":
-            from sketchclip.ablate import run as run_ablate
-
-            return run_ablate(given[1:])
-        if given[0] == "plot":
-            from sketchclip.plot_cli import run as run_plot
-
-            return run_plot(given[1:])
-        if given[0] == "show":
-            from sketchclip.show_cli import run as run_show
-
-            return run_show(given[1:])
-        if given[0] == "export":
-            from sketchclip.retrieval.export_cli import run as run_export
-
-            return run_export(given[1:])
-        if given[0] == "table":
-            from sketchclip.table_cli import run as run_table
-
-            return run_table(given[1:])
-        if given[0] == "data":
-            from sketchclip.data_cli import run as run_data
-
-            return run_data(given[1:])
+        if given[0] in _APART:
+            module, _, name = _APART[given[0]].partition(":")
+            return getattr(import_module(module), name)(given[1:])
         from sketchclip.lightning_cli import run_cli
 
         return run_cli(None if args is None else given)

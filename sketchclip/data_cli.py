@@ -8,8 +8,9 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from sketchclip.arguments import Parser
 from sketchclip.errors import SketchClipError
 
 # Nothing here imports PyTorch before the arguments are known to be good.
@@ -29,20 +30,8 @@ examples:
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in a line; argparse would print the usage first."""
-
-    def error(self, message: str) -> NoReturn:
-        """Leave with status 2.
-
-        Args:
-            message: What is wrong.
-        """
-        raise SketchClipError(f"{message}. See {self.prog} --help")
-
-
-def _parser() -> _Parser:
-    parser = _Parser(prog="sketchclip data", description=__doc__.replace("``", ""))
+def _parser() -> Parser:
+    parser = Parser(prog="sketchclip data", description=__doc__.replace("``", ""))
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 

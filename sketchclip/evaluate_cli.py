@@ -3,10 +3,11 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
+from sketchclip.arguments import Parser
 from sketchclip.errors import SketchClipError
 
 _EVALUATE = """Scores embeddings that any code has made, by the protocol of 'sketchclip test'."""
@@ -23,11 +24,6 @@ interval over queries, and the p-value of a paired permutation test. It speaks a
 not about other seeds."""
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise SketchClipError(f"{message}. See {self.prog} --help")
-
-
 def run_evaluate(args: Sequence[str]) -> dict[str, float]:
     """Run ``sketchclip evaluate``.
 
@@ -40,7 +36,7 @@ def run_evaluate(args: Sequence[str]) -> dict[str, float]:
     Raises:
         SketchClipError: If a file is missing, is no array, or does not fit the others.
     """
-    parser = _Parser(
+    parser = Parser(
         prog="sketchclip evaluate",
         description=_EVALUATE,
         epilog=_FILES,
@@ -174,7 +170,7 @@ def run_compare(args: Sequence[str]) -> dict[str, dict[str, float]]:
         SketchClipError: If a folder holds no results, or the runs are not on the same queries and
             the same protocol.
     """
-    parser = _Parser(prog="sketchclip compare", description=_COMPARE)
+    parser = Parser(prog="sketchclip compare", description=_COMPARE)
     parser.add_argument("run_a", type=Path, help="folder with metrics.json and queries.csv")
     parser.add_argument("run_b", type=Path)
     parser.add_argument("--resamples", type=int, default=9999, help="default: 9999")

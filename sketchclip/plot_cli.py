@@ -5,8 +5,9 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from sketchclip.arguments import Parser
 from sketchclip.errors import SketchClipError
 from sketchclip.plots.classes import draw_classes
 from sketchclip.plots.curves import CURVES, draw_curve
@@ -33,11 +34,6 @@ _EXAMPLES = """examples:
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise SketchClipError(f"{message}. See {self.prog} --help")
-
-
 def _listed(text: str) -> list[str]:
     return [part for part in text.split(",") if part]
 
@@ -55,7 +51,7 @@ def run(args: Sequence[str]) -> list[Path]:
         SketchClipError: If there are no runs, or nothing can be drawn of them.
     """
     kinds = [*CURVES, *_NEEDS]
-    parser = _Parser(
+    parser = Parser(
         prog="sketchclip plot",
         description=__doc__,
         epilog=_EXAMPLES,

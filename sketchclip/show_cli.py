@@ -3,8 +3,9 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn, get_args
+from typing import get_args
 
+from sketchclip.arguments import Parser
 from sketchclip.errors import SketchClipError
 
 _EXAMPLES = """examples:
@@ -12,11 +13,6 @@ _EXAMPLES = """examples:
   sketchclip show runs/grid/ours/seed_0 --baseline runs/grid/frozen/seed_0 --pick most_improved
   sketchclip show RUN --root /elsewhere/Sketchy -o grid.png
 """
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise SketchClipError(f"{message}. See {self.prog} --help")
 
 
 def run(args: Sequence[str]) -> Path:
@@ -33,7 +29,7 @@ def run(args: Sequence[str]) -> Path:
     """
     from sketchclip.pictures import Pick, picture
 
-    parser = _Parser(
+    parser = Parser(
         prog="sketchclip show",
         description=__doc__,
         epilog=_EXAMPLES,

@@ -3,9 +3,8 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
-from sketchclip.errors import SketchClipError
+from sketchclip.arguments import Parser
 from sketchclip.measured import Group, collect
 from sketchclip.table import FINE_GRAINED, QUICKDRAW, ROWS, SKETCHY, TU_BERLIN, Cell, Row
 from sketchclip.table_formats import FORMATS, ResultTable, markdown
@@ -27,11 +26,6 @@ _EXAMPLES = """examples:
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise SketchClipError(f"{message}. See {self.prog} --help")
-
-
 def run(args: Sequence[str]) -> list[ResultTable]:
     """Run ``sketchclip table``.
 
@@ -41,7 +35,7 @@ def run(args: Sequence[str]) -> list[ResultTable]:
     Returns:
         The tables.
     """
-    parser = _Parser(
+    parser = Parser(
         prog="sketchclip table",
         description="The paper's main table and ablations: what it reports and what runs measured.",
         epilog=_EXAMPLES,

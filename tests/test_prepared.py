@@ -15,6 +15,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from data_modules import prepared as preparing
+from data_modules.locks import locked
 from data_modules.prepared import prepare
 from data_modules.reading import FileReader, PreparedReader, open_reader
 from data_modules.shards import digest_of, read_entries
@@ -98,6 +99,7 @@ def test_nothing_in_the_folder_is_pickled(files, root, folder):
 KILLED = """
 import sys, time
 from pathlib import Path
+from data_modules.locks import locked
 from data_modules.prepared import prepare
 from data_modules.transforms import Fit
 
@@ -150,7 +152,7 @@ def test_a_killed_run_is_resumed(tmp_path, root, folder):
 
 def _is_locked(folder: Path) -> bool:
     try:
-        with preparing._locked(folder):
+        with locked(folder / "lock", "busy"):
             return False
     except SketchClipError:
         return True
@@ -171,7 +173,7 @@ def test_arrays_without_index_are_never_read(files, root, folder):
 
 def test_a_second_run_at_the_same_time_is_refused(files, root, folder):
     with (
-        preparing._locked(folder),
+        locked(folder / "lock", "a test"),
         pytest.raises(SketchClipError, match=rf"Another run .*\(process {os.getpid()} on "),
     ):
         prepare(files, root, folder, FIT)

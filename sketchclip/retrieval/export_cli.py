@@ -2,8 +2,9 @@
 
 import argparse
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
+from sketchclip.arguments import Parser
 from sketchclip.errors import SketchClipError
 
 _EXAMPLES = """examples:
@@ -15,11 +16,6 @@ _EXAMPLES = """examples:
 then, anywhere:
   python -c "import sketchclip; model = sketchclip.from_pretrained('my-model')"
 """
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise SketchClipError(f"{message}. See {self.prog} --help")
 
 
 def run(args: Sequence[str]) -> dict[str, Any]:
@@ -60,7 +56,7 @@ _UNKNOWN = "unknown"
 
 
 def _parse(args: Sequence[str]) -> argparse.Namespace:
-    parser = _Parser(
+    parser = Parser(
         prog="sketchclip export",
         description=__doc__,
         epilog=_EXAMPLES,
