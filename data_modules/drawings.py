@@ -38,7 +38,20 @@ def read_strokes(path: Path) -> list[np.ndarray]:
         UnreadableImageError: If the file or the line is missing or holds no drawing.
     """
     is_svg = path.suffix.lower() == ".svg"
-    data = read_bytes(path) if is_svg else _read_line(path)
+    return parse_strokes(read_bytes(path) if is_svg else read_line(path), path, is_svg)
+
+
+def parse_strokes(data: bytes, path: Path, is_svg: bool) -> list[np.ndarray]:
+    """Strokes of a drawing that was read already; see :func:`read_strokes`.
+
+    Args:
+        data: An SVG file, or a line of an ndjson file.
+        path: What messages call it.
+        is_svg: Which of the two.
+
+    Raises:
+        UnreadableImageError: If it holds no drawing.
+    """
     try:
         return _svg_strokes(data) if is_svg else _line_strokes(data)
     except Exception as error:  # parsers of JSON, XML and paths fail in many ways
@@ -60,7 +73,12 @@ def render_drawing(path: Path, size: int) -> np.ndarray:
     Raises:
         UnreadableImageError: As :func:`read_strokes`.
     """
-    drawing = [stroke.T.tolist() for stroke in read_strokes(path)]
+    return render(read_strokes(path), size)
+
+
+def render(strokes: Sequence[np.ndarray], size: int) -> np.ndarray:
+    """Render strokes of :func:`read_strokes`: uint8 RGB, shape (size, size, 3)."""
+    drawing = [stroke.T.tolist() for stroke in strokes]
     return np.array(render_strokes(drawing, size, extent=None))
 
 
@@ -127,7 +145,12 @@ def _line_strokes(line: bytes) -> list[np.ndarray]:
     return [np.array(stroke[:2], np.float32).T for stroke in record["drawing"]]
 
 
-def _read_line(path: Path) -> bytes:
+def read_line(path: Path) -> bytes:
+    """The line that ``x.ndjson#n`` names.
+
+    Raises:
+        UnreadableImageError: If the file cannot be read, or has no such line.
+    """
     name, _, number = path.name.rpartition("#")
     if not (name and number.isdecimal()):
         raise unreadable(path, "no line is named", "a name as cat.ndjson#0", "name a line")

@@ -88,11 +88,31 @@ def read_image(path: Path, side: int | None = None) -> np.ndarray:
         from data_modules.drawings import render_drawing  # needs this module's error
 
         return render_drawing(path, side or 224)
-    data = read_bytes(path)
+    return decode_image(read_bytes(path), path, side)
+
+
+def decode_image(
+    data: bytes, path: Path, side: int | None = None, max_pixels: int | None = None
+) -> np.ndarray:
+    """Decode an image as :func:`read_image` does.
+
+    Args:
+        data: Content of the file.
+        path: What messages call it.
+        side: Smallest side in pixels that is still wanted.
+        max_pixels: That the file may say it has, before anything is decoded; None for no limit
+            but ``MAX_PIXELS`` of what is decoded.
+
+    Returns:
+        uint8 array, shape (H, W, 3).
+
+    Raises:
+        UnreadableImageError: If it is no image, incomplete or too large.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # junk in metadata is no concern of the pixels
-            return _decode(data, side)
+            return _decode(data, side, max_pixels)
     except UnidentifiedImageError as error:
         raise unreadable(path, f"unknown content, it starts with {data[:12]!r}") from error
     except Exception as error:  # decoders fail as they like: struct.error, zlib.error, IndexError
@@ -130,22 +150,27 @@ def read_bytes(path: Path) -> bytes:
     return data
 
 
-def _decode(data: bytes, side: int | None) -> np.ndarray:
+def _decode(data: bytes, side: int | None, max_pixels: int | None) -> np.ndarray:
     with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        if max_pixels is not None:
+            _check_pixels(image, max_pixels)
         reduction = 1
         if image.format in ("JPEG", "MPO"):  # MPO: a JPEG with more views behind it
             fits = min(image.size) // side if side else 1
             reduction = next(r for r in (8, 4, 2, 1) if fits >= r or r == 1)
             image.draft(None, (image.width // reduction, image.height // reduction))
-        pixels = image.width * image.height
-        if pixels > MAX_PIXELS:
-            raise ValueError(f"{image.width} x {image.height} pixels; at most {MAX_PIXELS:,}")
+        _check_pixels(image, MAX_PIXELS)
         plain = image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L")
         array = _decode_jpeg(data, reduction) if plain else None
         if array is None:  # of a truncated file, too: Pillow says what is wrong with it
             _check_end(data, image.format)
             array = _on_white(image, data)
         return np.ascontiguousarray(_UPRIGHT.get(_orientation(image), lambda a: a)(array))
+
+
+def _check_pixels(image: Image.Image, most: int) -> None:
+    if image.width * image.height > most:
+        raise ValueError(f"{image.width} x {image.height} pixels; at most {most:,}")
 
 
 def _decode_jpeg(data: bytes, reduction: int) -> np.ndarray | None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from data_modules.images import read_image
@@ -84,6 +85,48 @@ def retrieval_grid(
     return page
 
 
+def search_page(
+    query: np.ndarray | None,
+    title: str,
+    photos: Sequence[tuple[Path, str, str]],
+    footer: str = "",
+    columns: int = 10,
+) -> Image.Image:
+    """Draw what a search has found, where nothing is known about which photos are relevant.
+
+    Args:
+        query: uint8 RGB, (H, W, 3), on the left; None for a search by text.
+        title: Above the photos.
+        photos: For each, best first, its file and two lines for below it.
+        footer: Line at the end.
+        columns: Photos in a row.
+
+    Returns:
+        RGB picture.
+    """
+    font, bold, small = (ImageFont.load_default(_TEXT + more) for more in (0, 5, _SMALL - _TEXT))
+    pitch, row_height, side = _CELL + 2 * _GAP, _CELL + 2 * _SMALL + 3 * _GAP, 2 * _CELL
+    left = _GAP if query is None else side + 4 * _GAP
+    rows = -(-len(photos) // columns)
+    top = 2 * _GAP + 2 * _TEXT
+    across = max(left + min(columns, len(photos)) * pitch, bold.getlength(title) + _GAP)
+    height = top + max(rows * row_height, side if query is not None else 0) + 2 * _TEXT
+    page = Image.new("RGB", (int(max(across, font.getlength(footer) + _GAP)) + _GAP, height), PAPER)
+    draw = ImageDraw.Draw(page)
+    draw.text((_GAP, _GAP), title, INK, bold)
+    if query is not None:
+        page.paste(_fitted(Image.fromarray(query), side), (_GAP, top))
+        draw.rectangle((_GAP, top, _GAP + side, top + side), outline=INK)
+    for number, (photo, *lines) in enumerate(photos):
+        x, y = left + number % columns * pitch, top + number // columns * row_height
+        page.paste(_tile(photo, _CELL), (x, y))
+        for line, text in enumerate(lines):
+            below = y + _CELL + 2 + line * (_SMALL + 2)
+            draw.text((x, below), _shortened(text, small, pitch - 4), INK, small)
+    draw.text((_GAP, height - _TEXT - _GAP), footer, INK, font)
+    return page
+
+
 def _frame(draw: ImageDraw.ImageDraw, x: int, y: int, hit: bool, own: bool) -> None:
     """Width as well as colour tells what a photo is; a double frame marks the sketch's own."""
     box = (x - 2, y - 2, x + _CELL + 1, y + _CELL + 1)
@@ -99,6 +142,11 @@ def _tile(path: Path, side: int) -> Image.Image:
         image = Image.fromarray(read_image(path, side))
     except (SketchClipError, OSError):
         return _grey(path, side)
+    return _fitted(image, side)
+
+
+def _fitted(image: Image.Image, side: int) -> Image.Image:
+    """The image in the middle of a white square."""
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     square = Image.new("RGB", (side, side), PAPER)
     square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
@@ -108,9 +156,13 @@ def _tile(path: Path, side: int) -> Image.Image:
 def _grey(path: Path, side: int) -> Image.Image:
     """A tile that says which file is missing or damaged."""
     tile, font = Image.new("RGB", (side, side), GREY), ImageFont.load_default(11)
-    draw, name = ImageDraw.Draw(tile), path.name
-    while len(name) > 4 and font.getlength(name) > side - 6:
-        name = f"{name[:-2].rstrip('…')}…"
+    draw, name = ImageDraw.Draw(tile), _shortened(path.name, font, side - 6)
     draw.text((side / 2, side / 2 - 7), "cannot read", INK, font, anchor="mm")
     draw.text((side / 2, side / 2 + 7), name, INK, font, anchor="mm")
     return tile
+
+
+def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    while len(text) > 4 and font.getlength(text) > width:
+        text = f"{text[:-2].rstrip('…')}…"
+    return text

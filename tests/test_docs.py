@@ -19,7 +19,7 @@ README = REPOSITORY / "README.md"
 PAGES = [README, *sorted((REPOSITORY / "docs").glob("*.md"))]
 COMMANDS = (
     *("fit", "validate", "test", "predict", "evaluate", "compare", "ablate", "table", "plot"),
-    *("show", "export", "data", "quickstart"),
+    *("show", "export", "data", "quickstart", "index", "search"),
 )
 PACKAGES = ("sketchclip", "data_modules", "experiments")
 FENCE = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -1,0 +1,163 @@
+"""From files to rows of an index: read ahead in threads, embed in full batches."""
+
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_modules.images import UnreadableImageError
+from data_modules.reading import FileReader
+from data_modules.shards import digest_of
+from sketchclip.retrieval.engine import VectorEngine
+from sketchclip.retrieval.model import BATCH, SearchModel
+from sketchclip.retrieval.photos import Photo
+
+STATE = ("size", "mtime", "class_name", "digest")
+
+Known = Mapping[str, tuple[Any, ...]]
+"""What the index holds of a photo, by its id: the columns of ``STATE``."""
+
+_ROWS = 4096
+"""Of a part at most."""
+
+_AHEAD = 4 * BATCH
+
+
+@dataclass
+class Item:
+    """A file that has been looked at.
+
+    Attributes:
+        photo: The file.
+        digest: Of its content; empty if it cannot be read.
+        image: uint8 RGB, shape (size, size, 3), until it is embedded.
+        like: Id of an indexed photo of the same content, whose vector holds for this one.
+        vector: fp32, shape (dim,).
+        error: Why it cannot be read.
+    """
+
+    photo: Photo
+    digest: str = ""
+    image: np.ndarray | None = None
+    like: str | None = None
+    vector: np.ndarray | None = None
+    error: str | None = None
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """As the index holds it."""
+        photo = self.photo
+        return {
+            "photo": photo.id,
+            "path": photo.path,
+            "class_name": photo.class_name,
+            "size": photo.size,
+            "mtime": photo.mtime,
+            "digest": self.digest,
+        }
+
+
+def is_same(photo: Photo, known: Known) -> bool:
+    """Whether a photo is in the index and neither its size nor its time of change differs."""
+    state = known.get(photo.id)
+    return state is not None and state[:3] == (photo.size, photo.mtime, photo.class_name)
+
+
+def embedded(
+    photos: Sequence[Photo],
+    model: SearchModel,
+    engine: VectorEngine,
+    known: Known,
+    readers: int,
+    every: float,
+) -> Iterator[list[Item]]:
+    """Read and embed photos.
+
+    Threads, not processes: decoders and hashes let go of Python's lock, a killed run leaves no
+    process behind, and the engine's own threads do not survive a fork.
+
+    Args:
+        photos: To look at.
+        model: Embeds them.
+        engine: Has the vectors of content that is indexed already.
+        known: What the index holds.
+        readers: Threads that read.
+        every: Seconds between two parts.
+
+    Yields:
+        Parts to commit, in the order of ``photos``: each item has a vector or an error.
+    """
+    reader = FileReader(model.fit)
+    # Rows of the photos themselves may be overwritten before another one asks for their vector.
+    changing = {photo.id for photo in photos}
+    by_digest = {state[3]: id for id, state in known.items() if id not in changing}
+
+    def look(photo: Photo) -> Item:
+        try:
+            digest, own = digest_of(Path(photo.path)), known.get(photo.id)
+            like = photo.id if own and own[3] == digest else by_digest.get(digest)
+            if like is not None:
+                return Item(photo, digest, like=like)
+            return Item(photo, digest, reader(Path(photo.path)))
+        except UnreadableImageError as error:
+            return Item(photo, error=str(error))
+        except OSError as error:
+            return Item(photo, error=f"Cannot read {photo.path} ({error.strerror or error}).")
+
+    part: list[Item] = []
+    images: list[Item] = []
+    last = time.monotonic()
+    with ThreadPoolExecutor(readers) as pool:
+        for item in _ahead(pool, look, photos):
+            part.append(item)
+            if item.image is not None:
+                images.append(item)
+            full = len(part) >= _ROWS or time.monotonic() - last > every
+            if len(images) == BATCH or (full and images):
+                _embed(images, model)
+                images = []
+            if full:
+                yield _with_known_vectors(part, engine)
+                part, last = [], time.monotonic()
+        if images:
+            _embed(images, model)
+        if part:
+            yield _with_known_vectors(part, engine)
+
+
+def _ahead(pool: ThreadPoolExecutor, look: Any, photos: Sequence[Photo]) -> Iterator[Item]:
+    """Results in order, with a bounded number of them in memory."""
+    pending: deque[Future[Item]] = deque()
+    for photo in photos:
+        pending.append(pool.submit(look, photo))
+        if len(pending) >= _AHEAD:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
+
+
+def _embed(items: Sequence[Item], model: SearchModel) -> None:
+    """Give items their vectors.
+
+    Batches are always full: the last bits of a product depend on its size, and a photo's vector is
+    not to depend on where a run was interrupted.
+    """
+    images = [item.image for item in items if item.image is not None]
+    vectors = model.photos([*images, *images[:1] * (BATCH - len(images))])
+    for item, vector in zip(items, vectors, strict=False):
+        item.image, item.vector = None, vector
+
+
+def _with_known_vectors(part: list[Item], engine: VectorEngine) -> list[Item]:
+    wanted = sorted({item.like for item in part if item.like is not None})
+    rows = engine.get(wanted, vectors=True) if wanted else []
+    vectors = {row["photo"]: np.array(row["vector"], np.float32) for row in rows}
+    for item in part:
+        if item.like is not None:
+            item.vector = vectors[item.like]
+    return part

@@ -1,0 +1,279 @@
+"""Vectors of photos, and what is known of the photos, in LanceDB.
+
+The only file that knows the engine. A place is a folder, or a URI that LanceDB connects to
+(``s3://``, ``gs://``, ``az://``, ``db://``); nothing else here depends on which it is. Every change
+is one transaction: after a crash it has happened or it has not.
+"""
+
+import json
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from data_modules.embedded import cache_folder
+from data_modules.locks import locked
+from sketchclip.errors import SketchClipError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+COLUMNS = ("photo", "path", "class_name", "size", "mtime", "digest")
+APPROXIMATE_FROM = 100_000
+"""Photos from which on search is by an index of neighbours; with fewer, exact search is as fast."""
+
+_PHOTOS, _ABOUT, _LOCK = "photos", "about", "lock"
+_OURS = (f"{_PHOTOS}.lance", f"{_ABOUT}.lance", _LOCK, "unreadable.txt")
+_REFRESH = timedelta(seconds=2)
+# Readers notice changes after _REFRESH, so nobody needs versions that are older than this.
+_KEEP = timedelta(minutes=10)
+# Measured at a million vectors, see docs/search.md.
+_PROBES, _REFINE, _BITS = 20, 10, 512
+
+
+class VectorEngine:
+    """Photos with their vectors, at one place.
+
+    Args:
+        place: Folder or URI.
+
+    Raises:
+        SketchClipError: If LanceDB is not installed, or there is no connection.
+    """
+
+    def __init__(self, place: str) -> None:
+        os.environ.setdefault("LANCEDB_LOG", "error")  # it warns of every table that it makes
+        try:
+            import lancedb
+        except ImportError as error:
+            raise SketchClipError(
+                "Search needs LanceDB: pip install 'sketchclip[search]'."
+            ) from error
+        self.place = place if is_uri(place) else str(Path(place).expanduser())
+        self.folder = None if is_uri(place) else Path(self.place)
+        if self.folder is not None and self.folder.exists():
+            _check_folder(self.folder)
+        with self._told("connect to"):
+            self._database = lancedb.connect(self.place, read_consistency_interval=_REFRESH)
+        self._tables: dict[str, Any] = {}
+
+    @property
+    def version(self) -> str:
+        """Name and version of the engine."""
+        import lancedb
+
+        return f"lancedb {lancedb.__version__}"
+
+    def exists(self) -> bool:
+        """Whether an index was made here; it may be incomplete."""
+        if self.folder is not None and not (self.folder / f"{_ABOUT}.lance").is_dir():
+            return False
+        with self._told("list"):
+            return _ABOUT in self._database.list_tables().tables and bool(self.about)
+
+    def create(self, width: int, about: dict[str, Any]) -> None:
+        """Make an empty index.
+
+        Args:
+            width: Of the vectors.
+            about: What :attr:`about` then gives.
+        """
+        import pyarrow as pa
+
+        told = pa.schema([pa.field("key", pa.string(), nullable=False), ("value", pa.string())])
+        with self._told("write to"):
+            # What is told comes last: without it the rest does not count as an index.
+            self._tables[_PHOTOS] = self._database.create_table(
+                _PHOTOS, schema=_schema(width), mode="overwrite"
+            )
+            self._tables[_ABOUT] = self._database.create_table(
+                _ABOUT, schema=told, mode="overwrite"
+            )
+        self.about = about
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What is known of the index as a whole, as JSON holds it."""
+        with self._told("read"):
+            values = self._table(_ABOUT).search().limit(1).to_list()
+            return dict(json.loads(values[0]["value"])) if values else {}
+
+    @about.setter
+    def about(self, value: dict[str, Any]) -> None:
+        with self._told("write to"):
+            _merge(self._table(_ABOUT), "key", [{"key": _ABOUT, "value": json.dumps(value)}])
+
+    def __len__(self) -> int:
+        """Number of photos."""
+        with self._told("read"):
+            return int(self._table(_PHOTOS).count_rows())
+
+    @property
+    def width(self) -> int:
+        """Of the vectors."""
+        with self._told("read"):
+            return int(self._table(_PHOTOS).schema.field("vector").type.list_size)
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Keep a second process of this machine from writing.
+
+        Raises:
+            SketchClipError: If another process is writing.
+        """
+        busy = f"Another run is writing into the index {self.place}"
+        if self.folder is not None:
+            return locked(self.folder / _LOCK, busy)
+        name = "".join(c if c.isalnum() else "-" for c in self.place)
+        return locked(cache_folder() / "locks" / name, busy)
+
+    def upsert(self, rows: Sequence[dict[str, Any]], vectors: np.ndarray) -> None:
+        """Add photos, or replace those of the same id, in one transaction.
+
+        Args:
+            rows: With the keys of ``COLUMNS``.
+            vectors: fp32, shape (N, width), unit length.
+        """
+        import pyarrow as pa
+
+        columns = {name: [row[name] for row in rows] for name in COLUMNS}
+        flat = pa.array(np.ascontiguousarray(vectors, np.float32).ravel())
+        columns["vector"] = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
+        with self._told("write to"):
+            schema = _schema(vectors.shape[1])
+            _merge(self._table(_PHOTOS), "photo", pa.table(columns, schema=schema))
+
+    def delete(self, photos: Sequence[str]) -> None:
+        """Remove photos by id."""
+        with self._told("write to"):
+            for start in range(0, len(photos), 1000):
+                self._table(_PHOTOS).delete(_is_one_of("photo", photos[start : start + 1000]))
+
+    def scan(self, *columns: str) -> dict[str, list[Any]]:
+        """Columns of all photos, in no particular order."""
+        with self._told("read"):
+            found = self._table(_PHOTOS).search().select(list(columns)).to_arrow()
+            return {name: found[name].to_pylist() for name in columns}
+
+    def classes(self) -> list[str]:
+        """Names of the classes, sorted."""
+        with self._told("read"):
+            found = self._table(_PHOTOS).search().select(["class_name"]).to_arrow()
+            return sorted(name for name in found["class_name"].unique().to_pylist() if name)
+
+    def get(self, photos: Sequence[str], vectors: bool = False) -> list[dict[str, Any]]:
+        """Rows by id, in no particular order; those that are not there are left out."""
+        wanted = [*COLUMNS, *(["vector"] if vectors else [])]
+        with self._told("read"):
+            query = self._table(_PHOTOS).search().where(_is_one_of("photo", photos))
+            return list(query.select(wanted).limit(len(photos)).to_list())
+
+    def search(
+        self, vector: np.ndarray, k: int, class_name: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Nearest photos by inner product.
+
+        Args:
+            vector: fp32, shape (width,), unit length.
+            k: Number of photos.
+            class_name: Search among this class alone, exactly.
+
+        Returns:
+            Rows with a ``score`` each, best first; fewer than k if there are not more.
+        """
+        with self._told("search"):
+            query = self._table(_PHOTOS).search(vector.astype(np.float32)).distance_type("dot")
+            query = query.nprobes(_PROBES).refine_factor(_REFINE)
+            if class_name is not None:
+                # The neighbours' index may hold too few of a rare class near the query.
+                query = query.bypass_vector_index().where(_is_one_of("class_name", [class_name]))
+            rows = query.limit(k).select([*COLUMNS, "_distance"]).to_list()
+        return [{**row, "score": 1.0 - row.pop("_distance")} for row in rows]
+
+    def optimise(self, alone: bool = False) -> None:
+        """Join the parts that batches have left, and index what is large enough.
+
+        Args:
+            alone: Whether nobody else can be reading, so that nothing old need be kept.
+        """
+        from lancedb.index import Bitmap, BTree, IvfRq
+
+        table, count = self._table(_PHOTOS), len(self)
+        with self._told("optimise"):
+            keep = timedelta(0) if alone else _KEEP
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of keeping nothing: nobody else is reading
+                table.optimize(cleanup_older_than=keep, delete_unverified=alone)
+            if count < APPROXIMATE_FROM:
+                return
+            there = {index.columns[0]: index.name for index in table.list_indices()}
+            for column, config in (("photo", BTree()), ("class_name", Bitmap())):
+                if column not in there:
+                    table.create_index(column, config=config)
+            stats = table.index_stats(there["vector"]) if "vector" in there else None
+            if stats is None or stats.num_unindexed_rows > stats.num_indexed_rows:
+                bits = max(1, min(4, _BITS // self.width))
+                table.create_index("vector", config=IvfRq(distance_type="dot", num_bits=bits))
+
+    def _table(self, name: str) -> Any:
+        if name not in self._tables:
+            self._tables[name] = self._database.open_table(name)
+        return self._tables[name]
+
+    @contextmanager
+    def _told(self, doing: str) -> Iterator[None]:
+        """Errors of the engine as one message."""
+        try:
+            yield
+        except SketchClipError:
+            raise
+        except Exception as error:  # LanceDB raises RuntimeError, ValueError, OSError and its own
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise SketchClipError(
+                f"Cannot {doing} the index {self.place}: {first[:300]}. Check that the place can "
+                "be reached and written to; if it is damaged, make the index again."
+            ) from error
+
+
+def is_uri(place: str) -> bool:
+    """Whether a place is a URI rather than a folder."""
+    return "://" in place
+
+
+def _check_folder(folder: Path) -> None:
+    """Write into no folder that is something else, such as that of the photos."""
+    if not folder.is_dir():
+        raise SketchClipError(f"{folder} is a file. Expected the folder of an index.")
+    names = (name for name in os.listdir(folder) if not name.startswith("."))
+    other = sorted(name for name in names if name not in _OURS)
+    if other:
+        raise SketchClipError(
+            f"{folder} is no index: it holds {', '.join(other[:5])}. Name a new or empty folder."
+        )
+
+
+def _schema(width: int) -> "pa.Schema":
+    import pyarrow as pa
+
+    kinds = {"size": pa.int64(), "mtime": pa.int64()}
+    fields = [
+        pa.field(name, kinds.get(name, pa.string()), nullable=name == "class_name")
+        for name in COLUMNS
+    ]
+    vector = pa.field("vector", pa.list_(pa.float32(), width), nullable=False)
+    return pa.schema([*fields, vector])
+
+
+def _merge(table: Any, key: str, rows: Any) -> None:
+    merge = table.merge_insert(key).when_matched_update_all().when_not_matched_insert_all()
+    merge.execute(rows)
+
+
+def _is_one_of(column: str, values: Sequence[str]) -> str:
+    """A condition in SQL, values quoted."""
+    quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
+    return f"{column} IN ({quoted})"

@@ -1,0 +1,196 @@
+"""An index of photos to search in."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sketchclip.errors import SketchClipError
+from sketchclip.retrieval.engine import VectorEngine
+
+if TYPE_CHECKING:
+    from sketchclip.retrieval.model import SearchModel
+
+VERSION = 1
+"""Of what an index tells about itself."""
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A photo that was found.
+
+    Attributes:
+        rank: From 1; 0 for a photo that was asked for by its id.
+        score: Cosine between query and photo; 1 for a photo that was asked for by its id.
+        photo: Its id: 32 hexadecimal digits.
+        path: The file, when it was indexed.
+        class_name: Folder directly above; None for a photo that lies directly in a root.
+    """
+
+    rank: int
+    score: float
+    photo: str
+    path: Path
+    class_name: str | None
+
+
+class PhotoIndex:
+    """Photos with their embeddings, as 'sketchclip index' made them.
+
+    Changes that another process makes are seen a few seconds later.
+
+    Args:
+        engine: Where they are.
+
+    Raises:
+        SketchClipError: If there is no index at that place.
+    """
+
+    def __init__(self, engine: VectorEngine) -> None:
+        if not engine.exists():
+            raise SketchClipError(
+                f"There is no index at {engine.place}. Make one with 'sketchclip index PHOTOS -o "
+                f"{engine.place}'."
+            )
+        self.engine = engine
+        version = self.about.get("version")
+        if version != VERSION:
+            raise SketchClipError(
+                f"The index {engine.place} is of version {version}, and this sketchclip reads "
+                f"version {VERSION}. Make the index again."
+            )
+
+    @classmethod
+    def open(cls, name: str) -> "PhotoIndex":
+        """Open an index to search in it.
+
+        Args:
+            name: Folder, or URI.
+
+        Returns:
+            The index; while it is being made, with the photos that are there so far.
+
+        Raises:
+            SketchClipError: If there is none.
+        """
+        return cls(VectorEngine(name))
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the index was made from.
+
+        ``model`` (name, method, backbone, preprocessing, results), ``fingerprint`` and ``source``
+        of the model (how :func:`~sketchclip.retrieval.model.load_model` loads it again), ``roots``,
+        ``complete`` (whether the last run came to its end), ``engine`` and ``version``.
+        """
+        return self.engine.about
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes, sorted."""
+        return self.engine.classes()
+
+    def __len__(self) -> int:
+        """Number of photos."""
+        return len(self.engine)
+
+    def search(self, vector: np.ndarray, k: int = 20, class_name: str | None = None) -> list[Hit]:
+        """Find the photos nearest to a query.
+
+        Files with equal content are one photo here: one of them is shown.
+
+        Args:
+            vector: Embedding of the query, (dim,), by the model of the index; need not be of unit
+                length.
+            k: Number of photos.
+            class_name: Search in this class alone.
+
+        Returns:
+            At most k photos, best first.
+
+        Raises:
+            SketchClipError: If the vector does not fit, or there is no such class.
+        """
+        width, length = self.engine.width, float(np.linalg.norm(vector))
+        if vector.shape != (width,) or not np.isfinite(length) or length == 0:
+            raise SketchClipError(
+                f"Expected a query of {width} finite numbers that are not all 0, found shape "
+                f"{vector.shape}, length {length}. Embed it with the model of the index."
+            )
+        if k < 1:
+            raise SketchClipError(f"Expected at least one photo, found k = {k}.")
+        asked, rows = k, list[dict[str, Any]]()
+        while True:
+            rows = self.engine.search(vector / length, asked, class_name)
+            first: dict[str, dict[str, Any]] = {}
+            for row in sorted(rows, key=lambda row: (-row["score"], row["path"])):
+                first.setdefault(row["digest"], row)
+            if len(first) >= k or len(rows) < asked:
+                break
+            asked *= 2  # equal files took places
+        if not rows and class_name is not None and class_name not in self.classes:
+            raise SketchClipError(
+                f"The index has no class '{class_name}'. It has {_some(self.classes)}."
+            )
+        return [_hit(row, rank) for rank, row in enumerate([*first.values()][:k], 1)]
+
+    def hit(self, photo: str) -> Hit:
+        """An indexed photo by its id.
+
+        Raises:
+            SketchClipError: If the index has no such photo.
+        """
+        return _hit(self._row(photo))
+
+    def vector(self, photo: str) -> np.ndarray:
+        """Embedding of an indexed photo: fp32, shape (dim,), unit length; see :meth:`hit`."""
+        return np.array(self._row(photo, vectors=True)["vector"], np.float32)
+
+    def load_model(self, model: str | None = None, device: str = "auto") -> "SearchModel":
+        """Load the model that the photos were embedded with.
+
+        Args:
+            model: Where it is now, if it was moved; see
+                :func:`~sketchclip.retrieval.model.load_model`.
+            device: Where it computes.
+
+        Raises:
+            SketchClipError: If it is not there, or is another model.
+        """
+        from sketchclip.retrieval.model import load_model
+
+        source = self.about["source"]
+        loaded = load_model(**{**source, **({"model": model} if model else {})}, device=device)
+        self.check_model(loaded)
+        return loaded
+
+    def check_model(self, model: "SearchModel") -> None:
+        """Check that a model is the one that the photos were embedded with.
+
+        Raises:
+            SketchClipError: If it is another, or has other weights or settings.
+        """
+        about = self.about
+        if model.fingerprint != about["fingerprint"]:
+            raise SketchClipError(
+                f"The photos of {self.engine.place} were embedded by {about['model']['name']} "
+                f"({about['fingerprint']}), and this is {model.name} ({model.fingerprint}). "
+                "Embeddings of two models cannot be compared: use that model, or make another "
+                "index with -o."
+            )
+
+    def _row(self, photo: str, vectors: bool = False) -> dict[str, Any]:
+        rows = self.engine.get([photo], vectors)
+        if not rows:
+            raise SketchClipError(f"The index {self.engine.place} has no photo '{photo:.64}'.")
+        return rows[0]
+
+
+def _hit(row: dict[str, Any], rank: int = 0) -> Hit:
+    score = row.get("score", 1.0)
+    return Hit(rank, score, row["photo"], Path(row["path"]), row["class_name"])
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if names[10:] else "") or "none"

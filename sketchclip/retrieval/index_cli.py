@@ -1,0 +1,127 @@
+"""``sketchclip index``: embed folders of photos, to find them by drawing."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sketchclip.arguments import Parser
+from sketchclip.errors import SketchClipError
+
+if TYPE_CHECKING:
+    from sketchclip.retrieval.indexing import Summary
+
+_EXAMPLES = """examples:
+  sketchclip index ~/Pictures -o pictures                        frozen CLIP
+  sketchclip index ~/Pictures -o pictures --model last           the last run
+  sketchclip index -o pictures --update                          what has changed on disk since
+  sketchclip index ~/Scans -o pictures --update                  a folder more
+  sketchclip index ~/Pictures -o s3://bucket/pictures            in an object store
+
+The same command goes on with an index that was interrupted.
+"""
+_SHOWN = 20
+
+
+def run(args: Sequence[str]) -> "Summary":
+    """Run ``sketchclip index``.
+
+    Args:
+        args: Arguments after the command.
+
+    Returns:
+        What was done.
+
+    Raises:
+        SketchClipError: If photos, model or place cannot be used, or the index is complete and
+            ``--update`` is not given.
+    """
+    parser = Parser(
+        prog="sketchclip index",
+        description=__doc__,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("photos", type=Path, nargs="*", help="folders, searched at any depth")
+    parser.add_argument("-o", dest="place", required=True, help="folder of the index, or a URI")
+    parser.add_argument(
+        "--model",
+        help="run folder, checkpoint, 'last', 'best', exported folder, owner/name on the Hugging "
+        "Face hub, or 'frozen'; default: that of the index, 'frozen' for a new one",
+    )
+    parser.add_argument("--backbone", help="of --model frozen (default: ViT-B-32-quickgelu)")
+    parser.add_argument("--pretrained", help="open_clip tag or file of the backbone's weights")
+    parser.add_argument(
+        "--update", action="store_true", help="bring an index in line with the photos on disk"
+    )
+    parser.add_argument(
+        "--drop", type=Path, nargs="+", default=[], help="folders to leave out from now on"
+    )
+    parser.add_argument(
+        "--verify", action="store_true", help="read every file, do not trust its time of change"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+    parser.add_argument("--readers", type=int, default=4, help="threads that read (default: 4)")
+    options = parser.parse_args(list(args))
+    if options.readers < 1:
+        raise SketchClipError(f"--readers {options.readers}: expected at least one.")
+
+    from sketchclip.retrieval.engine import VectorEngine
+    from sketchclip.retrieval.index import PhotoIndex
+    from sketchclip.retrieval.indexing import index_photos
+    from sketchclip.retrieval.model import FROZEN, load_model
+
+    known = VectorEngine(options.place).exists()
+    index = PhotoIndex.open(options.place) if known else None
+    changes = options.update or options.drop or options.verify
+    if index is not None and index.about["complete"] and not changes:
+        raise SketchClipError(
+            f"There is an index at {options.place} already, of {len(index):,} photos. Bring it up "
+            "to date with --update, or name another place with -o."
+        )
+    if index is None and (changes or not options.photos):
+        raise SketchClipError(
+            f"There is no index at {options.place}. Name the folders of the photos, without "
+            "--update, --drop and --verify."
+        )
+    if options.model or options.backbone or index is None:
+        model = load_model(
+            options.model or FROZEN, options.backbone, options.pretrained, options.device
+        )
+    else:
+        model = index.load_model(device=options.device)
+    try:
+        summary = index_photos(
+            options.photos, model, options.place, options.drop, options.verify, options.readers
+        )
+    except KeyboardInterrupt:
+        print(
+            "\nStopped. What was embedded is kept: the same command goes on from here.",
+            file=sys.stderr,
+        )
+        raise SystemExit(130) from None
+    report(summary)
+    return summary
+
+
+def report(summary: "Summary") -> None:
+    """Print what a run has done; names of skipped files go to stderr and beside the index."""
+    from sketchclip.retrieval.engine import is_uri
+
+    skipped = list(summary.skipped.items())
+    if skipped:
+        lines = [f"{path}: {reason}" for path, reason in skipped]
+        shown = "".join(f"\n  {line}" for line in lines[:_SHOWN])
+        if not is_uri(summary.place):
+            file = Path(summary.place) / "unreadable.txt"
+            file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            shown += f"\nAll of them: {file}" if lines[_SHOWN:] else ""
+        elif lines[_SHOWN:]:
+            shown += f"\n  and {len(lines) - _SHOWN:,} more"
+        print(f"Skipped, {len(lines):,} in all:{shown}", file=sys.stderr)
+    print(
+        f"{summary.photos:,} photos in {summary.place}: {summary.added:,} added, "
+        f"{summary.changed:,} changed, {summary.removed:,} removed, {summary.kept:,} as before; "
+        f"{summary.embedded:,} embedded in {summary.seconds:.0f} s"
+    )

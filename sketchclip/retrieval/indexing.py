@@ -1,0 +1,184 @@
+"""Bring an index in line with the photos on disk: add, change and remove what differs."""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_modules.images import EXTENSIONS
+from data_modules.progress import Progress
+from sketchclip.errors import SketchClipError
+from sketchclip.retrieval.embedding import STATE, Item, Known, embedded, is_same
+from sketchclip.retrieval.engine import VectorEngine
+from sketchclip.retrieval.index import VERSION, PhotoIndex
+from sketchclip.retrieval.model import SearchModel
+from sketchclip.retrieval.photos import Found, find_photos
+
+
+@dataclass
+class Summary:
+    """What a run has done.
+
+    Attributes:
+        place: Of the index.
+        photos: In the index now.
+        added: New photos.
+        changed: Photos whose content or class has changed.
+        removed: Photos that are no longer there.
+        kept: Photos that were as before.
+        embedded: Of those added and changed, how many the model had to look at.
+        skipped: Path and reason of the files that were passed over.
+        seconds: Duration.
+    """
+
+    place: str
+    photos: int = 0
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    kept: int = 0
+    embedded: int = 0
+    skipped: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def index_photos(
+    photos: Sequence[str | Path],
+    model: SearchModel,
+    place: str,
+    drop: Sequence[str | Path] = (),
+    verify: bool = False,
+    readers: int = 4,
+    commit_every: float = 15.0,
+    progress: bool = True,
+) -> Summary:
+    """Index folders of photos, or bring an index up to date.
+
+    An index of the same model is continued: what it holds already is not embedded again, whether
+    the run before came to its end or was killed. A photo is unchanged if its size and time of
+    change are; else its content decides. Content that is in the index under another name is not
+    embedded again.
+
+    Args:
+        photos: Folders; those that are in the index already need not be named again.
+        model: Embeds the photos.
+        place: Folder or URI of the index.
+        drop: Folders of the index to leave out from now on.
+        verify: Read every file, rather than trust its size and time of change.
+        readers: Threads that read files.
+        commit_every: Seconds of work that a crash can cost.
+        progress: Show how far it is, on stderr.
+
+    Returns:
+        What was done.
+
+    Raises:
+        SketchClipError: If a folder is not there, the index was made by another model, or another
+            process is writing into it.
+    """
+    start = time.monotonic()
+    engine = VectorEngine(place)
+    with engine.lock():
+        new = not engine.exists()
+        roots, dropped = ([str(Path(p).expanduser().absolute()) for p in x] for x in (photos, drop))
+        if new:
+            _find(roots, {})  # before anything is written
+            engine.create(model.dim, _told(engine, model))
+        index = PhotoIndex(engine)
+        index.check_model(model)
+        about = index.about
+        missing = sorted({*dropped} - {*about["roots"]})
+        if missing:
+            raise SketchClipError(
+                f"{missing[0]} is no folder of the index {engine.place}. It has "
+                f"{', '.join(about['roots']) or 'none'}."
+            )
+        roots = [r for r in dict.fromkeys([*about["roots"], *roots]) if r not in dropped]
+        rows = engine.scan("photo", "path", *STATE)
+        indexed = dict(zip(rows["photo"], rows["path"], strict=True))
+        states = zip(*(rows[name] for name in STATE), strict=True)
+        known = dict(zip(rows["photo"], states, strict=True))
+        found = _find(roots, indexed)
+        engine.about = {**about, "roots": roots, "complete": False}
+        summary = Summary(engine.place, skipped=dict(found.skipped | found.unlisted))
+        todo = [photo for photo in found.photos if verify or not is_same(photo, known)]
+        summary.kept = len(found.photos) - len(todo)
+        with Progress(len(todo), "index", show=progress and bool(todo)) as bar:
+            for part in embedded(todo, model, engine, known, readers, commit_every):
+                _commit(engine, part, known, summary)
+                bar.reach(bar.done + len(part))
+        gone = _gone(indexed, found, summary.skipped)
+        engine.delete(gone)
+        summary.removed = len(gone)
+        engine.optimise(alone=new and engine.folder is not None)
+        engine.about = {**engine.about, "complete": True, "engine": engine.version}
+        summary.photos = len(engine)
+    summary.seconds = time.monotonic() - start
+    return summary
+
+
+def _told(engine: VectorEngine, model: SearchModel) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "engine": engine.version,
+        "model": model.about,
+        "fingerprint": model.fingerprint,
+        "source": model.source,
+        "roots": [],
+        "complete": False,
+    }
+
+
+def _find(roots: Sequence[str], indexed: Mapping[str, str]) -> Found:
+    """List the photos; an error where there are none, as on a disk that is not mounted."""
+    if not roots:
+        raise SketchClipError("No folder of photos is left. Name at least one.")
+    found = find_photos([Path(root) for root in roots])
+    for root in roots:
+        inside = root.rstrip(os.sep) + os.sep
+        if not any(photo.path.startswith(inside) for photo in found.photos):
+            lost = sum(path.startswith(inside) for path in indexed.values())
+            if lost:
+                raise SketchClipError(
+                    f"{root} holds no photo now, and {lost:,} of it are in the index. If its disk "
+                    f"is not mounted, mount it; to remove them from the index use --drop {root}."
+                )
+    if not found.photos:
+        endings = ", ".join(sorted(EXTENSIONS))
+        raise SketchClipError(f"No photo under {', '.join(roots)}. Expected files of {endings}.")
+    return found
+
+
+def _gone(indexed: Mapping[str, str], found: Found, skipped: Mapping[str, str]) -> list[str]:
+    """Photos of the index that are not there any more, or that cannot be read any more."""
+    there = {photo.id for photo in found.photos if photo.path not in skipped}
+    # What lies in a folder that cannot be listed may still be there.
+    unknown = tuple(path + os.sep for path in found.unlisted)
+    return [id for id, path in indexed.items() if id not in there and not path.startswith(unknown)]
+
+
+def _commit(engine: VectorEngine, part: Sequence[Item], known: Known, summary: Summary) -> None:
+    """Write what differs from the index, in one transaction, and count it."""
+    rows, vectors = [], []
+    for item in part:
+        photo, state = item.photo, known.get(item.photo.id)
+        if item.error is not None or item.vector is None:
+            summary.skipped[photo.path] = str(item.error)
+        elif state == (photo.size, photo.mtime, photo.class_name, item.digest):
+            summary.kept += 1  # verified
+        else:
+            rows.append(item.row)
+            vectors.append(item.vector)
+            summary.embedded += item.like is None
+            if state is None:
+                summary.added += 1
+            elif state[2:] == (photo.class_name, item.digest):
+                summary.kept += 1  # its time of change is all that differs
+            else:
+                summary.changed += 1
+    if rows:
+        engine.upsert(rows, np.stack(vectors))

@@ -1,0 +1,160 @@
+"""Queries: sketches in whatever form people have them, alone or together with words."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Literal, get_args
+from xml.parsers import expat
+
+import numpy as np
+
+from data_modules.drawings import parse_strokes, read_line, render
+from data_modules.images import decode_image, unreadable
+from sketchclip.errors import SketchClipError
+
+Kind = Literal["image", "svg", "strokes"]
+
+MAX_BYTES = 20_000_000
+"""Of a picture; a photo by a phone has 3 to 10 million."""
+
+MAX_PIXELS = 25_000_000
+"""That a picture may say it has: 5000 x 5000."""
+
+MAX_DRAWING_BYTES = 500_000
+"""Of an SVG file or strokes. The largest take some seconds; sketches have 1,000 to 100,000."""
+
+_SIDE = 512  # no CLIP looks at more, so a large JPEG is decoded smaller
+_RENDERED = 224
+_STDIN = Path("standard input")
+_LINE = re.compile(r".+\.ndjson#\d+", re.IGNORECASE)
+
+
+def read_query(source: Path | bytes, kind: str | None = None) -> np.ndarray:
+    """Read a sketch: dark lines on white, transparency over white.
+
+    Nothing is fetched and nothing is run: references in an SVG file are not followed, and scripts,
+    styles and pictures in it are passed over.
+
+    Args:
+        source: File (``-`` for standard input, ``cat.ndjson#12`` for one line), or its content: a
+            picture (png, jpg, webp, bmp, gif), an SVG file, or strokes of Quick, Draw! as JSON:
+            ``{"drawing": [[[x, ...], [y, ...]], ...]}`` or the list alone.
+        kind: ``image``, ``svg`` or ``strokes``; by default as the content looks.
+
+    Returns:
+        uint8 RGB, shape (H, W, 3).
+
+    Raises:
+        SketchClipError: If it cannot be read, is too large, or shows nothing.
+    """
+    if kind not in (None, *get_args(Kind)):
+        raise SketchClipError(f"kind={kind}: expected one of {', '.join(get_args(Kind))}.")
+    path, data = _content(source)
+    kind = kind or _kind(data)
+    most = MAX_BYTES if kind == "image" else MAX_DRAWING_BYTES
+    if len(data) > most:
+        raise unreadable(
+            path, f"{len(data):,} bytes", f"at most {most:,} for {kind}", "make it smaller"
+        )
+    if kind == "image":
+        image = decode_image(data, path, _SIDE, MAX_PIXELS)
+    else:
+        if kind == "svg":
+            _check_svg(data, path)
+        else:
+            data = _one_line(data, path)
+        image = render(parse_strokes(data, path, kind == "svg"), _RENDERED)
+    if image.min() == image.max():
+        raise unreadable(path, "it shows nothing: all of it has one colour", "a sketch", "draw it")
+    return image
+
+
+def combine(sketch: np.ndarray | None, text: np.ndarray | None, weight: float) -> np.ndarray:
+    """Combine the embeddings of a sketch and a text: "this shape, but red".
+
+    Args:
+        sketch: Unit vector, (dim,); None for a search by text.
+        text: Unit vector, (dim,); None for a search by sketch.
+        weight: Of the text, from 0 (the sketch alone) to 1 (the text alone).
+
+    Returns:
+        Unit vector, fp32, shape (dim,).
+
+    Raises:
+        SketchClipError: If there is neither, or the weight is outside 0..1.
+    """
+    if not 0 <= weight <= 1:
+        raise SketchClipError(f"The weight of the text is {weight}; expected 0 to 1.")
+    if sketch is None and text is None:
+        raise SketchClipError("Nothing to search for: give a sketch, a text or both.")
+    if sketch is None or text is None:
+        mixed = sketch if text is None else text
+        assert mixed is not None
+    else:
+        mixed = (1 - weight) * sketch + weight * text
+    length = np.linalg.norm(mixed)
+    if length < 1e-6:
+        raise SketchClipError("Sketch and text cancel each other out. Choose another weight.")
+    return (mixed / length).astype(np.float32)
+
+
+def _content(source: Path | bytes) -> tuple[Path, bytes]:
+    """What messages call it, and its bytes: never many more than the largest that is allowed."""
+    if isinstance(source, bytes):
+        return Path("sketch"), source
+    if str(source) == "-":
+        return _STDIN, sys.stdin.buffer.read(MAX_BYTES + 1)
+    if _LINE.fullmatch(source.name):
+        return source, read_line(source)
+    try:
+        if not source.is_file():
+            found = "it is no regular file" if source.exists() else "there is no such file"
+            raise unreadable(source, found, "a sketch", "name another")
+        with source.open("rb") as file:
+            return source, file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise unreadable(
+            source, error.strerror or str(error), "a sketch", "name another"
+        ) from error
+
+
+def _kind(data: bytes) -> Kind:
+    start = data[:1024].removeprefix(b"\xef\xbb\xbf").lstrip()
+    return "svg" if start[:1] == b"<" else "strokes" if start[:1] in (b"{", b"[") else "image"
+
+
+def _one_line(data: bytes, path: Path) -> bytes:
+    """A drawing as a line of an ndjson file."""
+    data = data.removeprefix(b"\xef\xbb\xbf").strip()
+    if data[:1] == b"[":
+        return b'{"drawing": ' + data + b"}"
+    lines = data.count(b"}\n")
+    if lines:
+        raise unreadable(
+            path,
+            f"{lines + 1} drawings",
+            "one",
+            f"name a line, such as {path}#0" if path.suffix.lower() == ".ndjson" else "choose one",
+        )
+    return data
+
+
+def _check_svg(data: bytes, path: Path) -> None:
+    """Refuse what grows when it is read: entities, and clones that may hold clones."""
+
+    def refuse_entity(name: str, *_: object) -> None:
+        raise ValueError(f"it declares the entity '{name:.40}'")
+
+    def refuse_use(name: str, _: object) -> None:
+        if name.rpartition(":")[2].lower() == "use":
+            raise ValueError("it has clones (<use>)")
+
+    parser = expat.ParserCreate()
+    parser.EntityDeclHandler = refuse_entity
+    parser.StartElementHandler = refuse_use
+    try:
+        parser.Parse(data, True)
+    except (expat.ExpatError, ValueError) as error:
+        raise unreadable(
+            path, str(error), "a plain SVG file", "save it as plain SVG, clones as paths"
+        ) from error

@@ -1,0 +1,126 @@
+"""``sketchclip search``: find indexed photos by a sketch, a text or both."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sketchclip.arguments import Parser
+from sketchclip.errors import SketchClipError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from sketchclip.retrieval.index import Hit
+
+_EXAMPLES = """examples:
+  sketchclip search cat.png --index pictures
+  sketchclip search cat.png --index pictures --text "a photo of a black cat" --text-weight 0.3
+  sketchclip search --text "a photo of a red bus" --index pictures -k 50 --save bus.png
+  curl -s https://example.org/cat.svg | sketchclip search - --index pictures --json
+
+A sketch is a picture (png, jpg, ...), an SVG file, or strokes of Quick, Draw!: a line of ndjson or
+{"drawing": [[[x, ...], [y, ...]], ...]}.
+"""
+
+
+def run(args: Sequence[str]) -> "list[Hit]":
+    """Run ``sketchclip search``.
+
+    Args:
+        args: Arguments after the command.
+
+    Returns:
+        Photos, best first.
+
+    Raises:
+        SketchClipError: If there is no such index or class, the query cannot be read, or the
+            model of the index is not to be had.
+    """
+    parser = Parser(
+        prog="sketchclip search",
+        description=__doc__,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("sketch", type=Path, nargs="?", help="file, or - for standard input")
+    parser.add_argument("--index", required=True, help="folder or URI of 'sketchclip index'")
+    parser.add_argument("-k", type=int, default=20, help="photos (default: 20)")
+    parser.add_argument("--class-filter", metavar="CLASS", help="search in this class alone")
+    parser.add_argument("--text", help="a sentence that describes the photo")
+    parser.add_argument(
+        "--text-weight", type=float, default=0.5, help="0: sketch alone, 1: text (default: 0.5)"
+    )
+    parser.add_argument("--save", type=Path, metavar="FILE", help="picture of the first photos")
+    parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
+    parser.add_argument("--model", help="where the model of the index is now, if it was moved")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+    options = parser.parse_args(list(args))
+    if options.sketch is None and options.text is None:
+        raise SketchClipError("Nothing to search for: give a sketch, --text, or both.")
+
+    from sketchclip.retrieval.index import PhotoIndex
+    from sketchclip.retrieval.query import combine, read_query
+
+    index = PhotoIndex.open(options.index)
+    image = None if options.sketch is None else read_query(options.sketch)
+    model = index.load_model(options.model, options.device)
+    sketch = None if image is None else model.sketches([image])[0]
+    text = None if options.text is None else model.texts([options.text])[0]
+    query = combine(sketch, text, options.text_weight)
+    hits = index.search(query, options.k, options.class_filter)
+    if options.save is not None:
+        _save(options.save, image, options.text, hits, model.name)
+    about = index.about
+    if options.json:
+        asked = {
+            "sketch": None if options.sketch is None else str(options.sketch),
+            "text": options.text,
+            "text_weight": options.text_weight if options.text and options.sketch else None,
+            "class_filter": options.class_filter,
+        }
+        found = [{**vars(hit), "path": str(hit.path), "score": round(hit.score, 6)} for hit in hits]
+        print(json.dumps({**asked, "index": options.index, "model": model.name, "hits": found}))
+    else:
+        _print(hits, f"{len(index):,} photos of {options.index}, {model.name}")
+        if not about["complete"]:
+            print(
+                "The index is not complete: 'sketchclip index' was interrupted, or is at work. "
+                "Run it again to go on."
+            )
+        if options.save is not None:
+            print(f"Picture: {options.save}")
+    return hits
+
+
+def _print(hits: "Sequence[Hit]", note: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("rank", "score", "class", "photo", caption=note, caption_justify="left")
+    for hit in hits:
+        cells = (f"{hit.rank}", f"{hit.score:.4f}", hit.class_name or "", str(hit.path))
+        table.add_row(*map(Text, cells))  # a name in brackets is no markup
+    # Paths are there to be copied: a narrow terminal or a pipe must not cut or fold them.
+    needed = max((len(str(hit.path)) + len(hit.class_name or "") for hit in hits), default=0) + 32
+    console = Console(highlight=False)
+    Console(highlight=False, width=max(console.width, needed)).print(table)
+
+
+def _save(
+    file: Path, image: "np.ndarray | None", text: str | None, hits: "Sequence[Hit]", model: str
+) -> None:
+    from sketchclip.figures import search_page
+
+    shown = [
+        (hit.path, f"{hit.rank}   {hit.score:.3f}", hit.class_name or hit.path.name) for hit in hits
+    ]
+    title = " + ".join([*(["sketch"] if image is not None else []), *([text] if text else [])])
+    page = search_page(image, title, shown, model)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        page.save(file)
+    except (OSError, ValueError) as error:
+        raise SketchClipError(f"Cannot write {file} ({error}).") from error

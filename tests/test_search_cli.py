@@ -1,0 +1,157 @@
+"""'sketchclip index' and 'search' on photos of the embedded doodles, with the mini CLIP."""
+
+import io
+import json
+import shutil
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_modules import Doodles
+from data_modules.images import read_image
+from data_modules.split import packaged_list
+from sketchclip.cli import main
+from sketchclip.retrieval.index import PhotoIndex
+
+CLASSES = sorted(packaged_list("doodles", "unseen"))[:20]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Index of the photos of twenty unseen classes."""
+    folder = tmp_path_factory.mktemp("search")
+    for name in CLASSES:
+        shutil.copytree(Doodles().data_root() / "photo" / name, folder / "photos" / name)
+    place = folder / "index"
+    main(["index", str(folder / "photos"), "-o", str(place), "--backbone", "sketchclip-mini"])
+    return place
+
+
+def sketches(name: str):
+    return sorted((Doodles().data_root() / "sketch" / name).iterdir())
+
+
+def search(capsys, *args) -> dict:
+    capsys.readouterr()
+    main(["search", *map(str, args), "--json"])
+    return json.loads(capsys.readouterr().out)
+
+
+def fails(capsys, *args) -> str:
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        main([*map(str, args)])
+    assert stop.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_doodles_find_photos_of_their_class(place):
+    index = PhotoIndex.open(str(place))
+    assert index.classes == CLASSES
+    model = index.load_model(device="cpu")
+    files = [(name, path) for name in CLASSES for path in sketches(name)[:4]]
+    embedded = model.sketches([path for _, path in files])
+    found = [
+        np.mean([hit.class_name == name for hit in index.search(query, 5)])
+        for (name, _), query in zip(files, embedded, strict=True)
+    ]
+    assert np.mean(found) > 3 / len(CLASSES)  # chance is 1 of 20
+
+
+def test_json_names_every_photo(place, capsys):
+    sketch = sketches(CLASSES[3])[0]
+    told = search(capsys, sketch, "--index", place, "-k", 7)
+    assert told["sketch"] == str(sketch)
+    assert [hit["rank"] for hit in told["hits"]] == [1, 2, 3, 4, 5, 6, 7]
+    scores = [hit["score"] for hit in told["hits"]]
+    assert scores == sorted(scores, reverse=True)
+    model = PhotoIndex.open(str(place)).load_model(device="cpu")
+    query = model.sketches([sketch])[0]
+    for hit in told["hits"]:
+        photo = model.photos([hit["path"]])[0]
+        assert hit["score"] == pytest.approx(float(photo @ query), abs=1e-5)
+        assert hit["class_name"] in hit["path"]
+
+
+def test_forms_of_a_query_agree(place, capsys, monkeypatch):
+    sketch = sketches(CLASSES[0])[0]
+    told = search(capsys, sketch, "--index", place, "-k", 3)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(sketch.read_bytes())))
+    piped = search(capsys, "-", "--index", place, "-k", 3)
+    assert piped["hits"] == told["hits"]
+
+
+def test_class_filter_and_text(place, capsys):
+    sketch = sketches(CLASSES[0])[0]
+    told = search(capsys, sketch, "--index", place, "--class-filter", CLASSES[1])
+    assert {hit["class_name"] for hit in told["hits"]} == {CLASSES[1]}
+    assert len(told["hits"]) == 5
+    words = ("--text", f"a photo of a {CLASSES[2]}")
+    alone = search(capsys, *words, "--index", place)
+    assert (alone["sketch"], alone["text_weight"]) == (None, None)
+    whole = search(capsys, sketch, *words, "--text-weight", 1, "--index", place)
+    assert [h["photo"] for h in whole["hits"]] == [h["photo"] for h in alone["hits"]]
+    mixed = search(capsys, sketch, *words, "--text-weight", 0.3, "--index", place)
+    assert mixed["hits"] not in (whole["hits"], told["hits"])
+
+
+def test_table_and_picture(place, capsys, tmp_path):
+    picture = tmp_path / "deep" / "grid.png"
+    capsys.readouterr()
+    sketch = str(sketches(CLASSES[0])[0])
+    hits = main(["search", sketch, "--index", str(place), "-k", "12", "--save", str(picture)])
+    printed = capsys.readouterr().out
+    for hit in hits:
+        assert str(hit.path) in printed
+        assert f"{hit.score:.4f}" in printed
+    image = read_image(picture)
+    assert image.shape[0] > 2 * 84
+    assert image.shape[1] > 10 * 84
+    for hit in hits[:2]:  # the photos are in there
+        width = 84
+        tile = Image.fromarray(read_image(hit.path, width))
+        tile.thumbnail((width, width), Image.Resampling.LANCZOS)
+        windows = np.lib.stride_tricks.sliding_window_view(image[..., 1], tile.size[::-1])
+        wanted = np.asarray(tile)[..., 1]
+        assert (windows[40:60] == wanted).all(axis=(-1, -2)).any()
+
+
+def test_an_index_is_brought_up_to_date(place, capsys, tmp_path):
+    own = shutil.copytree(place.parent / "photos" / CLASSES[0], tmp_path / "photos" / "a")
+    index = tmp_path / "index"
+    frozen = ("--backbone", "sketchclip-mini")
+    assert "no index at" in fails(capsys, "index", "-o", index, "--update")
+    assert main(["index", str(own), "-o", str(index), *frozen]).added == 5
+    assert "is an index" in fails(capsys, "index", own, "-o", index)
+    (own / "bad.png").write_bytes(b"no picture")
+    next(own.glob("*.webp")).unlink()
+    summary = main(["index", "-o", str(index), "--update"])
+    assert (summary.photos, summary.removed, summary.embedded) == (4, 1, 0)
+    said = capsys.readouterr()
+    assert "4 photos in" in said.out
+    assert "Skipped, 1 in all:\n  " in said.err
+    assert "bad.png" in (index / "unreadable.txt").read_text()
+
+
+def test_what_a_user_can_mend_is_told_in_a_line(place, capsys, tmp_path):
+    sketch = sketches(CLASSES[0])[0]
+    assert "no index at" in fails(capsys, "search", sketch, "--index", tmp_path / "none")
+    assert "Nothing to search for" in fails(capsys, "search", "--index", place)
+    assert "no such file" in fails(capsys, "search", tmp_path / "x.png", "--index", place)
+    assert "no class 'x'" in fails(
+        capsys, "search", sketch, "--index", place, "--class-filter", "x"
+    )
+    assert "expected 0 to 1" in fails(
+        capsys, "search", sketch, "--text", "a", "--text-weight", "3", "--index", place
+    )
+    assert "Cannot write" in fails(
+        capsys, "search", sketch, "--index", place, "--save", tmp_path / "grid.nothing"
+    )
+    assert "--readers 0" in fails(capsys, "index", tmp_path, "-o", place, "--readers", "0")
+    for command in ("index", "search"):
+        with pytest.raises(SystemExit) as stop:
+            main([command, "--help"])
+        assert stop.value.code == 0
+        assert f"sketchclip {command} " in capsys.readouterr().out
