@@ -114,7 +114,8 @@ CLONES = "".join(f'<g id="g{n}">' + f'<use href="#g{n - 1}"/>' * 10 + "</g>" for
     ("data", "told"),
     [
         (b"", "unknown content"),
-        (bomb(40_000, 40_000), "40000 x 40000 pixels"),
+        (bomb(9_000, 9_000), "9000 x 9000 pixels; at most 25,000,000"),
+        (bomb(40_000, 40_000), "decompression bomb"),
         (encoded(Image.new("RGB", (9, 9), "white"), "PNG"), "shows nothing"),
         (b'{"drawing": []}', "at least one stroke"),
         (b'{"drawing": [[[0, 1e999], [0, 1]]]}', "outside"),
