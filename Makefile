@@ -15,7 +15,7 @@ FG_CELLS :=
 PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-all lint format docs embedded-table constraints build clean
+.PHONY: help quickstart test test-all lint format docs embedded-table readme constraints build clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ embedded-table: $(VENV)/.runtime ## Every CLIP row of the paper and its ablation
 	$(BIN)/sketchclip ablate experiments/embedded/fine_grained.yaml --seeds $(SEEDS) --jobs $(JOBS) \
 	  --cells "$(FG_CELLS)" --output runs/embedded/fine_grained
 	$(BIN)/sketchclip table runs/embedded -o runs/embedded/tables
+
+readme: $(VENV)/.runtime ## Rewrite README's results table from the figures kept in results/
+	$(BIN)/python tools/readme_table.py
 
 test: $(VENV)/.dev ## Run the fast tests and all doctests
 	$(BIN)/pytest $(PARALLEL) -m "not slow"

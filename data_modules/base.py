@@ -44,7 +44,8 @@ class SketchPhotoDataModule(CachesFeatures, LightningDataModule):
             are subsets of larger ones. Evaluation is unchanged.
         seen_classes: Number of seen classes to train on; null for all. Smaller choices are subsets
             of larger ones. Evaluation is unchanged.
-        subset_seed: Of train_fraction, seen_classes and generalized.
+        subset_seed: Of train_fraction, seen_classes and generalized; null for the value of seed,
+            so that repeats of a study differ in the part drawn, too.
         generalized: Part of the photos of each seen class that leaves training and joins the test
             gallery (generalised zero-shot); 0 for the zero-shot gallery.
         gallery: dedup holds each photo once; zse_dup, for Sketchy-Extended, repeats the base photos
@@ -80,7 +81,7 @@ class SketchPhotoDataModule(CachesFeatures, LightningDataModule):
         val_fraction: float = 0.1,
         train_fraction: float = 1.0,
         seen_classes: int | None = None,
-        subset_seed: int = 0,
+        subset_seed: int | None = 0,
         generalized: float = 0.0,
         gallery: Gallery = "dedup",
         batch_size: int = 64,
@@ -104,7 +105,6 @@ class SketchPhotoDataModule(CachesFeatures, LightningDataModule):
         self.val_fraction = val_fraction
         self.train_fraction = train_fraction
         self.seen_classes = seen_classes
-        self.subset_seed = subset_seed
         self.generalized = generalized
         self.gallery = gallery
         self.batch_size = batch_size
@@ -120,6 +120,7 @@ class SketchPhotoDataModule(CachesFeatures, LightningDataModule):
         self.prepared = prepared
         # Lightning leaves seed_everything's value here, also for the processes that it starts.
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
+        self.subset_seed = self.seed if subset_seed is None else subset_seed
         self.unreadable = UnreadableFiles()
 
     def _world(self) -> tuple[int, int]:

@@ -1,6 +1,5 @@
-"""``sketchclip ablate``: run a grid of cells and seeds, resume it, carry on past what fails."""
+"""Runs the cells of a grid: some at a time, each once, past those that fail."""
 
-import argparse
 import json
 import os
 import shlex
@@ -10,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from datetime import timedelta
 from pathlib import Path
 from queue import Queue
 from typing import Any
@@ -24,66 +24,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from sketchclip.arguments import Parser
-from sketchclip.errors import SketchClipError
-from sketchclip.grid import Cell, read_grid
+from sketchclip.grid import Cell
+from sketchclip.revision import commit
+from sketchclip.run_folder import CELL
 
-DONE, LOG = "cell.json", "log.txt"
-_EXAMPLES = """examples:
-  sketchclip ablate experiments/embedded/components.yaml --seeds 0,1,2 --jobs 2
-  sketchclip ablate experiments/ablations/components.yaml -- --data.root /path/to/Sketchy
-  sketchclip ablate GRID --commands > commands.txt    one line a run, for a SLURM array
-"""
-
-
-def run(args: Sequence[str]) -> dict[str, Any]:
-    """Run ``sketchclip ablate``.
-
-    Args:
-        args: Arguments after the command; what follows ``--`` goes to every run.
-
-    Returns:
-        Titles of finished, skipped and failed runs.
-
-    Raises:
-        SystemExit: With status 1 if a run failed.
-    """
-    given = list(args)
-    at = given.index("--") if "--" in given else len(given)
-    given, extra = given[:at], given[at + 1 :]
-    parser = Parser(
-        prog="sketchclip ablate",
-        description=__doc__,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("grid", help="YAML with cells")
-    parser.add_argument("--seeds", default="0,1,2", help="comma-separated (default: 0,1,2)")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
-    parser.add_argument("--config", action="append", default=[], help="after each cell's own")
-    parser.add_argument("--cells", default="", help="names, comma-separated (default: all)")
-    parser.add_argument("--output", type=Path, help="folder (default: runs/<name of the grid>)")
-    parser.add_argument("--commands", action="store_true", help="print the runs, run nothing")
-    options = parser.parse_args(given)
-    try:
-        seeds = [int(seed) for seed in options.seeds.split(",")]
-    except ValueError:
-        raise SketchClipError(f"--seeds={options.seeds}: expected numbers such as 0,1,2.") from None
-    only = [name for name in options.cells.split(",") if name]
-    cells = read_grid(options.grid, seeds, options.config, only)
-    output = options.output or Path("runs") / Path(options.grid).stem
-    if options.commands:
-        for cell in cells:
-            print(_command(cell, options, output, extra))
-        return {}
-    return run_cells(cells, output, options.jobs, extra)
-
-
-def _command(cell: Cell, options: argparse.Namespace, output: Path, extra: list[str]) -> str:
-    words = ["sketchclip", "ablate", options.grid, "--cells", cell.name]
-    words += ["--seeds", str(cell.seed), "--output", str(output)]
-    words += [part for config in options.config for part in ("--config", config)]
-    return shlex.join([*words, *(["--", *extra] if extra else [])])
+LOG = "log.txt"
 
 
 def run_cells(
@@ -112,7 +57,7 @@ def run_cells(
         "finished": [],
         "failed": [],
     }
-    console = Console(stderr=True)
+    console, start = Console(stderr=True), time.monotonic()
     if result["skipped"]:
         console.print(f"{len(result['skipped'])} of {len(cells)} runs are finished already.")
     columns = (
@@ -131,18 +76,33 @@ def run_cells(
         futures = {
             pool.submit(_run_in_slot, slots, cell, output, extra, jobs): cell for cell in waiting
         }
-        for count, future in enumerate(as_completed(futures), start=1):
-            cell, seconds = futures[future], future.result()
-            progress.advance(task)
-            state = "finished" if seconds is not None else "failed"
-            result[state].append(cell.title)
-            took = f"{seconds:.0f} s" if seconds is not None else f"see {cell.folder(output)}/{LOG}"
-            console.print(f"[{count}/{len(waiting)}] {cell.title}: {state}, {took}", markup=False)
+        try:
+            for count, future in enumerate(as_completed(futures), start=1):
+                cell, seconds = futures[future], future.result()
+                progress.advance(task)
+                state, took = "failed", f"see {cell.folder(output)}/{LOG}"
+                if seconds is not None:
+                    state, took = "finished", f"{seconds:.0f} s"
+                result[state].append(cell.title)
+                # In a terminal the bar says how much time is left.
+                left = "" if console.is_terminal else _left(start, count, len(waiting))
+                line = f"[{count}/{len(waiting)}] {cell.title}: {state}, {took}{left}"
+                console.print(line, markup=False, soft_wrap=True)
+        except KeyboardInterrupt:  # the runs themselves were interrupted by the same key
+            pool.shutdown(wait=False, cancel_futures=True)
+            console.print("Stopped. Start again: finished runs are kept.")
+            raise SystemExit(130) from None
     print(f"Runs: {output}. Their table: sketchclip table {output}")
     if result["failed"]:
         print(f"Failed: {'; '.join(result['failed'])}. Start again to repeat only these.")
         raise SystemExit(1)
     return result
+
+
+def _left(start: float, done: int, total: int) -> str:
+    """Time that the other runs will take if they are like those so far."""
+    seconds = (time.monotonic() - start) * (total - done) / done
+    return f", about {timedelta(seconds=round(seconds))} left" if done < total else ""
 
 
 def _run_in_slot(
@@ -158,7 +118,7 @@ def _run_in_slot(
 def finished(cell: Cell, output: Path, extra: Sequence[str] = ()) -> bool:
     """Whether a run with just these settings has its results."""
     try:
-        done = json.loads((cell.folder(output) / DONE).read_text("utf-8"))
+        done = json.loads((cell.folder(output) / CELL).read_text("utf-8"))
     except (OSError, ValueError):
         return False
     return bool(done.get("fingerprint") == cell.fingerprint(extra))
@@ -205,9 +165,9 @@ def run_cell(
         "commit": commit(),
         "command": [["sketchclip", *step] for step in steps],
     }
-    partial = folder / f"{DONE}.partial"
+    partial = folder / f"{CELL}.partial"
     partial.write_text(json.dumps(done, indent=2) + "\n", encoding="utf-8")
-    partial.replace(folder / DONE)
+    partial.replace(folder / CELL)
     return seconds
 
 
@@ -223,21 +183,3 @@ def _devices(slot: int, jobs: int) -> dict[str, str]:
         names = visible.split(",") if visible else [str(n) for n in range(gpus)]
         return {"CUDA_VISIBLE_DEVICES": names[slot % len(names)]}
     return {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))}
-
-
-def commit() -> str | None:
-    """Git commit of the code, with ``+`` where files differ from it; None outside a repository."""
-    folder = Path(__file__).parent
-    try:
-        head = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"], cwd=folder, capture_output=True, text=True
-        )
-        changed = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no", "--", "."],
-            cwd=folder.parent, capture_output=True, text=True,
-        )  # fmt: skip
-    except OSError:
-        return None
-    if head.returncode:
-        return None
-    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")

@@ -28,10 +28,10 @@ _COMMANDS = {
 }
 
 _APART = {
-    "quickstart": "sketchclip.quickstart:run",
+    "quickstart": "sketchclip.quickstart_cli:run",
     "evaluate": "sketchclip.evaluate_cli:run_evaluate",
     "compare": "sketchclip.evaluate_cli:run_compare",
-    "ablate": "sketchclip.ablate:run",
+    "ablate": "sketchclip.ablate_cli:run",
     "plot": "sketchclip.plot_cli:run",
     "show": "sketchclip.show_cli:run",
     "table": "sketchclip.table_cli:run",
@@ -53,7 +53,7 @@ commands:
   sketchclip test                                     the last run
   sketchclip data check /path/to/Sketchy              what is there, what is wrong
   sketchclip fit --config experiments/sketchy.yaml --data.root /path/to/Sketchy
-  sketchclip fit --help                               every option
+  sketchclip fit --help                               every option of trainer, method and data
   sketchclip fit --config FILE --print_config         the settings that would run"""
 
 
@@ -94,6 +94,10 @@ def main(args: Sequence[str] | None = None) -> Any:
         if given[0] in _APART:
             module, _, name = _APART[given[0]].partition(":")
             return getattr(import_module(module), name)(given[1:])
+        if {"-h", "--help"} & {*given}:
+            from sketchclip.help_pages import print_help
+
+            return print_help(given)
         from sketchclip.lightning_cli import run_cli
 
         return run_cli(None if args is None else given)

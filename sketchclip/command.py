@@ -5,9 +5,9 @@ from pathlib import Path
 
 from sketchclip.run_folder import LAST, ROOT, config_of, find_checkpoint
 
-_TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
+TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
 _SAVE_DIR = ("--trainer.logger.save_dir", "--trainer.logger.init_args.save_dir")
-_SHORT = {"wandb": "sketchclip.loggers.WandbRun", "csv": "CSVLogger"}
+_SHORT = {"wandb": "sketchclip.loggers.WandbRun", "csv": "sketchclip.run_files.RunFiles"}
 
 
 def spell_out(args: Sequence[str]) -> list[str]:
@@ -24,14 +24,17 @@ def spell_out(args: Sequence[str]) -> list[str]:
         What LightningCLI understands.
     """
     args = list(args)
-    if not args or args[0] not in _TRAINER_COMMANDS or {"--help", "-h"} & {*args}:
+    if not args or args[0] not in TRAINER_COMMANDS or {"--help", "-h"} & {*args}:
         return args
-    at, logger = _option(args, "--trainer.logger")
-    if logger in _SHORT:
-        args[at:at] = _replace(args, at, "--trainer.logger", _SHORT[logger])
+    for at, (before, word) in enumerate(zip(["", *args], [*args], strict=False)):
+        name, equals, value = word.partition("=")
+        if equals and name == "--trainer.logger":
+            args[at] = f"{name}={_SHORT.get(value, value)}"
+        elif before == "--trainer.logger":
+            args[at] = _SHORT.get(word, word)
     configured = any(a.startswith(("--config", "-c", "--model")) for a in args)
-    root = next((Path(v) for name in _SAVE_DIR if (v := _option(args, name)[1])), ROOT)
-    at, checkpoint = _option(args, "--ckpt_path")
+    root = next((Path(v) for name in _SAVE_DIR if (v := option(args, name)[1])), ROOT)
+    at, checkpoint = option(args, "--ckpt_path")
     if checkpoint is None and args[0] != "fit" and not configured:
         at, checkpoint = len(args), LAST
     if checkpoint is None or checkpoint == "null":
@@ -45,7 +48,7 @@ def spell_out(args: Sequence[str]) -> list[str]:
     return args
 
 
-def _option(args: list[str], name: str) -> tuple[int, str | None]:
+def option(args: list[str], name: str) -> tuple[int, str | None]:
     """Position and value of the last use of an option."""
     for at in range(len(args) - 1, -1, -1):
         if args[at].startswith(f"{name}="):

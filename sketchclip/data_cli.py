@@ -31,7 +31,7 @@ examples:
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="sketchclip data", description=__doc__.replace("``", ""))
+    parser = Parser(prog="sketchclip data", description=__doc__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
@@ -40,7 +40,6 @@ def _parser() -> Parser:
         help="what a dataset folder holds, what is wrong, what to do",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     check.set_defaults(action=_check)
     check.add_argument("--split", metavar="NAME", help="as data.split; default: the dataset's own")

@@ -12,9 +12,8 @@ from lightning.pytorch import Trainer
 from data_modules import SketchPhotoDataModule
 from data_modules.fingerprint import fingerprint
 from sketchclip import __version__
-from sketchclip.ablate import commit
+from sketchclip.revision import commit
 
-ENVIRONMENT = "environment.json"
 _PACKAGES = (
     "torch torchvision lightning open_clip_torch torchmetrics jsonargparse albumentations numpy "
     "pillow safetensors wandb"

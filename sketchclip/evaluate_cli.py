@@ -1,6 +1,5 @@
 """``sketchclip evaluate`` and ``compare``: figures of any embeddings, and of two runs."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,6 @@ def run_evaluate(args: Sequence[str]) -> dict[str, float]:
         prog="sketchclip evaluate",
         description=_EVALUATE,
         epilog=_FILES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     for side in ("sketches", "photos"):
         parser.add_argument(f"--{side}", type=Path, required=True, help="(N, D) .npy, or .npz")
@@ -180,24 +178,14 @@ def run_compare(args: Sequence[str]) -> dict[str, dict[str, float]]:
     from rich.console import Console
     from rich.table import Table
 
-    from sketchclip.metrics.uncertainty import bootstrap_interval, paired_test
-    from sketchclip.results import read_results
+    from sketchclip.results import check_same_queries, read_results
+    from sketchclip.uncertainty import bootstrap_interval, paired_test
 
     (told_a, queries_a, a), (told_b, queries_b, b) = map(
         read_results, (options.run_a, options.run_b)
     )
-    for key in ("dataset", "split", "protocol", "queries", "gallery", "unseen_classes"):
-        if told_a.get(key) != told_b.get(key):
-            raise SketchClipError(
-                f"The runs differ in {key} and cannot be compared: {told_a.get(key)!r:.200} in "
-                f"{options.run_a}, {told_b.get(key)!r:.200} in {options.run_b}."
-            )
-    if queries_a != queries_b:
-        first = next(pair for pair in zip(queries_a, queries_b, strict=False) if pair[0] != pair[1])
-        raise SketchClipError(
-            f"The runs are not on the same queries: {first[0]} in {options.run_a}, {first[1]} in "
-            f"{options.run_b}."
-        )
+    folders = (options.run_a, options.run_b)
+    check_same_queries(folders, (told_a, told_b), (queries_a, queries_b))
     result: dict[str, dict[str, float]] = {}
     for name in (n for n in a if n in b and not n.startswith("rank")):
         known = ~np.isnan(a[name]) & ~np.isnan(b[name])

@@ -74,7 +74,8 @@ def retrieval_grid(
             line_y = y + line * pitch
             middle = line_y + _CELL / 2 - (_SMALL / 2 if ranking.note else 0)
             draw.text((left - 2 * _GAP, middle), ranking.label, INK, font, anchor="rm")
-            draw.text((left - 2 * _GAP, middle + _TEXT + 1), ranking.note, INK, small, anchor="rm")
+            below = middle + (_TEXT + 1 if ranking.label else _SMALL / 2)
+            draw.text((left - 2 * _GAP, below), ranking.note, INK, small, anchor="rm")
             for rank, (photo, hit) in enumerate(zip(ranking.photos, ranking.hits, strict=True)):
                 x = left + rank * pitch
                 page.paste(_tile(photo, _CELL), (x, line_y))

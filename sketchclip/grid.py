@@ -86,10 +86,10 @@ def read_grid(
     """Read the cells of a grid file.
 
     Args:
-        path: YAML with ``cells``: name to a config, or to a mapping with ``config`` (a file or a
-            list of them), settings by dotted name, ``train: false`` for a model that has nothing to
-            train, and ``seeds``, in place of those of the command. ``configs`` beside it lists what
-            every cell applies after its own. Paths are relative to the file.
+        path: YAML with ``cells``: name to a config or a list of them, or to a mapping with
+            ``config`` (the same), settings by dotted name, ``train: false`` for a model that has
+            nothing to train, and ``seeds``, in place of those of the command. ``configs`` beside it
+            lists what every cell applies after its own. Paths are relative to the file.
         seeds: Of every cell.
         configs: Applied after the configs of the file.
         only: Names of the cells to take; empty for all.

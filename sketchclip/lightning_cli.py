@@ -1,14 +1,16 @@
 """LightningCLI with what sketchclip adds: links, layers, checkpoints that stay honest."""
 
+import contextlib
 import logging
 import shlex
 import sys
 import warnings
+from argparse import SUPPRESS
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jsonargparse import Namespace
+from jsonargparse import Namespace, lazy_instance
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -27,6 +29,7 @@ from sketchclip.config import LayeredConfig, consumed
 from sketchclip.errors import SketchClipError
 from sketchclip.loggers import WandbRun, with_files
 from sketchclip.methods import RetrievalModule
+from sketchclip.run_files import RunFiles, is_main
 from sketchclip.run_folder import find_checkpoint, place
 
 # Not compared with a checkpoint: the data decides the class names (a test may be on other data),
@@ -53,6 +56,10 @@ class PlainParser(LightningArgumentParser):
 class SketchClipCLI(LightningCLI):
     """``fit``, ``validate``, ``test`` and ``predict`` for any method on any dataset."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._made: list[Path] = []  # folders; the constructor runs the whole command
+        super().__init__(*args, **kwargs)
+
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """A parser whose ``--config`` understands ``extends``."""
         parser = self.parser_class(**kwargs)
@@ -67,12 +74,25 @@ class SketchClipCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Link what the data knows to what methods ask for."""
         parser.add_argument(
-            "--extends", type=consumed, default=None, help="In a config: the one it builds on."
+            "--extends",
+            type=consumed,
+            default=None,
+            help=SUPPRESS,  # a line of configs, no flag
         )
         parser.link_arguments(
             "data.class_names", "model.init_args.class_names", apply_on="instantiate"
         )
         parser.add_lightning_class_args(RetrievalGrids, "grids")
+
+    def _prepare_subcommand_parser(self, *args: Any, **kwargs: Any) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(*args, **kwargs)
+        for action in parser._actions:
+            if action.dest == "ckpt_path":  # Lightning's text does not know what ours may be
+                action.help = (
+                    "last or best of the last run, a run folder, a .ckpt or .safetensors file, or "
+                    "owner/name on the Hugging Face hub."
+                )
+        return parser
 
     def before_instantiate_classes(self) -> None:
         """Put the results of evaluating a run into its folder, unless the user names another."""
@@ -83,14 +103,30 @@ class SketchClipCLI(LightningCLI):
         options = logger.get("init_args")
         if options is None or "save_dir" not in options or options.get("version") is not None:
             return
-        where = place(str(self.subcommand), config.get("ckpt_path"), options.save_dir)
+        where = place(str(self.subcommand), config.get("ckpt_path"), options.save_dir, is_main())
         if where is not None:
             options.save_dir, options.name, options.version = where
+            self._made.append(Path(where[0]) / where[2])
+
+    def instantiate_classes(self) -> None:
+        """Leave no empty folder behind where a setting stops the command."""
+        try:
+            super().instantiate_classes()
+        except BaseException:
+            self._remove_empty()
+            raise
+
+    def _remove_empty(self) -> None:
+        for folder in self._made:
+            with contextlib.suppress(OSError):  # not empty: it holds the run
+                folder.rmdir()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Keep the run in one folder, with small checkpoints unless the user names another way."""
         trainer = self._get(self.config_init, "trainer")
-        kwargs["logger"] = with_files(trainer.get("logger"))
+        kwargs["logger"] = loggers = with_files(trainer.get("logger"))
+        if isinstance(loggers, list) and isinstance(loggers[0], RunFiles):
+            self._made.append(Path(loggers[0].log_dir))
         if trainer.get("enable_progress_bar") is None and not sys.stderr.isatty():
             kwargs["enable_progress_bar"] = False  # TrainingReport prints a line an epoch
         plugins = trainer.get("plugins") or []
@@ -106,6 +142,7 @@ class SketchClipCLI(LightningCLI):
             for logger in self.trainer.loggers:
                 if isinstance(logger, WandbRun):
                     logger.close()
+            self._remove_empty()
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         options = super()._prepare_subcommand_kwargs(subcommand)
@@ -173,13 +210,14 @@ def run_cli(args: Sequence[str] | None) -> SketchClipCLI:
     # Short forms are spelled out, and main(args) may be called by a program with its own arguments.
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
     # Known and meant: few workers suit small machines, the frozen CLIP stays in eval mode, a test
-    # writes into a folder of its own, config.yaml is in the run folder before the first figure, and
-    # Lightning calls a function that PyTorch deprecated.
+    # writes into a folder of its own, config.yaml is in the run folder before the first figure, the
+    # figures of all processes are equal, and Lightning calls a function that PyTorch deprecated.
     for message in (
         ".*does not have many workers",
         "Found .* module.s. in eval mode",
         "The dirpath has changed from",
         "Experiment logs directory .* exists and is not empty",
+        "It is recommended to use `self.log.*sync_dist=True",
         "Total length of `list` across ranks is zero",
         "The number of training batches .* is smaller than the logging interval",
         "`isinstance.treespec, LeafSpec.` is deprecated",
@@ -199,7 +237,9 @@ def run_cli(args: Sequence[str] | None) -> SketchClipCLI:
             "callbacks": [last, BestCheckpoint(), TrainingReport(), RunReport(), EmbeddingWriter()],
             "num_sanity_val_steps": 0,
             "enable_model_summary": False,
+            "logger": lazy_instance(RunFiles),
         },
         parser_class=PlainParser,
+        parser_kwargs={"prog": "sketchclip"},
         args=given,
     )

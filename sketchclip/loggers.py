@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from sketchclip.errors import SketchClipError
+from sketchclip.run_files import RunFiles
 
 STEP = "trainer/global_step"
 
@@ -43,7 +44,7 @@ class WandbRun(WandbLogger):
         tags: Sequence[str] | None = None,
         log_model: bool = False,
     ) -> None:
-        self.files = CSVLogger(save_dir, name, version)
+        self.files = RunFiles(save_dir, name, version)
         self.folder = Path(self.files.log_dir)
         numbered = self.folder.name.startswith("version_")
         try:
@@ -151,4 +152,4 @@ def with_files(loggers: Logger | Sequence[Logger] | bool | None) -> Any:
     first = listed[0]
     if isinstance(first, WandbRun):
         return [first.files, *listed]
-    return [CSVLogger(first.save_dir or "runs", str(first.name or "experiment")), *listed]
+    return [RunFiles(first.save_dir or "runs", str(first.name or "experiment")), *listed]

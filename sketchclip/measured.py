@@ -1,21 +1,22 @@
 """Measured results: what run folders hold, grouped so that only comparable figures meet."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sketchclip.ablate import DONE
 from sketchclip.errors import SketchClipError
-from sketchclip.results import METRICS
+from sketchclip.runs import Run, find_runs
+
+_SUBSETS = ("train_fraction", "seen_classes")
+_KNOWN = frozenset(f"data.{name}" for name in _SUBSETS)
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """What must be equal for two figures to share a column.
+    """How figures were measured, in words; :attr:`Run.group` decides which may share a column.
 
     Attributes:
         dataset: Class name of the data module.
@@ -68,58 +69,63 @@ class Group:
         return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
-def collect(folders: Sequence[Path]) -> list[Group]:
-    """Read the finished runs under some folders.
+def collect(folders: Sequence[Path]) -> tuple[list[Group], list[str]]:
+    """Read the tests under some folders.
+
+    Runs that share the name of a cell and differ in a setting, or train on a part of the data, are
+    rows of their own: their name says in what they differ.
 
     Args:
-        folders: Of ``sketchclip ablate``, or of single cells.
+        folders: Of ``sketchclip ablate``, of single commands, or folders of these.
 
     Returns:
-        One group for each protocol, in the order of the first run.
+        One group for each protocol, in the order of the first run; and a line for everything that
+        was left out.
 
     Raises:
-        SketchClipError: If there is no finished run, or one whose test covers a part of the data.
+        SketchClipError: If there is no test of all the data.
     """
-    found = [done for folder in folders for done in sorted(folder.rglob(DONE))]
-    if not found:
-        raise SketchClipError(
-            f"No finished run under {', '.join(map(str, folders))}: expected folders of "
-            "'sketchclip ablate', <cell>/seed_<n> with cell.json and test/metrics.json."
-        )
-    groups: dict[Protocol, Group] = {}
-    for done in found:
-        cell, result = _read(done), _read(done.parent / "test" / METRICS)
-        if result.get("partial"):
-            raise SketchClipError(f"{done.parent} tested a part of the data; it is no result.")
-        protocol = _protocol(result)
-        group = groups.setdefault(protocol, Group(protocol))
-        name = str(cell["cell"])
-        group.seeds.setdefault(name, []).append(int(cell["seed"]))
-        group.commits.add(str(cell.get("commit") or "unknown"))
+    runs, left_out = find_runs(folders)
+    groups: dict[tuple[str, ...], Group] = {}
+    first: dict[tuple[tuple[str, ...], str], Run] = {}
+    for run in runs:
+        if not run.summary or run.summary.get("partial"):
+            why = "tested a part of the data" if run.summary else "was not tested"
+            left_out.append(f"{run.folder}: {why}")
+            continue
+        group = groups.setdefault(run.group, Group(_protocol(run.summary)))
+        name = _row_name(run, first.setdefault((run.group, run.name), run))
+        seeds = group.seeds.setdefault(name, [])
+        if run.seed in seeds:
+            left_out.append(f"{run.folder}: {name} has another run of seed {run.seed}")
+            continue
+        seeds.append(run.seed)
+        group.commits.add(run.commit or "unknown")
         values = group.cells.setdefault(name, {})
-        for metric, value in result["metrics"].items():
+        for metric, value in run.summary["metrics"].items():
             values.setdefault(metric, []).append(float(value))
-    return list(groups.values())
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    if not groups:
+        reasons = "".join(f"\n  {line}" for line in left_out)
         raise SketchClipError(
-            f"{path}: cannot be read ({error}). Remove {path.parent} and start the grid again."
-        ) from error
-    return content
+            f"No finished run under {', '.join(map(str, folders))} to make a table of.{reasons}"
+        )
+    return list(groups.values()), left_out
 
 
-def _protocol(result: dict[str, Any]) -> Protocol:
+def _row_name(run: Run, first: Run) -> str:
+    """Of a cell, with what sets it apart from the paper's row, or from other runs of that name."""
+    parts = [f"{key}={run.summary[key]}" for key in _SUBSETS if key in run.summary]
+    own, others = dict(run.others()), dict(first.others())
+    names = [name for name in own if own[name] != others.get(name) and name not in _KNOWN]
+    return ", ".join([run.name, *parts, *(f"{name}={own[name]}" for name in names)])
+
+
+def _protocol(result: Mapping[str, Any]) -> Protocol:
     backbone = result.get("backbone") or {}
-    parts = [str(result["protocol"])]
-    parts += [f"{n}={result[n]}" for n in ("train_fraction", "seen_classes") if n in result]
     return Protocol(
         dataset=str(result["dataset"]),
         split=str(result["split"]),
-        description="; ".join(parts),
+        description=str(result["protocol"]),
         backbone=f"{backbone.get('name', 'none')} ({backbone.get('fingerprint', '')})",
         queries=int(result["queries"]),
         gallery=int(result["gallery"]),

@@ -2,19 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from sketchclip.choice import Pick, choose
 from sketchclip.errors import SketchClipError
 from sketchclip.figures import Ranking, retrieval_grid
 from sketchclip.rankings import Rankings, read_rankings
-from sketchclip.results import METRICS, read_classes, read_results
-
-Pick = Literal["best", "worst", "most_improved", "random"]
-SAME = ("dataset", "split", "protocol", "queries", "gallery", "unseen_classes")
-"""What two runs must share to be compared."""
+from sketchclip.results import METRICS, check_same_queries, read_classes, read_results
 
 
 def results_folder(run: Path) -> Path:
@@ -55,13 +52,13 @@ def picture(
     told, queries, values = zip(*map(read_results, folders), strict=True)
     rankings = [read_rankings(folder) for folder in folders]
     if baseline is not None:
-        _check_same(folders, told, queries)
+        check_same_queries(folders, told, queries)
     elif pick == "most_improved":
         raise SketchClipError("most_improved needs a run to compare with: --baseline RUN.")
     classes = read_classes(folders[0])
     scores, by = zip(*map(_scores, values), strict=True)
     chosen = choose(scores, classes, pick, count, seed)
-    names = list(labels) or _names(told)
+    names = list(labels) or (_names(told) if baseline is not None else [""])
     rows = [
         (
             (root or rankings[0].root) / queries[0][at],
@@ -74,7 +71,10 @@ def picture(
         for at in chosen
     ]
     summary = told[0]
-    title = f"{summary.get('dataset')}, {summary.get('split')}: {len(queries[0]):,} sketches of "
+    title = "" if any(names) else f"{summary.get('method', 'run')}, "
+    title += (
+        f"{summary.get('dataset')}, split {summary.get('split')}: {len(queries[0]):,} sketches of "
+    )
     title += f"{len(summary.get('unseen_classes', ()))} unseen classes, "
     title += f"{summary.get('gallery', 0):,} photos"
     instances = any((r.own >= 0).any() for r in rankings)
@@ -82,40 +82,6 @@ def picture(
     if instances:
         legend += " Double blue frame: the photo that the sketch was drawn from."
     return retrieval_grid(title, rows, [_told_choice(pick, by[0], seed), legend])
-
-
-def choose(
-    scores: Sequence[np.ndarray], classes: Sequence[str], pick: Pick, count: int, seed: int
-) -> list[int]:
-    """Positions of queries; equals in random order, no two of a class while there are others.
-
-    Args:
-        scores: Higher is better, of the run and perhaps the baseline, each (Q,).
-        classes: Class of each query.
-        pick: Which.
-        count: At most.
-        seed: Of random choices.
-
-    Returns:
-        Positions, the most telling first.
-
-    Example:
-        >>> choose([np.array([.1, .9, .8])], ["cat", "dog", "dog"], "best", 2, 0)
-        [1, 0]
-    """
-    rng = np.random.default_rng(seed)
-    key = {
-        "best": lambda: -scores[0],
-        "worst": lambda: scores[0],
-        "most_improved": lambda: scores[-1] - scores[0],
-        "random": lambda: np.zeros(len(classes)),
-    }[pick]()
-    order = np.lexsort((rng.random(len(key)), np.nan_to_num(key, nan=np.inf)))
-    first: dict[str, int] = {}
-    for at in order:
-        first.setdefault(classes[at], int(at))
-    alone = set(first.values())
-    return [*first.values(), *(int(at) for at in order if int(at) not in alone)][:count]
 
 
 def _scores(values: dict[str, np.ndarray]) -> tuple[np.ndarray, str]:
@@ -149,16 +115,3 @@ def _told_choice(pick: Pick, by: str, seed: int) -> str:
     if pick != "most_improved" and by.startswith("rank"):
         wording = {"best": "first", "worst": "last"}
     return f"Queries chosen by {by}: {wording[pick]}; {spread}."
-
-
-def _check_same(
-    folders: Sequence[Path], told: Sequence[dict[str, Any]], queries: Sequence[list[str]]
-) -> None:
-    for key in SAME:
-        if told[0].get(key) != told[1].get(key):
-            raise SketchClipError(
-                f"The runs differ in {key} and cannot be compared: {told[0].get(key)!r:.200} in "
-                f"{folders[0]}, {told[1].get(key)!r:.200} in {folders[1]}."
-            )
-    if queries[0] != queries[1]:
-        raise SketchClipError(f"{folders[0]} and {folders[1]} are not on the same queries.")

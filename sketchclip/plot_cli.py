@@ -28,9 +28,9 @@ _NEEDS = {
     "map": "no run has embeddings: give folders of 'sketchclip predict'",
 }
 _EXAMPLES = """examples:
-  sketchclip plot runs/fine_grained -o figures
+  sketchclip plot runs/embedded/fine_grained -o figures
   sketchclip plot runs/doodles/version_3 -o figures --figures map --classes apple,cat,clock
-  sketchclip plot runs/grid -o figures --figures prompts --metric mAP@all --formats pdf
+  sketchclip plot runs/embedded/category -o figures --figures prompts --metric mAP@all --formats pdf
 """
 
 
@@ -55,7 +55,6 @@ def run(args: Sequence[str]) -> list[Path]:
         prog="sketchclip plot",
         description=__doc__,
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("runs", type=Path, nargs="+", help="run folders, or folders of them")
     parser.add_argument("-o", type=Path, default=Path("figures"), help="folder (figures)")

@@ -1,9 +1,7 @@
-"""``sketchclip quickstart``: prompt learning on a frozen CLIP and real doodles, offline."""
+"""What ``sketchclip quickstart`` runs and shows."""
 
-import argparse
 import json
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +16,6 @@ from data_modules import SketchPhotoDataModule
 from data_modules.evaluation import ImageDataset
 from sketchclip.clip.text import spoken
 from sketchclip.config import find_config
-from sketchclip.errors import SketchClipError
 from sketchclip.figures import Ranking, retrieval_grid
 from sketchclip.lightning_cli import run_cli
 from sketchclip.methods import RetrievalModule
@@ -34,28 +31,21 @@ Next:
 """
 
 
-def run(args: Sequence[str]) -> dict[str, Any]:
+def quickstart(seeds: list[int], folder: Path, epochs: int | None = None) -> dict[str, Any]:
     """Compare the frozen mini CLIP with the adapted one on the unseen classes of Doodles.
 
     Args:
-        args: ``--seeds 0,1,2`` and ``--output FOLDER``.
+        seeds: Of the trainings.
+        folder: Of runs, figures and the picture.
+        epochs: In place of the config's.
 
     Returns:
         What ``results.json`` holds.
     """
-    parser = argparse.ArgumentParser(prog="sketchclip quickstart", description=__doc__)
-    parser.add_argument("--seeds", default="0,1,2", help="training seeds, comma-separated")
-    parser.add_argument("--output", default="runs/quickstart", help="folder of the results")
-    parser.add_argument("--epochs", type=int, default=None, help="instead of the config's")
-    options = parser.parse_args(args)
-    try:
-        seeds = [int(seed) for seed in options.seeds.split(",")]
-    except ValueError:
-        raise SketchClipError(f"--seeds={options.seeds}: expected numbers such as 0,1,2.") from None
-    folder, start = Path(options.output), time.monotonic()
+    start = time.monotonic()
     config = ["--config", str(find_config("experiments/doodles.yaml"))]
     config += ["--trainer.logger.init_args.save_dir", str(folder)]
-    limit = [] if options.epochs is None else [f"--trainer.max_epochs={options.epochs}"]
+    limit = [] if epochs is None else [f"--trainer.max_epochs={epochs}"]
 
     print("Frozen mini CLIP on sketches of classes it is never adapted to ...")
     mini = ["--model", "FrozenCLIP", "--model.backbone", "sketchclip-mini"]

@@ -10,10 +10,14 @@ from typing import Any
 import numpy as np
 
 from sketchclip.errors import SketchClipError
-from sketchclip.metrics.uncertainty import bootstrap_interval
+from sketchclip.uncertainty import bootstrap_interval
 
 METRICS, QUERIES = "metrics.json", "queries.csv"
 LEVEL = 0.95
+SAME_QUERIES = ("dataset", "split", "protocol", "queries", "gallery", "unseen_classes")
+"""What two tests share if their queries can be compared one by one."""
+SAME_FIGURES = (*SAME_QUERIES, "definition", "backbone", "generalized", "partial")
+"""What tests share if their figures may stand in one column or on one axis."""
 _NOT_METRICS = frozenset({"index", "label"})
 
 
@@ -119,6 +123,36 @@ def read_results(run: Path) -> tuple[dict[str, Any], list[str], dict[str, np.nda
             f"{folder} holds no results ({error}). Expected {METRICS} and {QUERIES}, as "
             "'sketchclip test' and 'sketchclip evaluate --out' write them."
         ) from error
+
+
+def check_same_queries(
+    folders: Sequence[Path], told: Sequence[Mapping[str, Any]], queries: Sequence[Sequence[str]]
+) -> None:
+    """Refuse to compare tests that are not on the same queries and gallery.
+
+    Args:
+        folders: Of the tests, for the message.
+        told: Their summaries.
+        queries: Names of their queries.
+
+    Raises:
+        SketchClipError: If two differ; it says in what.
+    """
+    for folder, summary, names in zip(folders[1:], told[1:], queries[1:], strict=True):
+        for key in SAME_QUERIES:
+            if told[0].get(key) != summary.get(key):
+                raise SketchClipError(
+                    f"The runs differ in {key} and cannot be compared: {told[0].get(key)!r:.200} "
+                    f"in {folders[0]}, {summary.get(key)!r:.200} in {folder}."
+                )
+        if names != queries[0]:
+            first = next(
+                pair for pair in zip(queries[0], names, strict=False) if pair[0] != pair[1]
+            )
+            raise SketchClipError(
+                f"The runs are not on the same queries: {first[0]} in {folders[0]}, {first[1]} in "
+                f"{folder}."
+            )
 
 
 def read_classes(run: Path) -> list[str]:

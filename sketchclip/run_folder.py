@@ -2,14 +2,17 @@
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from sketchclip.errors import SketchClipError
 
 ROOT = Path("runs")
-CONFIG, CHECKPOINTS, LAST = "config.yaml", "checkpoints", "last"
+CONFIG, ENVIRONMENT, CHECKPOINTS, LAST = "config.yaml", "environment.json", "checkpoints", "last"
 EXPORTED, ABOUT = "model.safetensors", "config.json"
 """Of 'sketchclip export' and of repositories of the hub: weights; what they are and their tests."""
+CELL = "cell.json"
+"""Written last by 'sketchclip ablate': a folder that has it holds a finished run."""
 _HUB = re.compile(r"(hf://)?(?P<id>\w[\w.-]*/\w[\w.-]*)")
 _FILES = (".ckpt", ".pt", ".pth", ".safetensors")
 # Values that mean something to Lightning itself.
@@ -129,13 +132,43 @@ def _checkpoint_in(run: Path, name: str) -> Path:
     return path
 
 
-def place(command: str, checkpoint: str | None, save_dir: str) -> tuple[str, str, str] | None:
+def claim(parent: Path, names: Iterable[str]) -> Path:
+    """Make the first folder that does not exist; of two processes, each gets one of its own.
+
+    Args:
+        parent: Made if missing.
+        names: Tried in this order.
+
+    Returns:
+        The new folder.
+
+    Raises:
+        SketchClipError: If it cannot be made.
+    """
+    for name in names:
+        try:
+            (parent / name).mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise SketchClipError(
+                f"Cannot make a run folder in {parent} ({error}). Name another place with "
+                "--trainer.logger.save_dir."
+            ) from error
+        return parent / name
+    raise SketchClipError(f"{parent} has no free name for a run folder. Remove old runs.")
+
+
+def place(
+    command: str, checkpoint: str | None, save_dir: str, main: bool = True
+) -> tuple[str, str, str] | None:
     """Where results of evaluating a run belong: beside its checkpoint.
 
     Args:
         command: test, validate or predict.
         checkpoint: File that is evaluated.
         save_dir: Where the user keeps runs; runs elsewhere are left as they are.
+        main: Whether this is the main process, which makes the folder.
 
     Returns:
         save_dir, name and version of the logger: the folder ``<run>/test``, with a number if it is
@@ -144,8 +177,5 @@ def place(command: str, checkpoint: str | None, save_dir: str) -> tuple[str, str
     run = run_of(Path(checkpoint)) if checkpoint else None
     if run is None or Path(save_dir).resolve() not in run.resolve().parents:
         return None
-    folder, number = command, 1
-    while (run / folder).exists():
-        number += 1
-        folder = f"{command}_{number}"
-    return str(run), "", folder
+    names = (f"{command}_{n}" if n > 1 else command for n in range(1, 10_000))
+    return str(run), "", claim(run, names).name if main else command

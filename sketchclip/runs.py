@@ -11,13 +11,11 @@ from typing import Any
 import yaml
 
 from sketchclip.errors import SketchClipError
-from sketchclip.results import METRICS
+from sketchclip.results import METRICS, SAME_FIGURES
+from sketchclip.run_folder import CELL, CONFIG, ENVIRONMENT
 
-CELL, STEPS, CONFIG = "cell.json", "metrics.csv", "config.yaml"
+STEPS = "metrics.csv"
 EMBEDDINGS = Path("embeddings") / "sketch.npz"
-_PROTOCOL = (
-    "dataset split protocol definition backbone queries gallery unseen_classes generalized partial"
-).split()
 # What may differ between runs that are the same experiment with another seed, place or machine.
 _NOT_SETTINGS = re.compile(
     r"seed_everything|extends|ckpt_path|weights_only|return_predictions|verbose|trainer\.(logger|"
@@ -40,6 +38,7 @@ class Run:
         test: Folder with metrics.json and queries.csv.
         steps: metrics.csv of the training.
         embeddings: Folder with sketch.npz and photo.npz.
+        commit: Of the code; None if unknown.
     """
 
     name: str
@@ -50,6 +49,7 @@ class Run:
     test: Path | None = None
     steps: Path | None = None
     embeddings: Path | None = None
+    commit: str | None = None
 
     def others(self, *varied: str) -> tuple[tuple[str, str], ...]:
         """Settings apart from seeds, places and the varied ones; equal for runs of one curve."""
@@ -62,7 +62,7 @@ class Run:
     @property
     def group(self) -> tuple[str, ...]:
         """What runs must share before their figures may share an axis."""
-        return tuple(json.dumps(self.summary.get(key)) for key in _PROTOCOL)
+        return tuple(json.dumps(self.summary.get(key)) for key in SAME_FIGURES)
 
 
 def find_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
@@ -103,8 +103,11 @@ def _run_folders(path: Path) -> Iterator[Path]:
         path = path.parent
     files = (METRICS, STEPS, str(EMBEDDINGS), CELL)
     for folder in sorted({path, *(p for p in path.rglob("*") if p.is_dir())}):
-        inside = folder.name in ("fit", "test") and folder.parent / "log.txt"
-        if not (inside and inside.is_file()) and any((folder / file).is_file() for file in files):
+        cell = folder.name in ("fit", "test") and any(
+            (folder.parent / file).is_file() for file in (CELL, "log.txt")
+        )
+        tested = any(folder.glob(f"test*/{METRICS}")) and not (folder / CELL).is_file()
+        if not cell and not tested and any((folder / file).is_file() for file in files):
             yield folder
 
 
@@ -114,11 +117,15 @@ def _read(folder: Path) -> Run:
     if (folder / CELL).is_file():
         cell = json.loads((folder / CELL).read_text("utf-8"))
         test, fit = folder / "test", folder / "fit"
+    elif (folder / METRICS).is_file() and (folder.parent / CONFIG).is_file():
+        fit = folder.parent  # 'sketchclip test' of a run writes inside it
     tested = (test / METRICS).is_file()
     summary = json.loads((test / METRICS).read_text("utf-8")) if tested else {}
     config = next((p / CONFIG for p in (fit, test) if (p / CONFIG).is_file()), None)
     content = yaml.safe_load(config.read_text("utf-8")) if config else {}
     trained = (fit / STEPS).is_file() and _has_losses(fit / STEPS)
+    where = test / ENVIRONMENT
+    told = json.loads(where.read_text("utf-8")) if not cell and where.is_file() else cell
     return Run(
         name=cell.get("cell") or _plain(folder),
         seed=int(cell.get("seed", summary.get("seed", content.get("seed_everything") or 0))),
@@ -128,12 +135,17 @@ def _read(folder: Path) -> Run:
         test=test if tested else None,
         steps=fit / STEPS if trained else None,
         embeddings=folder / "embeddings" if (folder / EMBEDDINGS).is_file() else None,
+        commit=told.get("commit"),
     )
 
 
 def _plain(folder: Path) -> str:
-    """``doodles/version_3`` says more than ``version_3``."""
-    return "_".join(folder.resolve().parts[-2:])
+    """``doodles_version_3`` says more than ``version_3``, and than the folder of its test."""
+    folder = folder.resolve()
+    if folder.name in ("test", "predict") and (folder.parent / CONFIG).is_file():
+        folder = folder.parent
+    parts = 3 if (folder.parent / CONFIG).is_file() else 2
+    return "_".join(folder.parts[-parts:])
 
 
 def _has_losses(path: Path) -> bool:

@@ -1,16 +1,16 @@
 """``sketchclip show``: sketches of a test with their first photos, above those of a baseline."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
 from sketchclip.arguments import Parser
+from sketchclip.choice import Pick
 from sketchclip.errors import SketchClipError
 
 _EXAMPLES = """examples:
   sketchclip show runs/doodles/version_1 --pick worst -n 12
-  sketchclip show runs/grid/ours/seed_0 --baseline runs/grid/frozen/seed_0 --pick most_improved
+  sketchclip show GRID/ours/seed_0 --baseline GRID/frozen/seed_0 --pick most_improved
   sketchclip show RUN --root /elsewhere/Sketchy -o grid.png
 """
 
@@ -27,13 +27,10 @@ def run(args: Sequence[str]) -> Path:
     Raises:
         SketchClipError: If results are missing, or the runs are not on the same queries.
     """
-    from sketchclip.pictures import Pick, picture
-
     parser = Parser(
         prog="sketchclip show",
         description=__doc__,
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("run", type=Path, help="folder of a test, or of a run of 'ablate'")
     parser.add_argument("--baseline", type=Path, help="test on the same queries, drawn below")
@@ -49,6 +46,8 @@ def run(args: Sequence[str]) -> Path:
     labels, runs = [x for x in options.labels.split(",") if x], 1 + (options.baseline is not None)
     if labels and len(labels) != runs:
         raise SketchClipError(f"--labels {options.labels}: expected {runs} names.")
+    from sketchclip.pictures import picture
+
     image = picture(
         options.run,
         options.baseline,

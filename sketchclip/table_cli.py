@@ -1,6 +1,5 @@
 """``sketchclip table``: the paper's tables with reported and measured figures."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,8 +20,8 @@ _READ_AS = {
     "Acc@5_all": "Acc@5 (all photos)",
 }
 _EXAMPLES = """examples:
-  sketchclip table runs/category                       print as Markdown
-  sketchclip table runs/category runs/fine_grained -o results/embedded
+  sketchclip table runs/embedded/category                print as Markdown
+  sketchclip table runs/embedded/category runs/embedded/fine_grained -o results/embedded
 """
 
 
@@ -39,13 +38,15 @@ def run(args: Sequence[str]) -> list[ResultTable]:
         prog="sketchclip table",
         description="The paper's main table and ablations: what it reports and what runs measured.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("runs", nargs="+", type=Path, help="folders of 'sketchclip ablate'")
+    parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, as 'plot' takes them")
     parser.add_argument("-o", "--output", type=Path, help="folder for .md, .tex, .csv and .html")
     options = parser.parse_args(args)
-    tables = [t for group in collect(options.runs) for t in tables_of(group)]
+    groups, left_out = collect(options.runs)
+    tables = [table for group in groups for table in tables_of(group)]
     print("\n".join(markdown(table) for table in tables))
+    for line in left_out:
+        print(f"Left out: {line}")
     if options.output is not None:
         options.output.mkdir(parents=True, exist_ok=True)
         for ending, write in FORMATS.items():

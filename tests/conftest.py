@@ -116,7 +116,7 @@ def vit_fit(vit_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> list
         *("--data", "SketchPhotoFolder", "--data.root", str(data), "--data.split", "random:2:0"),
         *("--data.validation", "none", "--data.num_workers", "0", "--data.batch_size", "2"),
         *("--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"),
-        *("--trainer.logger", "CSVLogger", "--trainer.logger.save_dir", str(folder)),
+        *("--trainer.logger", "csv", "--trainer.logger.save_dir", str(folder)),
     ]
     cli = main(["fit", *shared, "--trainer.max_steps", "2"])
     assert cli.trainer.global_step == 2
@@ -179,7 +179,7 @@ def options(tmp_path: Path, tiny_weights: Path) -> list[str]:
         *("--model.backbone", "tiny", "--model.pretrained", str(tiny_weights)),
         *("--data.num_workers", "0", "--data.batch_size", "8"),
         *("--trainer.accelerator", "cpu", "--trainer.devices", "1"),
-        *("--trainer.logger", "CSVLogger", "--trainer.logger.save_dir", str(tmp_path / "runs")),
+        *("--trainer.logger", "csv", "--trainer.logger.save_dir", str(tmp_path / "runs")),
         *("--trainer.enable_progress_bar", "false", "--trainer.log_every_n_steps", "1"),
     ]
 

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent.parent
 def command(name: str, *args: str) -> None:
     """The real command line: Lightning starts it again for the second process."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    environment |= {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}
     environment.pop("PL_GLOBAL_SEED", None)
     done = subprocess.run(
         [sys.executable, "-m", "sketchclip", name, *args],
@@ -51,19 +52,24 @@ def test_two_processes_equal_one(tmp_path, make_tree):
             *("--data.num_workers", "0", "--data.batch_size", "8", "--data.eval_batch_size", "4"),
             *("--trainer.accelerator", "cpu", "--trainer.devices", str(devices)),
             *("--trainer.strategy", "ddp" if devices == 2 else "auto"),
-            *("--trainer.enable_progress_bar", "false", "--trainer.logger", "CSVLogger"),
+            # W&B as well where there are two processes: only one of them may start a run.
+            *("--trainer.enable_progress_bar", "false"),
+            *("--trainer.logger", "wandb" if devices == 2 else "csv"),
             *("--trainer.logger.save_dir", str(folder)),
         ]
         # One process needs no new interpreter.
         execute = command if devices == 2 else lambda *args: main(args)
         execute("fit", *shared, "--trainer.max_epochs", "2")
-        runs = folder / "lightning_logs"
+        runs = folder / "experiment"
         checkpoint = runs / "version_0" / "checkpoints" / "last.ckpt"
         execute("test", *shared, "--ckpt_path", str(checkpoint))
         checkpoints.append(torch.load(checkpoint, weights_only=True))
         # One run folder and one set of files, whatever the number of processes.
         assert sorted(p.name for p in runs.iterdir()) == ["last", "version_0"]
-        files.append(sorted(str(p.relative_to(runs)) for p in runs.rglob("*") if p.is_file()))
+        names = sorted(str(p.relative_to(runs)) for p in runs.rglob("*") if p.is_file())
+        files.append([name for name in names if "/wandb/" not in name])
+        for sent in (runs / "version_0" / "wandb", runs / "version_0" / "test" / "wandb"):
+            assert len([*sent.glob("offline-run-*/*.wandb")]) == devices - 1
         environments.append(json.loads((runs / "version_0" / "environment.json").read_text()))
         results.append(json.loads((runs / "version_0" / "test" / "metrics.json").read_text()))
 
@@ -83,11 +89,11 @@ def test_two_processes_equal_one(tmp_path, make_tree):
     assert two.keys() == one.keys()
     names = [
         [line.split(",")[0] for line in path.read_text().splitlines()]
-        for path in sorted(tmp_path.glob("*/lightning_logs/version_0/test/queries.csv"))
+        for path in sorted(tmp_path.glob("*/experiment/version_0/test/queries.csv"))
     ]
     assert names[0] == names[1]
     assert len(names[0]) == 16
-    kept = [read_rankings(tmp_path / f"{n}/lightning_logs/version_0/test") for n in (1, 2)]
+    kept = [read_rankings(tmp_path / f"{n}/experiment/version_0/test") for n in (1, 2)]
     assert [k.shown.shape for k in kept] == [(15, 9), (15, 9)]
     assert kept[0].path.tolist() == kept[1].path.tolist()
     assert checkpoints[1]["global_step"] == checkpoints[0]["global_step"] == 6

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tools.readme_table import RESULTS, rewritten
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 GUIDES = [REPOSITORY / "docs" / f"add-a-{thing}.md" for thing in ("dataset", "method")]
 README = REPOSITORY / "README.md"
@@ -203,6 +205,13 @@ def test_a_page_names_commands_and_files_that_exist(page):
                 assert re.search(rf"^{target}:", makefile, re.MULTILINE), command
     for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
         assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def test_readme_shows_the_figures_that_are_kept():
+    text, results = README.read_text("utf-8"), json.loads(RESULTS.read_text("utf-8"))
+    assert rewritten(text, results) == text
+    results["rows"]["frozen"]["mAP@all"]["mean"] += 0.1
+    assert rewritten(text, results) != text
 
 
 def test_readme_python_runs(tree, monkeypatch, tmp_path):

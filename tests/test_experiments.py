@@ -27,7 +27,7 @@ FILES = sorted(
 GRIDS = [path for path in FILES if is_grid(path)]
 # What the others build on is no experiment of its own.
 CONFIGS = [path for path in FILES if path not in GRIDS and path.name != "base.yaml"]
-EMBEDDED = ("doodles.yaml", "emoji_pairs.yaml")
+EMBEDDED = ("doodles.yaml", "emoji_pairs.yaml", "scarcity.yaml")
 
 # Run by each of two processes as torchrun starts them: all configs one after the other, because
 # importing PyTorch takes longer than a config.
@@ -53,9 +53,9 @@ def name_of(path: Path) -> str:
 
 def setup(path: Path, data: Path, folder: Path) -> list[str]:
     """Options that run a config on generated images with a tiny tower of twelve layers."""
-    content = yaml.safe_load(path.read_text("utf-8"))
     configs = [path]
-    if "extends" not in content:  # a layer over the config of a method
+    layer = "extends" not in yaml.safe_load(path.read_text("utf-8"))
+    if layer or path.parent.name == "embedded":  # over the config of a method
         method = "sketchy_fg.yaml" if path.name == "emoji_pairs.yaml" else "sketchy.yaml"
         configs.insert(0, EXPERIMENTS / method)
     options = [part for config in configs for part in ("--config", str(config))]
@@ -69,6 +69,7 @@ def setup(path: Path, data: Path, folder: Path) -> list[str]:
         *("--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2"),
         *("--trainer.limit_val_batches", "1", "--trainer.limit_test_batches", "1"),
         *("--trainer.check_val_every_n_epoch", "1", "--trainer.log_every_n_steps", "1"),
+        *("--trainer.val_check_interval", "1.0"),
         *("--trainer.logger.init_args.save_dir", str(folder)),
         *(f"--model.text_head.path={data / 'vectors.txt'}",) * ("word_vectors" in path.name),
     ]

@@ -253,6 +253,7 @@ def test_another_seed_chooses_other_samples(many):
     chosen = [many(train_fraction=0.3, subset_seed=s).train_photos() for s in (0, 1)]
     assert chosen[0] != chosen[1]
     assert many(train_fraction=0.3).train_photos() == chosen[0]
+    assert many(train_fraction=0.3, subset_seed=None, seed=1).train_photos() == chosen[1]
 
 
 def test_fewer_seen_classes_are_parts_of_more(many):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,7 +26,10 @@ def grid(tmp_path, tree, tiny_weights):
         "trainer": {
             "max_epochs": 1,
             "accelerator": "cpu",
-            "logger": {"class_path": "CSVLogger", "init_args": {"save_dir": "runs"}},
+            "logger": {
+                "class_path": "sketchclip.run_files.RunFiles",
+                "init_args": {"save_dir": "runs"},
+            },
         },
         "model": {
             "class_path": "ZeroShotPromptLearning",
@@ -95,6 +99,31 @@ def test_commands_repeat_the_grid_run_by_run(grid, capsys):
     assert lines[1] == (
         f"sketchclip ablate {grid} --cells ours --seeds 1 --output runs/grid -- --data.root 'a b'"
     )
+
+
+def test_time_left_is_told_where_there_is_no_terminal(grid, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sketchclip.ablate.run_cell", lambda *_: time.sleep(0.05) or 0.05)
+    main(
+        ["ablate", str(grid), "--cells", "ours", "--seeds", "0,1", "--output", str(tmp_path / "o")]
+    )
+    told = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"\[1/2\] ours, seed 0: finished, 0 s, about 0:00:00 left", told[0])
+    assert told[1] == "[2/2] ours, seed 1: finished, 0 s"
+
+
+def test_an_interrupted_grid_starts_nothing_more(grid, tmp_path, monkeypatch, capsys):
+    started = []
+
+    def interrupted(cell, *_):
+        started.append(cell.title)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sketchclip.ablate.run_cell", interrupted)
+    with pytest.raises(SystemExit) as stopped:
+        main(["ablate", str(grid), "--seeds", "0,1,2,3,4,5", "--output", str(tmp_path / "o")])
+    assert stopped.value.code == 130
+    assert len(started) < 18
+    assert "finished runs are kept" in capsys.readouterr().err
 
 
 @pytest.mark.slow

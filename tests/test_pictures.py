@@ -10,9 +10,10 @@ from PIL import Image
 
 from data_modules import SketchPhotoFolder
 from data_modules.batch import Protocol
+from sketchclip.choice import choose
 from sketchclip.cli import main
 from sketchclip.figures import GREY, HIT, OWN
-from sketchclip.pictures import choose, picture
+from sketchclip.pictures import picture
 from sketchclip.rankings import read_rankings
 
 

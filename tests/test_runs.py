@@ -1,6 +1,7 @@
 """Run folders: what is in them, the last one, checkpoints by name, results beside them."""
 
 import json
+import multiprocessing
 import os
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ from data_modules.fingerprint import fingerprint
 from sketchclip.cli import main
 from sketchclip.errors import SketchClipError
 from sketchclip.hub import save_safetensors
+from sketchclip.run_files import RunFiles
 from sketchclip.run_folder import find_checkpoint, last_run, link_last, place
 
 FAST = ("--trainer.max_epochs", "1", "--grids.queries", "0")
@@ -85,6 +87,30 @@ def test_a_second_run_has_the_next_folder_and_last_follows(run, fitted):
     assert last_run(Path("runs")) == folder(again)
     named = run("fit", *FAST, "--trainer.logger.name=", "--trainer.logger.version=cell")
     assert not (folder(named).parent / "last").exists()
+
+
+def _make_runs(root, start, made):
+    start.wait()
+    made.put([RunFiles(str(root), "x").log_dir for _ in range(20)])
+
+
+def test_runs_that_start_at_the_same_instant_have_folders_of_their_own(tmp_path):
+    context = multiprocessing.get_context("fork")
+    start, made = context.Barrier(2), context.Queue()
+    arguments = (tmp_path, start, made)
+    processes = [context.Process(target=_make_runs, args=arguments) for _ in range(2)]
+    for process in processes:
+        process.start()
+    folders = made.get(timeout=60) + made.get(timeout=60)
+    for process in processes:
+        process.join()
+    assert {Path(name).name for name in folders} == {f"version_{n}" for n in range(40)}
+
+
+def test_a_command_that_stops_early_leaves_no_folder(run, tmp_path):
+    with pytest.raises(SystemExit):
+        run("fit", *FAST, "--data.root", "nowhere")
+    assert not [*tmp_path.rglob("version_*")]
 
 
 def test_last_is_a_text_file_where_links_are_impossible(tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 
 from sketchclip.errors import SketchClipError
 from sketchclip.measured import collect
@@ -55,7 +56,7 @@ def test_ids_are_unique_and_figures_are_fractions():
 
 
 def test_means_and_deviations_over_seeds(runs):
-    (group,) = collect([runs])
+    (group,), _ = collect([runs])
     values = (0.30, 0.34, 0.35)
     assert group.mean("ours", "mAP@all") == pytest.approx(statistics.mean(values))
     assert group.std("ours", "mAP@all") == pytest.approx(statistics.stdev(values))
@@ -80,19 +81,59 @@ def test_means_and_deviations_over_seeds(runs):
         {"split": "other"},
         {"gallery": 127},
         {"backbone": {"name": "sketchclip-mini", "fingerprint": "other"}},
-        {"train_fraction": 0.1},
     ],
     ids=str,
 )
 def test_other_protocols_never_share_a_table(runs, change):
     write(runs, "b_ip", 0, {"mAP@all": 0.9}, **change)
-    groups = collect([runs])
+    groups, _ = collect([runs])
     assert len(groups) == 2
     assert sum("b_ip" in group.cells for group in groups) == 1
 
 
+def test_part_of_the_data_is_no_row_of_the_paper(runs):
+    write(runs, "b_ip", 0, {"mAP@all": 0.9}, train_fraction=0.1)
+    (group,), _ = collect([runs])
+    assert "b_ip" not in group.cells
+    main_table, _, others = tables_of(group)
+    assert {row[0]: row[-1] for row in main_table.rows}["B-IP"] == "-"  # no seed
+    assert "b_ip, train_fraction=0.1" in {row[0] for row in others.rows}
+
+
+def test_runs_of_one_name_and_other_settings_are_never_averaged(tmp_path):
+    for grid, margin in (("a", 0.3), ("b", 0.7)):
+        write(tmp_path / grid, "ours", 0, {"mAP@all": margin})
+        settings = {"class_path": "x.Method", "init_args": {"margin": margin}}
+        config = {"model": settings, "data": {"class_path": "x.Doodles"}}
+        (tmp_path / grid / "ours" / "seed_0" / "test" / "config.yaml").write_text(
+            yaml.safe_dump(config)
+        )
+    (group,), _ = collect([tmp_path])
+    assert group.seeds == {"ours": [0], "ours, model.margin=0.7": [0]}
+
+
+def test_the_same_seed_counts_once(tmp_path):
+    for grid in ("a", "b"):
+        write(tmp_path / grid, "ours", 0, {"mAP@all": 0.5})
+    (group,), left_out = collect([tmp_path])
+    assert group.seeds == {"ours": [0]}
+    assert "has another run of seed 0" in left_out[0]
+
+
+def test_single_commands_make_a_row(tmp_path):
+    folder = tmp_path / "doodles" / "version_1"
+    (folder / "test").mkdir(parents=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump({"seed_everything": 3}))
+    (folder / "metrics.csv").write_text("step,train/loss\n1,2\n")
+    result = {**RESULT, "metrics": {"mAP@all": 0.4}, "seed": 3}
+    (folder / "test" / "metrics.json").write_text(json.dumps(result))
+    (folder / "test" / "environment.json").write_text(json.dumps({"commit": "fedcba"}))
+    (group,), left_out = collect([tmp_path])
+    assert (group.seeds, group.commits, left_out) == ({"doodles_version_1": [3]}, {"fedcba"}, [])
+
+
 def test_partial_and_missing_results_are_refused(tmp_path):
-    with pytest.raises(SketchClipError, match="No finished run"):
+    with pytest.raises(SketchClipError, match="No run in"):
         collect([tmp_path])
     write(tmp_path, "ours", 0, {"mAP@all": 0.3}, partial=True)
     with pytest.raises(SketchClipError, match="part of the data"):

@@ -211,7 +211,7 @@ def test_a_command_of_a_sweep_runs(tree, options, tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_SWEEP_ID", "abcd1234")
     monkeypatch.setenv("WANDB_RUN_ID", "run12345")
     monkeypatch.setenv("WANDB_SWEEP_PARAM_PATH", str(tmp_path / "config.yaml"))
-    small = [option for option in options if option != "CSVLogger"]
+    small = [option for option in options if option != "csv"]
     small.remove("--trainer.logger")
     small += ["--data=SketchPhotoFolder", f"--data.root={tree}", "--data.split=random:2:0"]
     cli = main([*command[4:], *small])

@@ -10,9 +10,9 @@ from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger
 
 from sketchclip.callbacks.best import headline
-from sketchclip.environment import ENVIRONMENT, environment
+from sketchclip.environment import environment
 from sketchclip.loggers import WandbRun
-from sketchclip.run_folder import CONFIG, link_last
+from sketchclip.run_folder import CONFIG, ENVIRONMENT, link_last
 
 
 class RunConfig(SaveConfigCallback):

@@ -57,8 +57,12 @@ class TrainingReport(Callback):
             if name in values
         ]
         seconds = time.monotonic() - self.epoch_started
-        epochs = trainer.max_epochs if (trainer.max_epochs or -1) > 0 else "?"
-        print(f"epoch {trainer.current_epoch + 1}/{epochs}  {'  '.join(parts)}  {seconds:.0f} s")
+        when = f"epoch {trainer.current_epoch + 1}"
+        if (trainer.max_epochs or -1) > 0:
+            when += f"/{trainer.max_epochs}"
+        elif trainer.max_steps > 0:
+            when += f", step {trainer.global_step}/{trainer.max_steps}"
+        print(f"{when}  {'  '.join(parts)}  {seconds:.0f} s")
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say where everything is and what to type next."""

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from sketchclip.errors import SketchClipError
-from sketchclip.metrics.uncertainty import bootstrap_interval
 from sketchclip.plots.style import (
     COLOURS,
     COLUMN,
@@ -19,6 +18,7 @@ from sketchclip.plots.style import (
 )
 from sketchclip.results import read_classes, read_results
 from sketchclip.runs import Run
+from sketchclip.uncertainty import bootstrap_interval
 
 _ROWS, _ROW = 36, 0.145  # classes in a column before there are two; inches of a class
 

@@ -108,7 +108,7 @@ def draw_curve(runs: Sequence[Run], curve: Curve, metric: str) -> Any:
     ticks = sorted({x for points in found.values() for x in points})
     if len(ticks) <= 8 and min(np.diff(ticks)) > 0.05 * (ticks[-1] - ticks[0]):
         axes.set_xticks(ticks, [f"{x:g}" for x in ticks])
-    _references(axes, runs, metric)
+    chance = _references(axes, runs, metric)
     axes.set_xlabel(curve.label)
     axes.set_ylabel(f"{metric} (%)")
     lines = len(axes.get_legend_handles_labels()[0])
@@ -119,7 +119,8 @@ def draw_curve(runs: Sequence[Run], curve: Curve, metric: str) -> Any:
         True: "Whiskers and band: one standard deviation over seeds.",
         False: "Points of one seed: 95 % bootstrap interval over queries.",
     }
-    caption(figure, f"{protocol(shown, metric)} {' '.join(told[s] for s in sorted(spreads)[::-1])}")
+    spread = " ".join(told[s] for s in sorted(spreads)[::-1])
+    caption(figure, f"{protocol(shown, metric)} {spread}{chance}")
     return figure
 
 
@@ -135,14 +136,19 @@ def _spread(runs: Sequence[Run], metric: str) -> tuple[float, float]:
     return 100 * low, 100 * high
 
 
-def _references(axes: Any, runs: Sequence[Run], metric: str) -> None:
-    """Lines that no training moves: the frozen model and chance."""
+def _references(axes: Any, runs: Sequence[Run], metric: str) -> str:
+    """Lines that no training moves: the frozen model and chance, which is a text if far below."""
     frozen = [_percent(r, metric) for r in runs if r.summary.get("method") == FROZEN]
     if frozen:
         axes.axhline(np.mean(frozen), color=GREY, linestyle="--", label="frozen CLIP")
     chance = runs[0].summary["metrics"].get(f"chance_{metric}")
-    if chance is not None:
-        axes.axhline(100 * chance, color=GREY, linestyle=":", label="chance")
+    if chance is None:
+        return ""
+    low, high = axes.get_ylim()
+    if 100 * chance < low - 2 * (high - low):  # a line would press the curve flat
+        return f" Chance: {100 * chance:.1f}."
+    axes.axhline(100 * chance, color=GREY, linestyle=":", label="chance")
+    return ""
 
 
 def _names(keys: Sequence[tuple[tuple[str, str], ...]]) -> list[str]:

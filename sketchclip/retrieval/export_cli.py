@@ -60,7 +60,6 @@ def _parse(args: Sequence[str]) -> argparse.Namespace:
         prog="sketchclip export",
         description=__doc__,
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", help="run folder, checkpoint, last, best, hub id, or frozen")
     parser.add_argument("--to", required=True, help="a new folder, or hf://owner/name")

@@ -1,6 +1,5 @@
 """``sketchclip index``: embed folders of photos, to find them by drawing."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,7 +40,6 @@ def run(args: Sequence[str]) -> "Summary":
         prog="sketchclip index",
         description=__doc__,
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("photos", type=Path, nargs="*", help="folders, searched at any depth")
     parser.add_argument("-o", dest="place", required=True, help="folder of the index, or a URI")

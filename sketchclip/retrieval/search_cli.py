@@ -1,6 +1,5 @@
 """``sketchclip search``: find indexed photos by a sketch, a text or both."""
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,7 +41,6 @@ def run(args: Sequence[str]) -> "list[Hit]":
         prog="sketchclip search",
         description=__doc__,
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("sketch", type=Path, nargs="?", help="file, or - for standard input")
     parser.add_argument("--index", required=True, help="folder or URI of 'sketchclip index'")

@@ -5,7 +5,6 @@ They say nothing about another seed or another split: run several for that.
 """
 
 import numpy as np
-from scipy import stats
 
 
 def bootstrap_interval(
@@ -28,6 +27,8 @@ def bootstrap_interval(
     """
     if len(values) < 2 or np.ptp(values) == 0:
         return float(values.mean()), float(values.mean())
+    from scipy import stats  # takes most of a second, and tables do without
+
     interval = stats.bootstrap(
         (values,),
         np.mean,

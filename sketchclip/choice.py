@@ -1,0 +1,42 @@
+"""Which queries of a test a picture shows."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+Pick = Literal["best", "worst", "most_improved", "random"]
+
+
+def choose(
+    scores: Sequence[np.ndarray], classes: Sequence[str], pick: Pick, count: int, seed: int
+) -> list[int]:
+    """Positions of queries; equals in random order, no two of a class while there are others.
+
+    Args:
+        scores: Higher is better, of the run and perhaps the baseline, each (Q,).
+        classes: Class of each query.
+        pick: Which.
+        count: At most.
+        seed: Of random choices.
+
+    Returns:
+        Positions, the most telling first.
+
+    Example:
+        >>> choose([np.array([.1, .9, .8])], ["cat", "dog", "dog"], "best", 2, 0)
+        [1, 0]
+    """
+    rng = np.random.default_rng(seed)
+    key = {
+        "best": lambda: -scores[0],
+        "worst": lambda: scores[0],
+        "most_improved": lambda: scores[-1] - scores[0],
+        "random": lambda: np.zeros(len(classes)),
+    }[pick]()
+    order = np.lexsort((rng.random(len(key)), np.nan_to_num(key, nan=np.inf)))
+    first: dict[str, int] = {}
+    for at in order:
+        first.setdefault(classes[at], int(at))
+    alone = set(first.values())
+    return [*first.values(), *(int(at) for at in order if int(at) not in alone)][:count]
