@@ -9,6 +9,8 @@ from sketchclip.errors import SketchClipError
 
 ROOT = Path("runs")
 CONFIG, ENVIRONMENT, CHECKPOINTS, LAST = "config.yaml", "environment.json", "checkpoints", "last"
+FIT = "fit"
+"""Of a run of 'sketchclip ablate': the part that has the checkpoint; its test lies beside it."""
 EXPORTED, ABOUT = "model.safetensors", "config.json"
 """Of 'sketchclip export' and of repositories of the hub: weights; what they are and their tests."""
 CELL = "cell.json"
@@ -125,6 +127,8 @@ def hub_id(value: str) -> str | None:
 
 
 def _checkpoint_in(run: Path, name: str) -> Path:
+    if not (run / CHECKPOINTS).is_dir() and (run / FIT / CHECKPOINTS).is_dir():
+        run = run / FIT
     path = run / CHECKPOINTS / f"{name}.ckpt"
     if not path.is_file():
         why = " Without validation there is no best epoch." if name == "best" else ""

@@ -171,6 +171,22 @@ def test_a_frozen_model_is_exported_without_tensors(tmp_path):
     assert "Nothing is trained" in (target / "README.md").read_text()
 
 
+def test_files_that_only_training_needs_change_nothing(run, tree, tiny_weights, tmp_path):
+    words = tmp_path / "words.txt"
+    names = {word for path in tree.glob("photo/*") for word in path.name.split()}
+    words.write_text("".join(f"{word} {len(word)} 1 0\n" for word in names))
+    head = ["--model.text_head", "WordVectors", "--model.text_head.path", str(words)]
+    cli = run("fit", "--trainer.max_epochs", "1", "--data.validation", "none", *head)
+    target = tmp_path / "exported"
+    main(["export", cli.trainer.log_dir, "--to", str(target)])
+    words.unlink()
+    prints = {
+        from_pretrained(place, pretrained=tiny_weights).fingerprint
+        for place in (target, cli.trainer.log_dir)
+    }
+    assert len(prints) == 1
+
+
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
     """The hub's client with a hub on localhost; all else is real."""

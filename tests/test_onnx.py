@@ -8,6 +8,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from torch.torch_version import TorchVersion
 
 from data_modules.transforms import Fit
 from sketchclip import adaptations, from_pretrained
@@ -106,6 +107,10 @@ def test_other_methods_are_exported(search_model, tiny_weights, tmp_path):
     assert_exports(search_model(fine), tmp_path, ["photo"])
 
 
+@pytest.mark.skipif(
+    TorchVersion(torch.__version__) < TorchVersion("2.9"),
+    reason="the exporter of older versions keeps one branch; the comparison finds such files",
+)
 def test_what_cannot_be_traced_is_refused(search_model, make_method, tmp_path):
     method = make_method(lambda_cls=0.0)
 

@@ -89,8 +89,17 @@ def test_every_name_of_a_model_gives_the_same_one(fit, tmp_path, monkeypatch):
     exported = tmp_path / "exported"
     save_safetensors(checkpoint, exported / "model.safetensors")
     shutil.copy(folder / "config.yaml", exported)
-    names = [folder, checkpoint, exported, exported / "model.safetensors", folder.parent / "last"]
-    models = [sketchclip.from_pretrained(str(name)) for name in names]
+    cell = tmp_path / "cell" / "seed_0"  # of 'sketchclip ablate'
+    shutil.copytree(folder, cell / "fit")
+    names = [
+        folder,
+        checkpoint,
+        cell,
+        exported,
+        exported / "model.safetensors",
+        folder.parent / "last",
+    ]
+    models = [sketchclip.from_pretrained(name) for name in names]
     monkeypatch.chdir(tmp_path)
     models += [sketchclip.from_pretrained("last"), sketchclip.from_pretrained("best")]
     monkeypatch.setattr(

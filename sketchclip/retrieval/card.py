@@ -80,6 +80,7 @@ def _shown(metrics: Mapping[str, float]) -> dict[str, float]:
 
 def _entries(result: Mapping[str, Any]) -> Iterator[EvalResult]:
     for name, value in _shown(result["metrics"]).items():
+        interval = [round(bound, 4) for bound in result["interval_95"].get(name, ())]
         yield EvalResult(
             task_type=_TASK,
             task_name=_TASK_NAME,
@@ -90,7 +91,7 @@ def _entries(result: Mapping[str, Any]) -> Iterator[EvalResult]:
             metric_type=name,
             metric_name=name,
             metric_value=round(value, 4),
-            metric_args={"interval_95": [round(x, 4) for x in result["interval_95"].get(name, ())]},
+            metric_args={"interval_95": interval} if interval else None,
         )
 
 

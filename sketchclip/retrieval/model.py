@@ -1,10 +1,8 @@
 """Models for search: a run, an exported folder, a hub repository or frozen CLIP, by one call."""
 
-import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +18,13 @@ from data_modules.transforms import Fit, normalize
 from sketchclip.clip.text import encode_classes
 from sketchclip.errors import SketchClipError
 from sketchclip.methods import FrozenCLIP, RetrievalModule
+from sketchclip.retrieval.fingerprint import fingerprint
 from sketchclip.retrieval.saved import build_module, read_saved
 from sketchclip.run_folder import find_checkpoint, hub_id
 
 FROZEN = "frozen"
 BATCH = 64
 _READERS = 4
-# The file of the weights and the seen classes say nothing that the tensors do not.
-_NOT_EMBEDDING = frozenset({"pretrained", "class_names"})
 
 
 class SearchModel:
@@ -109,20 +106,8 @@ class SearchModel:
 
         A run and what was exported from it have the same one.
         """
-        told = {
-            "class": type(self.module).__qualname__,
-            "backbone": getattr(self.module, "backbone", None),
-            "preprocessing": self.about["preprocessing"],
-            "settings": {n: v for n, v in self.settings.items() if n not in _NOT_EMBEDDING},
-        }
-        digest = blake2b(json.dumps(told, sort_keys=True, default=str).encode(), digest_size=8)
-        seen: set[tuple[int, torch.Size]] = set()
-        for name, tensor in sorted(self.module.state_dict().items()):
-            if (tensor.data_ptr(), tensor.shape) not in seen:  # towers share frozen tensors
-                seen.add((tensor.data_ptr(), tensor.shape))
-                digest.update(name.encode())
-                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        told = {**self.settings, "preprocessing": self.about["preprocessing"]}
+        return fingerprint(self.module, told)
 
     def read(self, image: Path | np.ndarray) -> np.ndarray:
         """Fit one image as evaluation does; embedding it again changes nothing.
@@ -209,9 +194,9 @@ class SearchModel:
 
 
 def load_model(
-    model: str = FROZEN,
+    model: str | Path = FROZEN,
     backbone: str | None = None,
-    pretrained: str | None = None,
+    pretrained: str | Path | None = None,
     device: str = "auto",
 ) -> SearchModel:
     """Load a model that embeds sketches and photos.
@@ -232,7 +217,8 @@ def load_model(
     Raises:
         SketchClipError: If there is no such model, or its backbone is not the one of training.
     """
-    where = _device(device)
+    where, model = _device(device), str(model)
+    pretrained = None if pretrained is None else str(pretrained)
     if model == FROZEN:
         named = {} if backbone is None else {"backbone": backbone}
         module: RetrievalModule = FrozenCLIP(**named, pretrained=pretrained)

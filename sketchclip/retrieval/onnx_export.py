@@ -13,15 +13,23 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.torch_version import TorchVersion
 
 from sketchclip.errors import SketchClipError
 from sketchclip.retrieval.model import SearchModel
 
 SIDES = ("sketch", "photo")
 VERIFICATION = "verification.json"
-OPSET = 18
-"""What PyTorch's exporter writes without converting, in all versions that have it."""
+_GRAPH: dict[str, Any] = {
+    "opset_version": 18,  # what PyTorch's exporters write without converting
+    "input_names": ["images"],
+    "output_names": ["embeddings"],
+}
+# The first version whose newer exporter is the default; that of 2.6 fails on attention.
+_DYNAMO = TorchVersion("2.9")
 _STATES = {"sketch": "query_state", "photo": "gallery_state"}
+# Images at a time, for the tracer to reason about; the file has no limit.
+_LARGEST = 65_536
 # A protobuf file holds less than 2 GiB; larger weights lie beside it.
 _ONE_FILE = 1_800_000_000
 _PACKAGES = ("onnx", "onnxruntime", "onnxscript")
@@ -110,27 +118,47 @@ def export_tower(model: SearchModel, side: str, path: Path) -> None:
     images = torch.zeros(2, size, size, 3, dtype=torch.uint8)
     weights = sum(p.numel() * p.element_size() for p in tower.parameters())
     try:
-        with _silence(), torch.no_grad():
-            program = torch.onnx.export(
-                tower,
-                (images,),
-                dynamo=True,
-                verbose=False,
-                opset_version=OPSET,
-                input_names=["images"],
-                output_names=["embeddings"],
-                dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
-            )
-            assert program is not None  # with dynamo
-            _forget_origins(program.model)
-            program.save(path, external_data=weights > _ONE_FILE)
+        with _silence(), _plain_attention(), torch.no_grad():
+            if TorchVersion(torch.__version__) < _DYNAMO:
+                _export_by_script(tower, images, path)
+            else:
+                _export_by_dynamo(tower, images, path, weights > _ONE_FILE)
     except Exception as error:  # of exporter, tracer or runtime, each with classes of its own
-        reason = (str(error).strip().splitlines() or ["no details"])[0]
+        cause: BaseException = error
+        while cause.__cause__ is not None:  # the exporter's own advice is for its developers
+            cause = cause.__cause__
+        reason = (str(cause).strip().splitlines() or ["no details"])[0]
         raise SketchClipError(
-            f"{model.name}: the {side} tower has no ONNX form ({type(error).__name__}: {reason}). "
+            f"{model.name}: the {side} tower has no ONNX form ({type(cause).__name__}: {reason}). "
             f"What {_STATES[side]}() of {type(model.module).__name__} computes must be traceable "
             "by torch.export for any number of images. Export it without --onnx."
         ) from error
+
+
+def _export_by_dynamo(tower: Tower, images: Tensor, path: Path, beside: bool) -> None:
+    batch = torch.export.Dim("batch", min=1, max=_LARGEST)
+    program = torch.onnx.export(
+        tower, (images,), dynamo=True, dynamic_shapes=({0: batch},), verbose=False, **_GRAPH
+    )
+    assert program is not None  # with dynamo
+    _forget_origins(program.model)
+    program.save(path, external_data=beside)
+
+
+def _export_by_script(tower: Tower, images: Tensor, path: Path) -> None:
+    axes = {name: {0: "batch"} for name in (*_GRAPH["input_names"], *_GRAPH["output_names"])}
+    torch.onnx.export(tower, (images,), path, dynamo=False, dynamic_axes=axes, **_GRAPH)
+
+
+@contextlib.contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Attention from operations that ONNX has, in place of PyTorch's fused one for inference."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def _forget_origins(graph_model: Any) -> None:

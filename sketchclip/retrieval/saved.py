@@ -14,7 +14,7 @@ from sketchclip.checkpoint import CompactCheckpointIO
 from sketchclip.errors import SketchClipError
 from sketchclip.methods import RetrievalModule
 from sketchclip.results import METRICS, file_hash
-from sketchclip.run_folder import ABOUT, EXPORTED, config_of, run_of
+from sketchclip.run_folder import ABOUT, EXPORTED, FIT, config_of, run_of
 
 _CLASS = "_class_path"
 # Of a test: what the figures are, for people who meet the model without its run.
@@ -79,7 +79,9 @@ class Saved:
             SketchClipError: If a file of results is damaged.
         """
         run, told = run_of(self.checkpoint), self.checkpoint.with_name(ABOUT)
-        files = sorted(run.glob(f"test*/{METRICS}")) if run else [told] if told.is_file() else []
+        tested = run.parent if run and run.name == FIT else run
+        files = [told] if told.is_file() else []
+        files = sorted(tested.glob(f"test*/{METRICS}")) if tested else files
         digest, found = file_hash(self.checkpoint), []
         for file in files:
             try:
