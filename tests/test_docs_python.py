@@ -32,8 +32,15 @@ def run_python(page, names, capsys):
 
 def test_the_python_page_runs(photos, capsys):
     names: dict = {}
-    run_python("python.md", names, capsys)
+    printed = run_python("python.md", names, capsys)
     assert names["photos"].shape == (2, names["model"].dim)
+    first = [line.split(maxsplit=2) for line in printed.splitlines()[:10]]
+    assert [int(rank) for rank, _, _ in first] == [*range(1, 11)]
+    assert all(photos.joinpath(path).is_file() for _, _, path in first)
+    assert len(names["index"]) == len([*photos.glob("photos/*/*.png")])
+    page = (REPOSITORY / "docs" / "python.md").read_text("utf-8")
+    shown = page.partition("```python\n")[2].partition("```")[0]
+    assert len([line for line in shown.splitlines() if line]) <= 10
 
 
 @pytest.mark.slow
