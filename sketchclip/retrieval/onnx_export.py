@@ -1,6 +1,7 @@
 """Both towers as ONNX files with prompts and normalisation inside, and with 8-bit weights."""
 
 import contextlib
+import gc
 import io
 import json
 import logging
@@ -133,6 +134,9 @@ def export_tower(model: SearchModel, side: str, path: Path) -> None:
             f"What {_STATES[side]}() of {type(model.module).__name__} computes must be traceable "
             "by torch.export for any number of images. Export it without --onnx."
         ) from error
+    finally:
+        # The tracer derives classes of the same names, which a config's bare name would also mean.
+        gc.collect()
 
 
 def _export_by_dynamo(tower: Tower, images: Tensor, path: Path, beside: bool) -> None:
