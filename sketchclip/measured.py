@@ -91,7 +91,7 @@ def collect(folders: Sequence[Path]) -> tuple[list[Group], list[str]]:
     for run in runs:
         if not run.summary or run.summary.get("partial"):
             why = "tested a part of the data" if run.summary else "was not tested"
-            left_out.append(f"{run.folder}: {why}")
+            left_out += [f"{run.folder}: {why}"] * bool(run.summary or run.steps)
             continue
         group = groups.setdefault(run.group, Group(_protocol(run.summary)))
         name = _row_name(run, first.setdefault((run.group, run.name), run))

@@ -106,9 +106,13 @@ def _table(
         table.rows.append([label, *cells, *_measured(group, row.id, metrics)])
     table.caption = (
         f"Measured: {group.protocol}. Mean ± sample standard deviation over seeds; code at "
-        f"{', '.join(sorted(group.commits))}. Columns headed paper are what it reports, with "
-        "OpenAI's ViT-B/32 on the dataset named there; '-' is not reported or not measured."
+        f"{', '.join(sorted(group.commits))}."
     )
+    if heads:
+        table.caption += (
+            " Columns headed paper are what it reports, with OpenAI's ViT-B/32 on the dataset "
+            "named there; '-' is not reported or not measured."
+        )
     return table
 
 

@@ -43,7 +43,7 @@ def draw_training(runs: Sequence[Run], metric: str | None = None) -> Any:
     panels = [*losses, *validation]
     if not losses:
         return None
-    columns = next((n for n, most in ((1, 1), (2, 4), (3, 6)) if len(panels) <= most), 4)
+    columns = {1: 1, 2: 2, 4: 2}.get(len(panels), 3 if len(panels) <= 6 else 4)
     rows = -(-len(panels) // columns)
     figure = new_figure(COLUMN if columns < 3 else PAGE, 0.3 + 1.35 * rows)
     grid = figure.subplots(rows, columns, sharex=True, squeeze=False)
