@@ -15,13 +15,16 @@ FG_CELLS :=
 PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-all lint format docs embedded-table readme constraints build clean
+.PHONY: help quickstart demo test test-all lint format docs embedded-table readme constraints build clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 quickstart: $(VENV)/.runtime ## See CLIP adapt to sketches of unseen classes, on a CPU, in minutes
 	@$(BIN)/sketchclip quickstart
+
+demo: $(VENV)/.search ## Draw in a browser and see the photos found, on the embedded benchmark
+	@$(BIN)/sketchclip demo
 
 # All: 83 minutes on two busy cores. `make embedded-table SEEDS=0 CELLS=frozen,b_lin,b_ip,ours
 # FG_CELLS=fg_frozen,b_fg_lin,b_fg_ip,fg_ours` takes 3 minutes.
@@ -93,6 +96,9 @@ $(VENV)/.python:
 
 $(VENV)/.runtime: $(PINS) | $(VENV)/.python
 	$(call install,.,sketchclip and PyTorch,once; about 5 minutes and 3 GB to download)
+
+$(VENV)/.search: $(VENV)/.runtime
+	$(call install,.[search],search and its page,once; under a minute)
 
 $(VENV)/.dev: $(VENV)/.runtime
 	$(call install,.[dev],the development tools,once; under a minute)

@@ -13,11 +13,13 @@ from typing import ClassVar, Literal
 from data_modules.base import SketchPhotoDataModule
 from data_modules.batch import Protocol
 from data_modules.published import Published
-from data_modules.strokes import render_strokes
+from data_modules.strokes import Drawing, render_strokes
 from sketchclip.errors import SketchClipError
 
 HELD_OUT_VENDORS = frozenset({"noto", "openmoji"})
 """Emoji designers that the mini CLIP never saw: they form the galleries."""
+
+_STROKES = "sketches.json"
 
 
 class EmbeddedBenchmark(SketchPhotoDataModule):
@@ -46,6 +48,25 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sketchclip"
 
 
+def read_doodles(archive: Path | None = None) -> dict[str, list[Drawing]]:
+    """The doodles of an embedded benchmark as strokes.
+
+    Args:
+        archive: Of the benchmark; None for that of ``Doodles``.
+
+    Returns:
+        Drawings of each class, in Quick, Draw!'s simplified format.
+    """
+    if archive is None:
+        with as_file(files("data_modules") / "benchmarks" / Doodles.archive) as found:
+            return read_doodles(found)
+    with zipfile.ZipFile(archive) as source:
+        if _STROKES not in source.namelist():
+            return {}
+        doodles = json.loads(source.read(_STROKES))
+    return {name: [doodle["drawing"] for doodle in drawn] for name, drawn in doodles.items()}
+
+
 def _unpack(archive: Path, target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -58,12 +79,11 @@ def _unpack(archive: Path, target: Path) -> None:
     with zipfile.ZipFile(archive) as source:
         members = [n for n in source.namelist() if n.split("/")[0] in ("photo", "sketch")]
         source.extractall(partial, members)
-        if "sketches.json" in source.namelist():
-            for class_name, doodles in json.loads(source.read("sketches.json")).items():
-                folder = partial / "sketch" / class_name
-                folder.mkdir(parents=True)
-                for number, doodle in enumerate(doodles):
-                    render_strokes(doodle["drawing"]).save(folder / f"{number:02d}.png")
+    for class_name, drawings in read_doodles(archive).items():
+        folder = partial / "sketch" / class_name
+        folder.mkdir(parents=True)
+        for number, drawing in enumerate(drawings):
+            render_strokes(drawing).save(folder / f"{number:02d}.png")
     try:
         partial.rename(target)  # atomic: another process sees all of it or nothing
     except OSError:

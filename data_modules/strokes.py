@@ -56,7 +56,10 @@ def check_drawing(drawing: Drawing, extent: float | None = EXTENT) -> None:
 
 
 def render_strokes(
-    drawing: Drawing, size: int = 112, width: float | None = None, extent: float | None = EXTENT
+    drawing: Drawing,
+    size: int = 112,
+    width: float | Sequence[float] | None = None,
+    extent: float | None = EXTENT,
 ) -> Image.Image:
     """Draw strokes in black on white, antialiased, with round caps and joins.
 
@@ -66,14 +69,16 @@ def render_strokes(
     Args:
         drawing: Strokes ``[[xs], [ys]]`` with coordinates in 0..extent, y downwards.
         size: Side of the square picture in pixels.
-        width: Line width in pixels; by default ``size / 37``, 3 pixels at 112.
+        width: Line width in pixels, one for all strokes or one for each; by default
+            ``size / 37``, 3 pixels at 112.
         extent: Largest coordinate allowed; None for no bounds.
 
     Returns:
         An RGB image of ``size`` x ``size`` pixels.
 
     Raises:
-        ValueError: If the drawing is malformed, or size or width is not positive.
+        ValueError: If the drawing is malformed, size or a width is not positive, or there are
+            not as many widths as strokes.
 
     Example:
         >>> image = render_strokes([[[0, 255], [0, 255]]], size=32)
@@ -88,20 +93,24 @@ def render_strokes(
     if isinstance(size, bool) or not isinstance(size, int) or size < 8:
         raise ValueError(f"size must be an integer >= 8, got {size!r}")
     width = size / 37 if width is None else width
-    if not 0 < width < size / 2:
-        raise ValueError(f"width must be in 0..size/2, got {width!r} at size {size}")
+    widths = width if isinstance(width, Sequence) else [width] * len(drawing)
+    if len(widths) != len(drawing):
+        raise ValueError(f"{len(drawing)} strokes need as many widths, got {len(widths)}")
+    for one in widths:
+        if not 0 < one < size / 2:
+            raise ValueError(f"width must be in 0..size/2, got {one!r} at size {size}")
     xs = [x for stroke in drawing for x in stroke[0]]
     ys = [y for stroke in drawing for y in stroke[1]]
     span = max(max(xs) - min(xs), max(ys) - min(ys))
-    side, pen = size * _SUPERSAMPLE, width * _SUPERSAMPLE
+    side, pen = size * _SUPERSAMPLE, max(widths) * _SUPERSAMPLE
     scale = (side * (1 - 2 * MARGIN) - pen) / span if span else 0.0
     left = side / 2 - scale * (max(xs) + min(xs)) / 2
     top = side / 2 - scale * (max(ys) + min(ys)) / 2
     canvas = Image.new("L", (side, side), 255)
     draw = ImageDraw.Draw(canvas)
-    for stroke in drawing:
+    for stroke, one in zip(drawing, widths, strict=True):
         points = [(left + scale * x, top + scale * y) for x, y in zip(*stroke[:2], strict=True)]
-        _polyline(draw, points, pen / 2)
+        _polyline(draw, points, one * _SUPERSAMPLE / 2)
     # A box filter over whole pixels is exact area coverage of the supersampled picture.
     return canvas.resize((size, size), Image.Resampling.BOX).convert("RGB")
 

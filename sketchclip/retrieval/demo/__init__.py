@@ -1,0 +1,1 @@
+"""The page of ``sketchclip demo``: draw, and see the photos found while you draw."""

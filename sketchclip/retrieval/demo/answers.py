@@ -1,0 +1,130 @@
+"""What the page is told: photos for a query, as data and as a picture, and each photo by its id."""
+
+import base64
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from data_modules.images import UnreadableImageError, read_image
+from sketchclip.errors import SketchClipError
+from sketchclip.figures import search_page
+from sketchclip.retrieval.demo.columns import Column
+from sketchclip.retrieval.demo.limits import RequestError
+from sketchclip.retrieval.demo.query import Query, parse_query
+from sketchclip.retrieval.demo.thumbnails import SIDES, Thumbnails, to_png
+from sketchclip.retrieval.index import Hit
+
+_SEEN = 112
+_ID = re.compile(r"[0-9A-Za-z_-]{1,64}", re.ASCII)
+
+
+class Answers:
+    """Answers queries in all columns; to be called from threads.
+
+    Args:
+        columns: One list of results each.
+        cache_bytes: For photos kept in memory.
+        full_paths: Whether to tell where on this machine a photo is; else its folder and name.
+    """
+
+    def __init__(self, columns: Sequence[Column], cache_bytes: int, full_paths: bool) -> None:
+        self._columns = columns
+        self._thumbnails = Thumbnails(cache_bytes)
+        self._full_paths = full_paths
+
+    def about(self) -> dict[str, Any]:
+        """What can be searched."""
+        columns = [{"name": column.name, "photos": len(column.index)} for column in self._columns]
+        classes = {name for column in self._columns for name in column.index.classes}
+        return {"columns": columns, "classes": sorted(classes)}
+
+    def search(self, body: bytes) -> dict[str, Any]:
+        """Photos for a query, and the sketch as the model gets it.
+
+        Args:
+            body: The query in JSON.
+
+        Returns:
+            ``results``, a list of photos for each column, and ``seen``, a data URL or None.
+
+        Raises:
+            SketchClipError: If the query is none, or cannot be answered.
+        """
+        _, image, found = self._find(body)
+        seen = None if image is None else _data_url(image)
+        return {"results": [[self._told(hit) for hit in hits] for hits in found], "seen": seen}
+
+    def grid(self, body: bytes) -> bytes:
+        """The same as a picture: a PNG's content."""
+        query, image, found = self._find(body)
+        if query.like is not None:
+            image = read_image(self._hit(query.like.column, query.like.photo).path, SIDES[0])
+        pages = [
+            search_page(image, query.text, [_shown(hit) for hit in hits], column.name)
+            for column, hits in zip(self._columns, found, strict=True)
+        ]
+        return to_png(_below_each_other(pages))
+
+    def thumbnail(self, column: int, photo: str, side: int) -> bytes:
+        """A photo of an index as WebP.
+
+        Args:
+            column: Whose index.
+            photo: Its id.
+            side: One of ``SIDES``.
+
+        Raises:
+            RequestError: With status 404, if there is no such photo, or it was moved.
+        """
+        hit = self._hit(column, photo)
+        try:
+            return self._thumbnails.webp(hit.path, side)
+        except UnreadableImageError as error:
+            raise RequestError("The photo was moved, or cannot be read any more.", 404) from error
+
+    def _find(self, body: bytes) -> tuple[Query, np.ndarray | None, list[list[Hit]]]:
+        query = parse_query(body)
+        image = query.image()
+        like = self._hit(query.like.column, query.like.photo) if query.like else None
+        return query, image, [column.search(query, image, like) for column in self._columns]
+
+    def _hit(self, column: int, photo: str) -> Hit:
+        if column < len(self._columns) and _ID.fullmatch(photo):
+            try:
+                return self._columns[column].index.hit(photo)
+            except SketchClipError as error:
+                raise RequestError("There is no such photo in the index.", 404) from error
+        raise RequestError("There is no such photo in the index.", 404)
+
+    def _told(self, hit: Hit) -> dict[str, Any]:
+        path = hit.path if self._full_paths else Path(*hit.path.parts[-2:])
+        return {
+            "id": hit.photo,
+            "rank": hit.rank,
+            "score": round(float(hit.score), 6),
+            "class": hit.class_name,
+            "path": str(path),
+        }
+
+
+def _shown(hit: Hit) -> tuple[Path, str, str]:
+    return hit.path, f"{hit.rank}   {hit.score:.3f}", hit.class_name or hit.path.name
+
+
+def _below_each_other(pages: list[Image.Image]) -> Image.Image:
+    width, height = max(page.width for page in pages), sum(page.height for page in pages)
+    whole, top = Image.new("RGB", (width, height), "white"), 0
+    for page in pages:
+        whole.paste(page, (0, top))
+        top += page.height
+    return whole
+
+
+def _data_url(image: np.ndarray) -> str:
+    small = Image.fromarray(image)
+    small.thumbnail((_SEEN, _SEEN), Image.Resampling.BOX)
+    return "data:image/png;base64," + base64.b64encode(to_png(small)).decode()

@@ -1,0 +1,57 @@
+"""An index with the model that made it: one list of results on the page."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sketchclip.clip.text import TEMPLATE
+from sketchclip.errors import SketchClipError
+from sketchclip.retrieval.demo.query import Query
+from sketchclip.retrieval.index import Hit, PhotoIndex
+from sketchclip.retrieval.model import SearchModel
+from sketchclip.retrieval.query import combine
+
+
+@dataclass(frozen=True)
+class Column:
+    """One list of results.
+
+    Attributes:
+        name: Above it.
+        index: Of photos.
+        model: The one that made the index.
+    """
+
+    name: str
+    index: PhotoIndex
+    model: SearchModel
+
+    def search(self, query: Query, image: np.ndarray | None, like: Hit | None) -> list[Hit]:
+        """Find photos.
+
+        Args:
+            query: Text, weight, filter and number of photos.
+            image: The sketch, uint8 RGB, (H, W, 3).
+            like: A photo whose like is sought; of this index or of another one.
+
+        Returns:
+            The best first.
+
+        Raises:
+            SketchClipError: If the model cannot embed what is asked, or the photo is gone.
+        """
+        shape = self._photo(like) if like is not None else None
+        if image is not None:
+            shape = self.model.sketches([image])[0]
+        words = query.text.strip()
+        text = self.model.texts([TEMPLATE.format(words)])[0] if words else None
+        return self.index.search(
+            combine(shape, text, query.weight), query.count, query.class_name or None
+        )
+
+    def _photo(self, photo: Hit) -> np.ndarray:
+        """Embedding of a photo; one of another index may be missing in this one."""
+        try:
+            return self.index.vector(photo.photo)
+        except SketchClipError:
+            return self.model.photos([photo.path])[0]

@@ -1,0 +1,131 @@
+"""From an application to an address that a browser opens: port, warnings, start and end."""
+
+import errno
+import os
+import socket
+import sys
+import webbrowser
+from ipaddress import ip_address
+
+import uvicorn
+from starlette.applications import Starlette
+
+from sketchclip.errors import SketchClipError
+from sketchclip.retrieval.demo.limits import Limits
+
+LOCAL = "127.0.0.1"
+PORT = 7860
+_TRIES = 20
+
+
+def is_local(host: str) -> bool:
+    """Whether only programs of this machine reach an address.
+
+    >>> is_local("127.0.0.1"), is_local("localhost"), is_local("::1"), is_local("0.0.0.0")
+    (True, True, True, False)
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def allowed_hosts(host: str, named: list[str]) -> set[str]:
+    """Names in the address bar that are taken for this server.
+
+    Args:
+        host: Address it is bound to.
+        named: Further names, as the user gave them.
+
+    Returns:
+        Names and addresses in lower case.
+    """
+    hosts = {"localhost", "127.0.0.1", "::1", host}
+    if not is_local(host):
+        hosts.add(socket.gethostname())
+    return {name.lower().strip("[]") for name in (*hosts, *named)}
+
+
+def bind(host: str, port: int | None) -> socket.socket:
+    """Take a port.
+
+    Args:
+        host: Address of this machine.
+        port: The one to take; None for 7860 or the next free one.
+
+    Returns:
+        A bound socket.
+
+    Raises:
+        SketchClipError: If the port is in use, or the address is none of this machine's.
+    """
+    ports = range(PORT, PORT + _TRIES) if port is None else [port]
+    for number in ports:
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(
+                host, number, type=socket.SOCK_STREAM
+            )[0]
+            taken = socket.socket(family, kind, protocol)
+            if os.name == "posix":  # elsewhere it would let two servers share the port
+                taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken.bind(address)
+            # Bound is not listening: only this finds a port that another one listens on.
+            taken.listen(128)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                continue
+            why = error.strerror or str(error)
+            raise SketchClipError(f"Cannot listen on {host}:{number} ({why}).") from error
+        except OverflowError as error:
+            raise SketchClipError(f"--port {number}: expected 0 to 65535.") from error
+        return taken
+    if port is None:
+        raise SketchClipError(
+            f"Ports {PORT} to {PORT + _TRIES - 1} of {host} are all in use. Name a free one: "
+            "--port N."
+        )
+    raise SketchClipError(
+        f"Port {port} of {host} is in use, perhaps by another demo. Stop that one, or leave "
+        "--port out: then a free port is taken."
+    )
+
+
+def serve(app: Starlette, taken: socket.socket, limits: Limits, browser: bool) -> None:
+    """Print the address and answer until Ctrl+C.
+
+    Args:
+        app: The application.
+        taken: As of :func:`bind`.
+        limits: Its number of connections.
+        browser: Whether to open the page, where somebody sits in front of a screen.
+    """
+    host, port = taken.getsockname()[:2]
+    if not is_local(host):
+        print(
+            f"sketchclip: warning: {host} is reachable from other machines. Whoever reaches it "
+            "can see the photos of the index; there is no password and no encryption.",
+            file=sys.stderr,
+        )
+    shown = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)
+    url = f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
+    print(f"\nDraw at {url}\nStop with Ctrl+C.", flush=True)
+    if browser and sys.stdout.isatty() and _has_screen():
+        webbrowser.open(url)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        limit_concurrency=limits.connections,
+        timeout_graceful_shutdown=3,
+    )
+    uvicorn.Server(config).run(sockets=[taken])
+
+
+def _has_screen() -> bool:
+    """Whether a browser with windows can open; one in the terminal would take it over."""
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

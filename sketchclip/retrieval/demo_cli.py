@@ -1,0 +1,98 @@
+"""``sketchclip demo``: a page to draw on, and the photos found while you draw."""
+
+import argparse
+from collections.abc import Sequence
+from typing import NoReturn
+
+from sketchclip.errors import SketchClipError
+
+_EXAMPLES = """examples:
+  sketchclip demo                                    the embedded doodles and the small CLIP
+  sketchclip demo --model frozen last                the same, and the last run beside it
+  sketchclip demo --index holidays                   photos that 'sketchclip index' has embedded
+  sketchclip demo --index holidays holidays-adapted  two indexes side by side
+"""
+COLUMNS = 2
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise SketchClipError(f"{message}. See {self.prog} --help")
+
+
+def run(args: Sequence[str]) -> None:
+    """Run ``sketchclip demo``.
+
+    Args:
+        args: Arguments after the command.
+
+    Raises:
+        SketchClipError: If there is no such index or model, or the port is in use.
+    """
+    parser = _Parser(
+        prog="sketchclip demo",
+        description=__doc__,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--index", nargs="+", default=[], metavar="NAME", help="one index, or two side by side"
+    )
+    parser.add_argument(
+        "--model",
+        nargs="+",
+        default=[],
+        help="without --index: one model for the embedded photos, or two side by side "
+        "(default: frozen, the small CLIP)",
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: this machine only)"
+    )
+    parser.add_argument("--port", type=int, help="default: 7860, or the next free one")
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="further name by which a browser may reach the page",
+    )
+    parser.add_argument("--device", default="auto", help="where models compute (default: auto)")
+    parser.add_argument("--no-browser", action="store_true", help="print the address only")
+    options = parser.parse_args(list(args))
+    if options.index and options.model:
+        raise SketchClipError("--model: an index knows its model. Give --index or --model.")
+    for name in ("index", "model"):
+        if len(getattr(options, name)) > COLUMNS:
+            raise SketchClipError(
+                f"--{name}: expected one or two, got {len(getattr(options, name))}."
+            )
+
+    try:
+        import pydantic  # noqa: F401
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise SketchClipError(
+            f"The demo needs {error.name}: pip install 'sketchclip[search]'."
+        ) from error
+
+    from sketchclip.retrieval.demo import opening, serving
+    from sketchclip.retrieval.demo.limits import Limits
+    from sketchclip.retrieval.demo.server import create_app
+
+    # Before the models are loaded: nobody is to wait for a port that is in use.
+    taken = serving.bind(options.host, options.port)
+    if options.index:
+        columns, examples = opening.open_indexes(options.index, options.device), []
+    else:
+        columns = opening.embedded_columns(options.model or ["frozen"], options.device)
+        examples = opening.examples()
+    limits = Limits()
+    app = create_app(
+        columns,
+        serving.allowed_hosts(options.host, options.allow_host),
+        limits,
+        examples,
+        full_paths=serving.is_local(options.host),
+    )
+    serving.serve(app, taken, limits, browser=not options.no_browser)

@@ -1,0 +1,521 @@
+"""The demo's page in a real browser, against a real server with the shipped mini CLIP."""
+
+import io
+import json
+import re
+import shutil
+from math import comb
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from data_modules import Doodles
+from data_modules.embedded import read_doodles
+from tests.demo import running
+
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+pytestmark = pytest.mark.skipif(
+    BROWSER is None, reason="no chromium, chromium-browser or google-chrome on the PATH"
+)
+DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
+TOP = 10
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    from sketchclip.retrieval.demo.opening import embedded_columns, examples
+
+    columns = embedded_columns(["frozen"], "cpu")
+    with running(columns, examples=examples()) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def both(site):
+    from sketchclip.retrieval.demo.opening import embedded_columns
+
+    (column,) = embedded_columns(["frozen"], "cpu")
+    with running([column, column], full_paths=False) as both:
+        yield both
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=BROWSER, args=[*FLAGS])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser, site):
+    """Pages that must not fail in any way, nor ask anything of another host."""
+    faults: list[str] = []
+    contexts = []
+
+    def open_page(at: Any = site, **settings: Any) -> Any:
+        context = browser.new_context(**{"viewport": DESKTOP, **settings})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda m: m.type == "error" and faults.append(m.text))
+        page.on(
+            "request",
+            lambda r: r.url.startswith((at.url, "data:", "blob:")) or faults.append(r.url),
+        )
+        page.goto(at.url)
+        page.wait_for_function("document.querySelector('#about').textContent")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not faults
+
+
+@pytest.fixture
+def page(open_page):
+    return open_page()
+
+
+def draw(page: Any, drawing: Any) -> None:
+    """Stroke by stroke with the mouse, as a person would."""
+    box = page.locator("#canvas").bounding_box()
+    scale = 0.7 * box["width"] / 255
+    left, top = box["x"] + 0.15 * box["width"], box["y"] + 0.15 * box["height"]
+    for xs, ys in drawing:
+        points = [(left + scale * x, top + scale * y) for x, y in zip(xs, ys, strict=True)]
+        page.mouse.move(*points[0])
+        page.mouse.down()
+        for point in points[1:]:
+            page.mouse.move(*point, steps=3)
+        page.mouse.up()
+
+
+def settle(page: Any) -> None:
+    """Wait until the photos are those of what is on the paper."""
+    page.wait_for_selector("#columns[aria-busy=false]:not([hidden])")
+
+
+def names(page: Any, column: int = 0) -> list[str]:
+    """Captions in rank order."""
+    return page.locator(".tiles").nth(column).locator(".caption").all_text_contents()
+
+
+def ink(page: Any) -> int:
+    """Dark pixels on the paper."""
+    return page.evaluate(
+        """() => {
+          const canvas = document.querySelector('#canvas');
+          const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+          let dark = 0;
+          for (let i = 3; i < data.length; i += 4) dark += data[i] > 128;
+          return dark;
+        }"""
+    )
+
+
+def overflows(page: Any) -> bool:
+    root = "document.documentElement"
+    return page.evaluate(f"{root}.scrollWidth > {root}.clientWidth")
+
+
+CAT = read_doodles()["cat"][0]
+LINE = [[[20, 230], [20, 230]]]
+
+
+def test_photos_appear_while_a_stroke_is_drawn(page):
+    box = page.locator("#canvas").bounding_box()
+    page.mouse.move(box["x"] + 50, box["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 250, box["y"] + 200, steps=12)
+    page.wait_for_selector(".tiles .tile")  # the button is still down
+    page.mouse.up()
+    settle(page)
+    assert len(names(page)) == 24
+    assert page.locator("#told").text_content() == "24 best"
+
+
+def test_unseen_classes_are_found_by_drawing(page, site):
+    """Twenty unseen classes: their photos are among the first ten more often than by chance."""
+    doodles = read_doodles()
+    unseen = Doodles().split.unseen
+    chosen = unseen[:: len(unseen) // 20][:20]
+    gallery = json.loads(site.get("/api/about")[2])["columns"][0]["photos"]
+    own = len(site.search(text="anything", class_name=chosen[0], count=60)[1]["results"][0])
+    assert (gallery, own) == (1170, 5)
+    chance = 1 - comb(gallery - own, TOP) / comb(gallery, TOP)
+    found = []
+    for name in chosen:
+        draw(page, doodles[name][0])
+        settle(page)
+        found.append(name.replace("_", " ") in names(page)[:TOP])
+        page.locator("#clear").click()
+    hits = sum(found)
+    # The probability that chance alone finds so many of twenty is below one in a million.
+    p = sum(comb(20, k) * chance**k * (1 - chance) ** (20 - k) for k in range(hits, 21))
+    print(f"{hits} of 20 unseen classes in the first {TOP}; chance {20 * chance:.2f}; p = {p:.1e}")
+    assert p < 1e-6
+
+
+def test_undo_redo_clear_and_eraser(page):
+    drawn = []
+    for stroke in CAT[:2]:
+        draw(page, [stroke])
+        drawn.append(ink(page))
+    assert 0 < drawn[0] < drawn[1]
+    page.keyboard.press("Control+z")
+    page.wait_for_timeout(50)
+    assert ink(page) == drawn[0]
+    page.keyboard.press("Control+Shift+Z")
+    page.wait_for_timeout(50)
+    assert ink(page) == drawn[1]
+    page.locator("#clear").click()
+    page.wait_for_timeout(50)
+    assert ink(page) == 0
+    assert page.locator("#start").is_visible()
+    page.locator("#undo").click()
+    settle(page)
+    assert ink(page) == drawn[1]
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Control+z")
+    assert page.locator("#undo").is_disabled()
+
+    draw(page, LINE)
+    whole = ink(page)
+    page.locator("input[value=eraser]").check()
+    draw(page, [[[100, 150], [150, 100]]])  # across the line
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(50)
+    assert 0.5 * whole < ink(page) < whole
+    sent = []
+    page.on("request", lambda r: r.method == "POST" and sent.append(json.loads(r.post_data)))
+    page.locator("#undo").click()
+    page.locator("#redo").click()
+    settle(page)
+    assert [len(query["strokes"]) for query in sent][-1] == 2  # cut, and still strokes
+
+
+def test_a_drawing_is_sharp_and_lines_are_as_wide_as_chosen(open_page):
+    page = open_page(device_scale_factor=2)
+    assert page.evaluate("canvas.width === 2 * canvas.clientWidth")
+    inks = []
+    for width in ("0.6", "1", "1.8"):
+        page.locator(f"input[name=width][value='{width}']").check()
+        draw(page, LINE)
+        inks.append(ink(page))
+        page.locator("#clear").click()
+    assert inks[0] < 0.75 * inks[1] < 0.5 * inks[2]
+
+
+def test_text_weight_and_class(page):
+    draw(page, read_doodles()["apple"][0])
+    settle(page)
+    assert page.locator("#weight").is_disabled()
+    by_drawing = names(page)
+    page.locator("#text").fill("green")
+    settle(page)
+    assert page.locator("#weight").is_enabled()
+    both = names(page)
+    page.locator("#weight").fill("100")
+    settle(page)
+    by_text = names(page)
+    assert by_drawing != both != by_text
+    page.locator("#class").select_option("apple")
+    settle(page)
+    assert set(names(page)) == {"apple"}
+    assert len(names(page)) == 5
+    page.locator("#clear").click()  # the text stays, and is a question of its own
+    settle(page)
+    assert len(names(page)) == 5
+
+
+def test_details_and_more_like_this(page):
+    draw(page, CAT)
+    settle(page)
+    first = names(page)[0]
+    page.locator(".tiles .tile").first.click()
+    details = page.locator("#details")
+    facts = details.locator("dd").all_text_contents()
+    assert facts[:2] == [first, "1 of 24"]
+    assert re.fullmatch(r"0\.\d{4}", facts[2])
+    assert facts[3].endswith(".webp")
+    assert page.evaluate("document.querySelector('#details-photo').decode().then(() => true)")
+    page.keyboard.press("ArrowRight")
+    assert details.locator("dd").nth(1).text_content() == "2 of 24"
+    page.keyboard.press("ArrowLeft")
+    page.locator("#more").click()
+    settle(page)
+    assert names(page)[0] == first
+    assert page.locator("#picture").is_visible()
+    assert ink(page) == 0
+    page.keyboard.press("Control+z")
+    settle(page)
+    assert ink(page) > 0
+    assert page.locator("#picture").is_hidden()
+
+
+def upload(page: Any, name: str, content: bytes) -> None:
+    page.locator("#file").set_input_files(
+        {"name": name, "mimeType": "application/octet-stream", "buffer": content}
+    )
+
+
+def test_upload_drop_and_a_file_that_is_none(page):
+    lines = "".join(
+        "<polyline points='{}'/>".format(" ".join(f"{x},{y}" for x, y in zip(*stroke, strict=True)))
+        for stroke in CAT
+    )
+    svg = f"<svg xmlns='http://www.w3.org/2000/svg' fill='none' stroke='black'>{lines}</svg>"
+    upload(page, "cat.svg", svg.encode())
+    page.wait_for_selector("#picture:not([hidden])", timeout=60_000)  # a process starts
+    settle(page)
+    uploaded = names(page)
+    page.locator("#clear").click()
+    draw(page, CAT)
+    settle(page)
+    assert len({*uploaded} & {*names(page)}) >= 5  # the same cat, by another way
+
+    picture = io.BytesIO()
+    Image.new("RGB", (40, 30), "white").save(picture, "PNG")
+    drop = """([content]) => {
+      const data = new DataTransfer();
+      data.items.add(new File([Uint8Array.from(content)], 'a.png', {type: 'image/png'}));
+      document.body.dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true}));
+    }"""
+    page.evaluate(drop, [list(picture.getvalue())])
+    page.wait_for_selector("#picture:not([hidden])")
+    settle(page)
+
+
+def test_a_file_that_is_no_sketch_is_told(browser, site):
+    """Not by open_page: the browser notes the refusal as an error."""
+    page = browser.new_page()
+    page.goto(site.url)
+    draw(page, LINE)
+    settle(page)
+    upload(page, "notes.txt", b"no sketch at all")
+    page.wait_for_selector("#status.error", timeout=60_000)
+    assert "Cannot read" in page.locator("#told").text_content()
+    assert ink(page) > 0  # the drawing is still there
+    page.close()
+
+
+def test_save_as_png(page):
+    draw(page, CAT)
+    settle(page)
+    with page.expect_download() as download:
+        page.locator("#download").click()
+    assert download.value.suggested_filename == "sketchclip.png"
+    with Image.open(download.value.path()) as image:
+        assert image.format == "PNG"
+        assert image.width > 600
+        assert len(image.getcolors(1 << 24)) > 1000
+
+
+def test_two_models_side_by_side(open_page, both):
+    page = open_page(both)
+    draw(page, CAT)
+    settle(page)
+    left, right = names(page, 0), names(page, 1)
+    assert len(left) == len(right) == 24
+    boxes = [page.locator(".column").nth(n).bounding_box() for n in range(2)]
+    assert boxes[0]["x"] + boxes[0]["width"] < boxes[1]["x"]
+    page.locator(".tiles").nth(1).locator(".tile").first.click()
+    assert page.locator("#details dd").last.text_content().count("/") == 1  # no whole path
+    page.locator("#more").click()
+    settle(page)
+    assert names(page, 1)[0] == right[0]
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_phone(open_page, site, both, columns):
+    page = open_page(
+        site if columns == 1 else both,
+        viewport=PHONE, device_scale_factor=2, has_touch=True, is_mobile=True
+    )  # fmt: skip
+    assert not overflows(page)
+    finger(page, CAT[0])
+    settle(page)
+    assert not overflows(page)
+    assert page.locator(".tiles .tile").first.bounding_box()["y"] < PHONE["height"] - 60
+    for control in page.locator(".tool, .button, .tile").all():
+        if control.is_visible():
+            box = control.bounding_box()
+            assert min(box["width"], box["height"]) >= 34, control
+    page.locator("summary").click()
+    assert page.locator("#text").is_visible()
+    page.locator(".tiles .tile").first.tap()
+    page.wait_for_selector("#details[open]")
+    assert not overflows(page)
+    box = page.locator("#details").bounding_box()
+    assert box["width"] <= PHONE["width"]
+    assert box["height"] <= PHONE["height"]
+    page.locator("#close").tap()
+
+
+def finger(page: Any, stroke: Any) -> None:
+    """One stroke by touch; Playwright itself can only tap."""
+    box = page.locator("#canvas").bounding_box()
+    scale = box["width"] / 340
+    points = [
+        {"x": box["x"] + scale * (x + 40), "y": box["y"] + scale * (y + 40)}
+        for x, y in zip(*stroke, strict=True)
+    ]
+    session = page.context.new_cdp_session(page)
+    kinds = ["touchStart", *["touchMove"] * (len(points) - 1)]
+    for kind, point in zip(kinds, points, strict=True):
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def test_keyboard_alone(page):
+    def focused() -> str:
+        return page.evaluate(
+            "document.activeElement.id || document.activeElement.getAttribute('aria-label')"
+            " || document.activeElement.value || document.activeElement.tagName"
+        )
+
+    page.keyboard.press("Tab")
+    assert focused() == "canvas"
+    page.keyboard.press("Space")
+    for key in ("ArrowRight", "ArrowDown", "ArrowLeft", "ArrowUp"):
+        for _ in range(6):
+            page.keyboard.press(key)
+    page.keyboard.press("Space")
+    settle(page)
+    assert ink(page) > 100
+    page.keyboard.press("3")
+    assert page.locator("input[name=width][value='1.8']").is_checked()
+    page.keyboard.press("e")
+    assert page.locator("input[value=eraser]").is_checked()
+    page.keyboard.press("p")
+    stops = []
+    for _ in range(9):
+        page.keyboard.press("Tab")
+        stops.append(focused())
+    assert stops[:7] == ["pen", "1.8", "undo", "clear", "file", "text", "class"]
+    while not (focused() or "").startswith("1. "):  # one stop for all photos
+        page.keyboard.press("Tab")
+        assert len(stops) < 20
+        stops.append(focused())
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+    page.keyboard.press("ArrowRight")
+    assert focused().startswith("2. ")
+    page.keyboard.press("ArrowDown")
+    assert focused().startswith("7. ")
+    page.keyboard.press("End")
+    assert focused().startswith("24. ")
+    page.keyboard.press("Enter")
+    assert focused() == "more"
+    page.keyboard.press("Escape")
+    assert focused().startswith("24. ")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")  # more like this
+    settle(page)
+    assert page.locator("#picture").is_visible()
+
+
+def test_examples(page):
+    page.locator("#examples button").first.click()
+    settle(page)
+    assert ink(page) > 0
+    assert page.locator("#start").is_hidden()
+
+
+def luminance(colour: str) -> float:
+    values = [int(v) / 255 for v in re.findall(r"\d+", colour)[:3]]
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in values]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_contrast(open_page, scheme):
+    """WCAG AA: 4.5 for text, on what is really behind it."""
+    page = open_page(color_scheme=scheme)
+    draw(page, CAT)
+    settle(page)
+    page.locator("#text").fill("red")
+    settle(page)
+    page.locator(".tiles .tile").first.click()
+    found = page.evaluate(
+        """() => [...document.querySelectorAll('h1, h2, h3, p, label, summary, dt, dd, .caption, .end, button, select, input, .note')]
+          .filter((e) => e.offsetParent && e.textContent.trim())
+          .map((e) => {
+            let behind = e;
+            while (/, 0\\)|transparent/.test(getComputedStyle(behind).backgroundColor)) behind = behind.parentElement;
+            return [e.textContent.trim().slice(0, 30), getComputedStyle(e).color, getComputedStyle(behind).backgroundColor];
+          })"""  # noqa: E501
+    )
+    assert len(found) > 20
+    for text, colour, behind in found:
+        low, high = sorted((luminance(colour), luminance(behind)))
+        assert (high + 0.05) / (low + 0.05) >= 4.5, (text, colour, behind)
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (luminance(dark) < 0.05) == (scheme == "dark")
+
+
+def test_less_motion(open_page):
+    page = open_page(reduced_motion="reduce")
+    draw(page, CAT)
+    settle(page)
+    page.locator(".tiles .tile").first.click()
+    assert page.evaluate("document.getAnimations().length") == 0
+
+
+def test_a_busy_and_a_dead_server_are_told(browser, site):
+    """The page asks again, and says what is wrong; not by open_page, as requests fail here."""
+    page = browser.new_page()
+    page.goto(site.url)
+    answers = iter([503])
+
+    def refuse(route):
+        if next(answers, None):
+            route.fulfill(status=503, headers={"Retry-After": "1"}, json={"error": "Too many."})
+        else:
+            route.continue_()
+
+    page.route("**/api/search", refuse)
+    draw(page, LINE)
+    page.wait_for_selector("#status.error")
+    assert page.locator("#told").text_content() == "The server is busy; trying again."
+    settle(page)
+    assert page.locator("#told").text_content() == "24 best"
+    page.route("**/api/search", lambda route: route.abort())
+    draw(page, LINE)
+    page.wait_for_selector("#status.error")
+    assert "still running" in page.locator("#told").text_content()
+    page.close()
+
+
+def test_one_request_at_a_time_and_no_stale_photos(browser, site):
+    """With a slow server a cleared paper stays clear, and queries do not pile up."""
+    page = browser.new_page()
+    page.goto(site.url)
+    under_way, most = 0, 0
+
+    def delay(route):
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        page.wait_for_timeout(150)
+        under_way -= 1
+        route.continue_()
+
+    page.route("**/api/search", delay)
+    draw(page, CAT)
+    page.locator("#clear").click()
+    page.wait_for_timeout(500)
+    assert page.locator("#start").is_visible()
+    assert names(page) == []
+    page.close()
