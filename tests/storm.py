@@ -8,6 +8,7 @@ import http.client
 import json
 import random
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ CLIENTS = 50
 EXPECTED = {200, 400, 404, 503}
 """Photos, refusals of what is wrong, photos that are none, and too many at once."""
 
+_ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)/")
 SVG = b"<svg xmlns='http://www.w3.org/2000/svg'><path d='M 9 9 L 80 60 Q 5 5 70 9'/></svg>"
 BAD = (b"{", b'{"strokes": [{"x": [1], "y": []}]}', b"[" * 50_000, b"\xff\xfe", b'{"text": 7}')
 
@@ -114,16 +116,16 @@ def server(*options: str) -> Iterator[tuple[int, int]]:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        for line in process.stdout:
-            if found := re.search(r"http://127\.0\.0\.1:(\d+)/", line):
-                yield process.pid, int(found[1])
-                break
-        else:
-            raise AssertionError("the server did not start")
+        found = next(filter(None, map(_ADDRESS.search, process.stdout)), None)
+        assert found is not None, "the server did not start"
+        yield process.pid, int(found[1])
         assert process.poll() is None, "the server has ended"
+        process.send_signal(signal.SIGINT)  # Ctrl+C
+        assert process.wait(20) == 0
+        assert process.stdout.read().strip() == "Stop with Ctrl+C."
     finally:
-        process.terminate()
-        process.wait(20)
+        process.kill()
+        process.wait()
 
 
 def memory(pid: int) -> int:

@@ -2,8 +2,8 @@
 
 import argparse
 from collections.abc import Sequence
-from typing import NoReturn
 
+from sketchclip.arguments import Parser
 from sketchclip.errors import SketchClipError
 
 _EXAMPLES = """examples:
@@ -15,11 +15,6 @@ _EXAMPLES = """examples:
 COLUMNS = 2
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise SketchClipError(f"{message}. See {self.prog} --help")
-
-
 def run(args: Sequence[str]) -> None:
     """Run ``sketchclip demo``.
 
@@ -29,7 +24,7 @@ def run(args: Sequence[str]) -> None:
     Raises:
         SketchClipError: If there is no such index or model, or the port is in use.
     """
-    parser = _Parser(
+    parser = Parser(
         prog="sketchclip demo",
         description=__doc__,
         epilog=_EXAMPLES,

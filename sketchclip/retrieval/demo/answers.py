@@ -39,7 +39,7 @@ class Answers:
     def about(self) -> dict[str, Any]:
         """What can be searched."""
         columns = [{"name": column.name, "photos": len(column.index)} for column in self._columns]
-        classes = {name for column in self._columns for name in column.index.classes}
+        classes = {name for column in self._columns for name in column.classes}
         return {"columns": columns, "classes": sorted(classes)}
 
     def search(self, body: bytes) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """An index with the model that made it: one list of results on the page."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -26,6 +27,11 @@ class Column:
     index: PhotoIndex
     model: SearchModel
 
+    @cached_property
+    def classes(self) -> frozenset[str]:
+        """Of the index; asked for once, as that reads all of a large index."""
+        return frozenset(self.index.classes)
+
     def search(self, query: Query, image: np.ndarray | None, like: Hit | None) -> list[Hit]:
         """Find photos.
 
@@ -35,11 +41,13 @@ class Column:
             like: A photo whose like is sought; of this index or of another one.
 
         Returns:
-            The best first.
+            The best first; none if the class is one of another column alone.
 
         Raises:
             SketchClipError: If the model cannot embed what is asked, or the photo is gone.
         """
+        if query.class_name and query.class_name not in self.classes:
+            return []
         shape = self._photo(like) if like is not None else None
         if image is not None:
             shape = self.model.sketches([image])[0]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from data_modules.embedded import Doodles, cache_folder, read_doodles
+from data_modules.split import packaged_list
 from sketchclip.retrieval.demo.columns import Column
 from sketchclip.retrieval.demo.server import Example
 from sketchclip.retrieval.index import PhotoIndex
@@ -63,4 +64,5 @@ def embedded_columns(models: Sequence[str], device: str) -> list[Column]:
 def examples() -> list[Example]:
     """Doodles of unseen classes to try: not chosen by what they find."""
     doodles = read_doodles()
-    return [(name, doodles[name][0]) for name in Doodles().split.unseen[::_EVERY]]
+    unseen = packaged_list(str(Doodles.default_split), "unseen")
+    return [(name, doodles[name][0]) for name in unseen[::_EVERY]]

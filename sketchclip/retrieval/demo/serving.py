@@ -4,7 +4,9 @@ import errno
 import os
 import socket
 import sys
+import warnings
 import webbrowser
+from contextlib import suppress
 from ipaddress import ip_address
 
 import uvicorn
@@ -56,31 +58,20 @@ def bind(host: str, port: int | None) -> socket.socket:
         port: The one to take; None for 7860 or the next free one.
 
     Returns:
-        A bound socket.
+        A socket that listens.
 
     Raises:
         SketchClipError: If the port is in use, or the address is none of this machine's.
     """
-    ports = range(PORT, PORT + _TRIES) if port is None else [port]
-    for number in ports:
+    for number in range(PORT, PORT + _TRIES) if port is None else [port]:
         try:
-            family, kind, protocol, _, address = socket.getaddrinfo(
-                host, number, type=socket.SOCK_STREAM
-            )[0]
-            taken = socket.socket(family, kind, protocol)
-            if os.name == "posix":  # elsewhere it would let two servers share the port
-                taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            taken.bind(address)
-            # Bound is not listening: only this finds a port that another one listens on.
-            taken.listen(128)
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                continue
-            why = error.strerror or str(error)
-            raise SketchClipError(f"Cannot listen on {host}:{number} ({why}).") from error
+            return _listen(host, number)
         except OverflowError as error:
             raise SketchClipError(f"--port {number}: expected 0 to 65535.") from error
-        return taken
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                why = error.strerror or str(error)
+                raise SketchClipError(f"Cannot listen on {host}:{number} ({why}).") from error
     if port is None:
         raise SketchClipError(
             f"Ports {PORT} to {PORT + _TRIES - 1} of {host} are all in use. Name a free one: "
@@ -90,6 +81,21 @@ def bind(host: str, port: int | None) -> socket.socket:
         f"Port {port} of {host} is in use, perhaps by another demo. Stop that one, or leave "
         "--port out: then a free port is taken."
     )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    family, kind, protocol, _, address = found[0]
+    taken = socket.socket(family, kind, protocol)
+    try:
+        if os.name == "posix":  # a port that was just left is free; elsewhere it would be shared
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(address)
+        taken.listen(128)
+    except BaseException:
+        taken.close()
+        raise
+    return taken
 
 
 def serve(app: Starlette, taken: socket.socket, limits: Limits, browser: bool) -> None:
@@ -103,10 +109,10 @@ def serve(app: Starlette, taken: socket.socket, limits: Limits, browser: bool) -
     """
     host, port = taken.getsockname()[:2]
     if not is_local(host):
-        print(
-            f"sketchclip: warning: {host} is reachable from other machines. Whoever reaches it "
-            "can see the photos of the index; there is no password and no encryption.",
-            file=sys.stderr,
+        warnings.warn(
+            f"{host} is reachable from other machines. Whoever reaches it can see the photos of "
+            "the index; there is no password and no encryption.",
+            stacklevel=2,
         )
     shown = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)
     url = f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
@@ -121,7 +127,8 @@ def serve(app: Starlette, taken: socket.socket, limits: Limits, browser: bool) -
         limit_concurrency=limits.connections,
         timeout_graceful_shutdown=3,
     )
-    uvicorn.Server(config).run(sockets=[taken])
+    with suppress(KeyboardInterrupt):  # that is how it ends
+        uvicorn.Server(config).run(sockets=[taken])
 
 
 def _has_screen() -> bool:
