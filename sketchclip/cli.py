@@ -25,6 +25,7 @@ _COMMANDS = {
     "quickstart": "frozen and adapted mini CLIP on real doodles, in minutes, offline",
     "index": "embed folders of photos, to find them by drawing",
     "search": "find indexed photos by a sketch, a text or both",
+    "demo": "draw in a browser and see the photos that are found",
 }
 
 _APART = {
@@ -39,6 +40,7 @@ _APART = {
     "export": "sketchclip.retrieval.export_cli:run",
     "index": "sketchclip.retrieval.index_cli:run",
     "search": "sketchclip.retrieval.search_cli:run",
+    "demo": "sketchclip.retrieval.demo_cli:run",
 }
 """Where the commands are that LightningCLI does not run."""
 

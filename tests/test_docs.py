@@ -21,7 +21,7 @@ README = REPOSITORY / "README.md"
 PAGES = [README, *sorted((REPOSITORY / "docs").glob("*.md"))]
 COMMANDS = (
     *("fit", "validate", "test", "predict", "evaluate", "compare", "ablate", "table", "plot"),
-    *("show", "export", "data", "quickstart", "index", "search"),
+    *("show", "export", "data", "quickstart", "index", "search", "demo"),
 )
 PACKAGES = ("sketchclip", "data_modules", "experiments")
 FENCE = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -17,7 +17,7 @@ from sketchclip.retrieval.demo.limits import Limits
 
 LOCAL = "127.0.0.1"
 PORT = 7860
-_TRIES = 20
+_TRIES, _LAST = 20, 65535
 
 
 def is_local(host: str) -> bool:
@@ -63,11 +63,11 @@ def bind(host: str, port: int | None) -> socket.socket:
     Raises:
         SketchClipError: If the port is in use, or the address is none of this machine's.
     """
+    if port is not None and not 0 <= port <= _LAST:  # some systems would take the remainder
+        raise SketchClipError(f"--port {port}: expected 0 to {_LAST}.")
     for number in range(PORT, PORT + _TRIES) if port is None else [port]:
         try:
             return _listen(host, number)
-        except OverflowError as error:
-            raise SketchClipError(f"--port {number}: expected 0 to 65535.") from error
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 why = error.strerror or str(error)
