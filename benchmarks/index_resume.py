@@ -20,11 +20,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import lance_namespace  # noqa: F401  # with pyarrow most of the engine's import; starts no thread
 import numpy as np
+import pyarrow  # noqa: F401
 
 from sketchclip.retrieval.indexing import index_photos
 from sketchclip.retrieval.model import SearchModel, load_model
 
+PHASES = ("index", "update")
 TINY = {
     "embed_dim": 32,
     "vision_cfg": {"image_size": 32, "patch_size": 8, "width": 32, "layers": 2, "head_width": 16},
@@ -151,27 +154,26 @@ def compare(whole: Path, resumed: Path, photos: Path) -> float:
     return float(np.abs(vectors[0] - vectors[1]).max())
 
 
-def run(folder: Path, photos: int, kills: int, every: float, seed: int, tiny: bool) -> list[str]:
-    """Everything; returns what was found, a line a phase."""
-    model = tiny_model() if tiny else load_model("frozen", "sketchclip-mini", device="cpu")
+def run(folder: Path, args: argparse.Namespace) -> None:
+    """Make, kill, compare; prints a line a phase."""
+    kills, every = args.kills, args.commit_every
+    model = tiny_model() if args.tiny else load_model("frozen", "sketchclip-mini", device="cpu")
     pictures, whole, resumed = folder / "photos", folder / "whole", folder / "resumed"
     if not pictures.is_dir():
-        make_photos(pictures, photos)
-    told, seconds = [], 0.0
-    for phase in ("index", "update"):
+        make_photos(pictures, args.photos)
+    for phase in args.phases:
         if phase == "update":
             change(pictures, kills)
         took = in_child(pictures, whole, model, every, np.inf)
         start = time.monotonic()
-        met = killed(pictures, resumed, model, every, kills, took, seed)
+        met = killed(pictures, resumed, model, every, kills, took, args.seed)
         seconds = time.monotonic() - start
         # In a child, as the engine must not be loaded where runs are forked.
-        told.append(
+        print(
             f"{phase}: {took:.1f} s in one run; {seconds:.1f} s with {kills} kills, {met} of them "
-            f"while it worked; {compared(whole, resumed, pictures)}"
+            f"while it worked; {compared(whole, resumed, pictures)}",
+            flush=True,
         )
-        print(told[-1], flush=True)
-    return told
 
 
 def compared(whole: Path, resumed: Path, photos: Path) -> str:
@@ -199,10 +201,11 @@ def main() -> None:
     parser.add_argument("--commit-every", type=float, default=15.0, help="seconds (default: 15)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
     parser.add_argument("--tiny", action="store_true", help="a tiny CLIP with random weights")
+    parser.add_argument("--phases", nargs="+", choices=PHASES, default=PHASES)
     parser.add_argument("--folder", type=Path, help="keep everything there")
     args = parser.parse_args()
     folder = args.folder or Path(tempfile.mkdtemp())
-    run(folder, args.photos, args.kills, args.commit_every, args.seed, args.tiny)
+    run(folder, args)
     if not args.folder:
         shutil.rmtree(folder)
 

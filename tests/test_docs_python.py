@@ -1,4 +1,4 @@
-"""The Python of docs/python.md and docs/publish.md runs, on files named as there."""
+"""The Python of python.md, search.md and publish.md in docs/ runs, on files named as there."""
 
 import os
 
@@ -41,6 +41,13 @@ def test_the_python_page_runs(photos, capsys):
     page = (REPOSITORY / "docs" / "python.md").read_text("utf-8")
     shown = page.partition("```python\n")[2].partition("```")[0]
     assert len([line for line in shown.splitlines() if line]) <= 10
+
+
+def test_the_page_on_search_runs(photos, capsys):
+    names: dict = {}
+    printed = run_python("search.md", names, capsys)
+    assert len(names["hits"]) == 10
+    assert [line.split()[0] for line in printed.splitlines()] == [str(n) for n in range(1, 11)]
 
 
 @pytest.mark.slow

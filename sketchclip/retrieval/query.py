@@ -29,7 +29,7 @@ _STDIN = Path("standard input")
 _LINE = re.compile(r".+\.ndjson#\d+", re.IGNORECASE)
 
 
-def read_query(source: Path | bytes, kind: str | None = None) -> np.ndarray:
+def read_query(source: Path | str | bytes, kind: str | None = None) -> np.ndarray:
     """Read a sketch: dark lines on white, transparency over white.
 
     Nothing is fetched and nothing is run: references in an SVG file are not followed, and scripts,
@@ -98,10 +98,11 @@ def combine(sketch: np.ndarray | None, text: np.ndarray | None, weight: float) -
     return (mixed / length).astype(np.float32)
 
 
-def _content(source: Path | bytes) -> tuple[Path, bytes]:
+def _content(source: Path | str | bytes) -> tuple[Path, bytes]:
     """What messages call it, and its bytes: never many more than the largest that is allowed."""
     if isinstance(source, bytes):
         return Path("sketch"), source
+    source = Path(source)
     if str(source) == "-":
         return _STDIN, sys.stdin.buffer.read(MAX_BYTES + 1)
     if _LINE.fullmatch(source.name):
