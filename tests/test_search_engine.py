@@ -162,5 +162,7 @@ def test_what_is_damaged_is_told(engine, tmp_path):
         file.write_bytes(b"junk")
     with pytest.raises(SketchClipError, match=r"Cannot search the index .*make the index again"):
         VectorEngine(engine.place).search(unit(1)[0], 3)
-    with pytest.raises(SketchClipError, match="Cannot connect to the index nowhere://x"):
+    with pytest.raises(SketchClipError, match="Cannot list the index nowhere://x"):
         VectorEngine("nowhere://x").exists()
+    assert not VectorEngine(str(tmp_path / "typo")).exists()
+    assert not (tmp_path / "typo").exists()

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 COLUMNS = ("photo", "path", "class_name", "size", "mtime", "digest")
-APPROXIMATE_FROM = 100_000
-"""Photos from which on search is by an index of neighbours; with fewer, exact search is as fast."""
+APPROXIMATE_FROM = 20_000
+"""Photos from which on search is by an index of neighbours; with fewer, exact search is fast."""
 
 _PHOTOS, _ABOUT, _LOCK = "photos", "about", "lock"
 _OURS = (f"{_PHOTOS}.lance", f"{_ABOUT}.lance", _LOCK, "unreadable.txt")
@@ -43,10 +44,19 @@ class VectorEngine:
         place: Folder or URI.
 
     Raises:
-        SketchClipError: If LanceDB is not installed, or there is no connection.
+        SketchClipError: If the folder is something else.
     """
 
     def __init__(self, place: str) -> None:
+        self.place = place if is_uri(place) else str(Path(place).expanduser())
+        self.folder = None if is_uri(place) else Path(self.place)
+        if self.folder is not None and self.folder.exists():
+            _check_folder(self.folder)
+        self._tables: dict[str, Any] = {}
+
+    @cached_property
+    def _database(self) -> Any:
+        """Connected when it is needed, as LanceDB makes a folder that is not there."""
         os.environ.setdefault("LANCEDB_LOG", "error")  # it warns of every table that it makes
         try:
             import lancedb
@@ -54,13 +64,7 @@ class VectorEngine:
             raise SketchClipError(
                 "Search needs LanceDB: pip install 'sketchclip[search]'."
             ) from error
-        self.place = place if is_uri(place) else str(Path(place).expanduser())
-        self.folder = None if is_uri(place) else Path(self.place)
-        if self.folder is not None and self.folder.exists():
-            _check_folder(self.folder)
-        with self._told("connect to"):
-            self._database = lancedb.connect(self.place, read_consistency_interval=_REFRESH)
-        self._tables: dict[str, Any] = {}
+        return lancedb.connect(self.place, read_consistency_interval=_REFRESH)
 
     @property
     def version(self) -> str:
@@ -214,6 +218,8 @@ class VectorEngine:
             for column, config in (("photo", BTree()), ("class_name", Bitmap())):
                 if column not in there:
                     table.create_index(column, config=config)
+            if self.width % 8:
+                return  # codes are of whole bytes; such a width is searched exactly
             stats = table.index_stats(there["vector"]) if "vector" in there else None
             if stats is None or stats.num_unindexed_rows > stats.num_indexed_rows:
                 bits = max(1, min(4, _BITS // self.width))
