@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +75,7 @@ def embedded(
     known: Known,
     readers: int,
     every: float,
+    step: Callable[[], object],
 ) -> Iterator[list[Item]]:
     """Read and embed photos.
 
@@ -88,6 +89,7 @@ def embedded(
         known: What the index holds.
         readers: Threads that read.
         every: Seconds between two parts.
+        step: Called for every photo that has been looked at.
 
     Yields:
         Parts to commit, in the order of ``photos``: each item has a vector or an error.
@@ -115,6 +117,7 @@ def embedded(
     with ThreadPoolExecutor(readers) as pool:
         for item in _ahead(pool, look, photos):
             part.append(item)
+            step()
             if item.image is not None:
                 images.append(item)
             full = len(part) >= _ROWS or time.monotonic() - last > every
@@ -130,7 +133,9 @@ def embedded(
             yield _with_known_vectors(part, engine)
 
 
-def _ahead(pool: ThreadPoolExecutor, look: Any, photos: Sequence[Photo]) -> Iterator[Item]:
+def _ahead(
+    pool: ThreadPoolExecutor, look: Callable[[Photo], Item], photos: Sequence[Photo]
+) -> Iterator[Item]:
     """Results in order, with a bounded number of them in memory."""
     pending: deque[Future[Item]] = deque()
     for photo in photos:

@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data_modules.embedded import cache_folder
-from data_modules.locks import locked
 from sketchclip.errors import SketchClipError
+from sketchclip.retrieval.place import LOCK, UNREADABLE, check_folder, is_uri, lock
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+ENGINE = "lancedb"
 COLUMNS = ("photo", "path", "class_name", "size", "mtime", "digest")
 APPROXIMATE_FROM = 20_000
 """Photos from which on search is by an index of neighbours; with fewer, exact search is fast."""
 
-_PHOTOS, _ABOUT, _LOCK = "photos", "about", "lock"
-_OURS = (f"{_PHOTOS}.lance", f"{_ABOUT}.lance", _LOCK, "unreadable.txt")
+_PHOTOS, _ABOUT = "photos", "about"
+_OURS = {f"{_PHOTOS}.lance", f"{_ABOUT}.lance", LOCK, UNREADABLE}
 _REFRESH = timedelta(seconds=2)
 # Readers notice changes after _REFRESH, so nobody needs versions that are older than this.
 _KEEP = timedelta(minutes=10)
@@ -50,8 +50,8 @@ class VectorEngine:
     def __init__(self, place: str) -> None:
         self.place = place if is_uri(place) else str(Path(place).expanduser())
         self.folder = None if is_uri(place) else Path(self.place)
-        if self.folder is not None and self.folder.exists():
-            _check_folder(self.folder)
+        if self.folder is not None:
+            check_folder(self.folder, _OURS)
         self._tables: dict[str, Any] = {}
 
     @cached_property
@@ -65,13 +65,6 @@ class VectorEngine:
                 "Search needs LanceDB: pip install 'sketchclip[search]'."
             ) from error
         return lancedb.connect(self.place, read_consistency_interval=_REFRESH)
-
-    @property
-    def version(self) -> str:
-        """Name and version of the engine."""
-        import lancedb
-
-        return f"lancedb {lancedb.__version__}"
 
     def exists(self) -> bool:
         """Whether an index was made here; it may be incomplete."""
@@ -87,18 +80,11 @@ class VectorEngine:
             width: Of the vectors.
             about: What :attr:`about` then gives.
         """
-        import pyarrow as pa
-
-        told = pa.schema([pa.field("key", pa.string(), nullable=False), ("value", pa.string())])
         with self._told("write to"):
+            make = self._database.create_table
+            self._tables[_PHOTOS] = make(_PHOTOS, schema=_schema(width), mode="overwrite")
             # What is told comes last: without it the rest does not count as an index.
-            self._tables[_PHOTOS] = self._database.create_table(
-                _PHOTOS, schema=_schema(width), mode="overwrite"
-            )
-            self._tables[_ABOUT] = self._database.create_table(
-                _ABOUT, schema=told, mode="overwrite"
-            )
-        self.about = about
+            self._tables[_ABOUT] = make(_ABOUT, [_told_row(about)], mode="overwrite")
 
     @property
     def about(self) -> dict[str, Any]:
@@ -110,7 +96,7 @@ class VectorEngine:
     @about.setter
     def about(self, value: dict[str, Any]) -> None:
         with self._told("write to"):
-            _merge(self._table(_ABOUT), "key", [{"key": _ABOUT, "value": json.dumps(value)}])
+            _merge(self._table(_ABOUT), "key", [_told_row(value)])
 
     def __len__(self) -> int:
         """Number of photos."""
@@ -124,16 +110,8 @@ class VectorEngine:
             return int(self._table(_PHOTOS).schema.field("vector").type.list_size)
 
     def lock(self) -> AbstractContextManager[None]:
-        """Keep a second process of this machine from writing.
-
-        Raises:
-            SketchClipError: If another process is writing.
-        """
-        busy = f"Another run is writing into the index {self.place}"
-        if self.folder is not None:
-            return locked(self.folder / _LOCK, busy)
-        name = "".join(c if c.isalnum() else "-" for c in self.place)
-        return locked(cache_folder() / "locks" / name, busy)
+        """Keep a second process from writing; see :func:`~sketchclip.retrieval.place.lock`."""
+        return lock(self.place)
 
     def upsert(self, rows: Sequence[dict[str, Any]], vectors: np.ndarray) -> None:
         """Add photos, or replace those of the same id, in one transaction.
@@ -245,23 +223,6 @@ class VectorEngine:
             ) from error
 
 
-def is_uri(place: str) -> bool:
-    """Whether a place is a URI rather than a folder."""
-    return "://" in place
-
-
-def _check_folder(folder: Path) -> None:
-    """Write into no folder that is something else, such as that of the photos."""
-    if not folder.is_dir():
-        raise SketchClipError(f"{folder} is a file. Expected the folder of an index.")
-    names = (name for name in os.listdir(folder) if not name.startswith("."))
-    other = sorted(name for name in names if name not in _OURS)
-    if other:
-        raise SketchClipError(
-            f"{folder} is no index: it holds {', '.join(other[:5])}. Name a new or empty folder."
-        )
-
-
 def _schema(width: int) -> "pa.Schema":
     import pyarrow as pa
 
@@ -272,6 +233,10 @@ def _schema(width: int) -> "pa.Schema":
     ]
     vector = pa.field("vector", pa.list_(pa.float32(), width), nullable=False)
     return pa.schema([*fields, vector])
+
+
+def _told_row(about: dict[str, Any]) -> dict[str, str]:
+    return {"key": _ABOUT, "value": json.dumps(about)}
 
 
 def _merge(table: Any, key: str, rows: Any) -> None:

@@ -82,7 +82,8 @@ class PhotoIndex:
 
         ``model`` (name, method, backbone, preprocessing, results), ``fingerprint`` and ``source``
         of the model (how :func:`~sketchclip.retrieval.model.load_model` loads it again), ``roots``,
-        ``complete`` (whether the last run came to its end), ``engine`` and ``version``.
+        ``complete`` (whether the last run came to its end), ``finished`` (when one last did, in
+        UTC), ``engine`` and ``version``.
         """
         return self.engine.about
 

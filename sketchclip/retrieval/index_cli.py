@@ -105,14 +105,14 @@ def run(args: Sequence[str]) -> "Summary":
 
 def report(summary: "Summary") -> None:
     """Print what a run has done; names of skipped files go to stderr and beside the index."""
-    from sketchclip.retrieval.engine import is_uri
+    from sketchclip.retrieval.place import UNREADABLE, is_uri
 
     skipped = list(summary.skipped.items())
     if skipped:
         lines = [f"{path}: {reason}" for path, reason in skipped]
         shown = "".join(f"\n  {line}" for line in lines[:_SHOWN])
         if not is_uri(summary.place):
-            file = Path(summary.place) / "unreadable.txt"
+            file = Path(summary.place) / UNREADABLE
             file.write_text("\n".join(lines) + "\n", encoding="utf-8")
             shown += f"\nAll of them: {file}" if lines[_SHOWN:] else ""
         elif lines[_SHOWN:]:

@@ -4,6 +4,8 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from data_modules.images import EXTENSIONS
 from data_modules.progress import Progress
 from sketchclip.errors import SketchClipError
 from sketchclip.retrieval.embedding import STATE, Item, Known, embedded, is_same
-from sketchclip.retrieval.engine import VectorEngine
+from sketchclip.retrieval.engine import ENGINE, VectorEngine
 from sketchclip.retrieval.index import VERSION, PhotoIndex
 from sketchclip.retrieval.model import SearchModel
 from sketchclip.retrieval.photos import Found, find_photos
@@ -83,11 +85,10 @@ def index_photos(
     start = time.monotonic()
     engine = VectorEngine(place)
     with engine.lock():
-        new = not engine.exists()
         roots, dropped = ([str(Path(p).expanduser().absolute()) for p in x] for x in (photos, drop))
-        if new:
+        if not engine.exists():
             _find(roots, {})  # before anything is written
-            engine.create(model.dim, _told(engine, model))
+            engine.create(model.dim, _told(model))
         index = PhotoIndex(engine)
         index.check_model(model)
         about = index.about
@@ -108,23 +109,23 @@ def index_photos(
         todo = [photo for photo in found.photos if verify or not is_same(photo, known)]
         summary.kept = len(found.photos) - len(todo)
         with Progress(len(todo), "index", show=progress and bool(todo)) as bar:
-            for part in embedded(todo, model, engine, known, readers, commit_every):
+            for part in embedded(todo, model, engine, known, readers, commit_every, bar.step):
                 _commit(engine, part, known, summary)
-                bar.reach(bar.done + len(part))
         gone = _gone(indexed, found, summary.skipped)
         engine.delete(gone)
         summary.removed = len(gone)
-        engine.optimise(alone=new and engine.folder is not None)
-        engine.about = {**engine.about, "complete": True, "engine": engine.version}
+        # Nobody can be counting on an older version of an index that was never complete.
+        engine.optimise(alone="finished" not in about and engine.folder is not None)
+        done = {"complete": True, "finished": datetime.now(timezone.utc).isoformat("T", "seconds")}
+        engine.about = {**engine.about, **done, "engine": f"{ENGINE} {version(ENGINE)}"}
         summary.photos = len(engine)
     summary.seconds = time.monotonic() - start
     return summary
 
 
-def _told(engine: VectorEngine, model: SearchModel) -> dict[str, Any]:
+def _told(model: SearchModel) -> dict[str, Any]:
     return {
         "version": VERSION,
-        "engine": engine.version,
         "model": model.about,
         "fingerprint": model.fingerprint,
         "source": model.source,

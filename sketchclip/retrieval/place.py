@@ -1,0 +1,51 @@
+"""Where an index lies: a folder or a URI."""
+
+import os
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from data_modules.embedded import cache_folder
+from data_modules.locks import locked
+from sketchclip.errors import SketchClipError
+
+LOCK, UNREADABLE = "lock", "unreadable.txt"
+
+
+def is_uri(place: str) -> bool:
+    """Whether a place is a URI rather than a folder."""
+    return "://" in place
+
+
+def check_folder(folder: Path, ours: set[str]) -> None:
+    """Write into no folder that is something else, such as that of the photos.
+
+    Args:
+        folder: Of an index, or of one to be.
+        ours: Names that an index has in there.
+
+    Raises:
+        SketchClipError: If it is a file, or holds something else.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise SketchClipError(f"{folder} is a file. Expected the folder of an index.")
+    names = (name for name in os.listdir(folder) if not name.startswith("."))
+    other = sorted({*names} - ours)
+    if other:
+        raise SketchClipError(
+            f"{folder} is no index: it holds {', '.join(other[:5])}. Name a new or empty folder."
+        )
+
+
+def lock(place: str) -> AbstractContextManager[None]:
+    """Keep a second process from writing; for a URI, a second process of this user.
+
+    Raises:
+        SketchClipError: If another process is writing.
+    """
+    busy = f"Another run is writing into the index {place}"
+    if not is_uri(place):
+        return locked(Path(place) / LOCK, busy)
+    name = "".join(c if c.isalnum() else "-" for c in place)
+    return locked(cache_folder() / "locks" / name, busy)
