@@ -83,8 +83,9 @@ def tables_of(group: Group) -> list[ResultTable]:
             tables.append(
                 _table(f"{title}: {group.protocol.dataset}", group, members, frozen, fine)
             )
-    if other:
-        tables.append(_table(f"Runs: {group.protocol.dataset}", group, [], other, fine))
+    if other or not tables:
+        extra = other if tables else [*frozen, *other]
+        tables.append(_table(f"Runs: {group.protocol.dataset}", group, [], extra, fine))
     return tables
 
 

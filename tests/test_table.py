@@ -112,6 +112,15 @@ def test_runs_of_one_name_and_other_settings_are_never_averaged(tmp_path):
     assert group.seeds == {"ours": [0], "ours, model.margin=0.7": [0]}
 
 
+def test_the_frozen_model_stands_in_a_table_without_rows_of_the_paper(tmp_path):
+    write(tmp_path, "frozen", 0, {"mAP@all": 0.3})
+    write(tmp_path, "my_idea", 0, {"mAP@all": 0.5})
+    (group,), _ = collect([tmp_path])
+    (table,) = tables_of(group)
+    assert [row[0] for row in table.rows] == ["frozen CLIP", "my_idea"]
+    assert "Columns headed paper" not in table.caption
+
+
 def test_the_same_seed_counts_once(tmp_path):
     for grid in ("a", "b"):
         write(tmp_path / grid, "ours", 0, {"mAP@all": 0.5})
