@@ -5,6 +5,7 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -108,9 +109,9 @@ def _onnx(path: Path) -> Embed:
 
 
 def _embed_all(embed: Embed, images: np.ndarray) -> np.ndarray:
-    # The last batch is smaller, so that a graph for one size of batch would not pass.
-    starts = range(0, len(images), _BATCH)
-    return np.concatenate([embed(images[start : start + _BATCH]) for start in starts])
+    # The first one alone: a graph for one size of batch would not pass.
+    starts = [0, *range(1, len(images), _BATCH)]
+    return np.concatenate([embed(images[a:b]) for a, b in pairwise([*starts, len(images)])])
 
 
 def _figures(

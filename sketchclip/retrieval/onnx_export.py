@@ -26,10 +26,11 @@ _GRAPH: dict[str, Any] = {
     "input_names": ["images"],
     "output_names": ["embeddings"],
 }
-# The first version whose newer exporter is the default; that of 2.6 fails on attention.
+# The first version with the newer exporter as default; that of 2.6 fails on attention.
 _DYNAMO = TorchVersion("2.9")
 _STATES = {"sketch": "query_state", "photo": "gallery_state"}
-# Images at a time, for the tracer to reason about; the file has no limit.
+# Images at a time, for the tracer to reason about. The file has no limits; for a single one
+# the tracer of PyTorch 2.9 would take another path.
 _LARGEST = 65_536
 # A protobuf file holds less than 2 GiB; larger weights lie beside it.
 _ONE_FILE = 1_800_000_000
@@ -140,7 +141,7 @@ def export_tower(model: SearchModel, side: str, path: Path) -> None:
 
 
 def _export_by_dynamo(tower: Tower, images: Tensor, path: Path, beside: bool) -> None:
-    batch = torch.export.Dim("batch", min=1, max=_LARGEST)
+    batch = torch.export.Dim("batch", min=2, max=_LARGEST)
     program = torch.onnx.export(
         tower, (images,), dynamo=True, dynamic_shapes=({0: batch},), verbose=False, **_GRAPH
     )
