@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from data_modules.images import UnreadableImageError, read_image
+from sketchclip.clip.text import spoken
 from sketchclip.errors import SketchClipError
 from sketchclip.figures import search_page
 from sketchclip.retrieval.demo.columns import Column
@@ -112,7 +113,8 @@ class Answers:
 
 
 def _shown(hit: Hit) -> tuple[Path, str, str]:
-    return hit.path, f"{hit.rank}   {hit.score:.3f}", hit.class_name or hit.path.name
+    name = spoken(hit.class_name) if hit.class_name else hit.path.name
+    return hit.path, f"{hit.rank}   {hit.score:.3f}", name
 
 
 def _below_each_other(pages: list[Image.Image]) -> Image.Image:

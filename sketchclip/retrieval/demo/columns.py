@@ -1,7 +1,8 @@
 """An index with the model that made it: one list of results on the page."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from sketchclip.retrieval.demo.query import Query
 from sketchclip.retrieval.index import Hit, PhotoIndex
 from sketchclip.retrieval.model import SearchModel
 from sketchclip.retrieval.query import combine
+
+_TEXTS = 256
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,11 @@ class Column:
         """Of the index; asked for once, as that reads all of a large index."""
         return frozenset(self.index.classes)
 
+    @cached_property
+    def _text(self) -> Callable[[str], np.ndarray]:
+        """Embedding of words: while somebody draws, the same ones are asked for again and again."""
+        return lru_cache(_TEXTS)(lambda words: self.model.texts([TEMPLATE.format(words)])[0])
+
     def search(self, query: Query, image: np.ndarray | None, like: Hit | None) -> list[Hit]:
         """Find photos.
 
@@ -52,7 +60,7 @@ class Column:
         if image is not None:
             shape = self.model.sketches([image])[0]
         words = query.text.strip()
-        text = self.model.texts([TEMPLATE.format(words)])[0] if words else None
+        text = self._text(words) if words else None
         return self.index.search(
             combine(shape, text, query.weight), query.count, query.class_name or None
         )

@@ -2,7 +2,7 @@
 
 import { PAPER, PEN, Smoother, erase } from "./curve.js";
 
-const ERASER = 20; // radius for width 1
+const ERASER = 28; // radius for width 1
 const KEY_STEP = 20; // of the pen that arrow keys move
 
 export class Pad {
