@@ -208,6 +208,15 @@ def test_malformed_strokes_are_refused_by_name(drawing, message):
         render_strokes(drawing)
 
 
+def test_each_stroke_has_the_width_asked_for():
+    lines = [[[0, 255], [60, 60]], [[0, 255], [190, 190]]]
+    column = np.asarray(render_strokes(lines, 112, [3.0, 9.0]).convert("L"))[:, 56]
+    upper, lower = ((255.0 - half).sum() / 255 for half in (column[:56], column[56:]))
+    assert (upper, lower) == (pytest.approx(3, abs=0.3), pytest.approx(9, abs=0.3))
+    with pytest.raises(ValueError, match="2 strokes need as many widths, got 1"):
+        render_strokes(lines, 112, [3.0])
+
+
 @pytest.mark.parametrize(("size", "width"), [(0, None), (112.0, None), (112, 0.0), (112, 60.0)])
 def test_impossible_sizes_are_refused(size, width):
     with pytest.raises(ValueError, match="must be"):

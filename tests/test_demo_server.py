@@ -8,6 +8,7 @@ import threading
 import time
 import zlib
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from PIL import Image
 
 from sketchclip.retrieval.demo.columns import Column
 from sketchclip.retrieval.demo.limits import Limits
+from sketchclip.retrieval.demo.query import parse_query
+from sketchclip.retrieval.demo.thumbnails import Thumbnails
 from sketchclip.retrieval.index import PhotoIndex
 from sketchclip.retrieval.indexing import index_photos
 from sketchclip.retrieval.model import load_model
@@ -105,6 +108,23 @@ def test_class_text_and_like(site, column):
     ]
     assert order[0] == [h["id"] for h in site.search(strokes=[LINE])[1]["results"][0]]
     assert order[1] == [h["id"] for h in site.search(text="red")[1]["results"][0]]
+
+
+def test_a_class_of_the_other_column_alone_finds_nothing_here(column):
+    other = Column("other", SimpleNamespace(classes=["none"]), column.model)
+    name = column.index.classes[0]
+    query = parse_query(json.dumps({"text": "red", "class_name": name}).encode())
+    assert other.search(query, None, None) == []
+    assert column.search(query, None, None)
+
+
+def test_photos_in_memory_are_bounded(column, tree):
+    photos = sorted((tree / "photo").rglob("*.png"))
+    sizes = {len(Thumbnails(1 << 20).webp(photo, 320)) for photo in photos}
+    kept = Thumbnails(3 * max(sizes))
+    for photo in [*photos, *photos]:
+        assert Image.open(io.BytesIO(kept.webp(photo, 320))).format == "WEBP"
+        assert kept.size <= 3 * max(sizes)
 
 
 def test_line_widths_differ_for_the_model_too(site):
