@@ -169,6 +169,9 @@ def test_the_mini_is_exported_and_checked_on_the_benchmark(tmp_path, capsys):
     output = capsys.readouterr().out
     assert "onnx.int8" in output
     assert "sketch.int8.onnx" in output
+    card = (tmp_path / "mini" / "README.md").read_text()
+    assert f"| onnx.int8 | {told['onnx.int8']['mAP@all']:.4f} |" in card
+    assert "(batch, 56, 56, 3)" in card
     # The folder is an ordinary export, too.
     model = from_pretrained(str(tmp_path / "mini"))
     image = random_images(model, 1)

@@ -8,6 +8,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from sketchclip import __version__
 from sketchclip.clip.mini import MINI_NAME
 
+CARD = "README.md"
 _TASK = "image-feature-extraction"
 _TASK_NAME = "Zero-shot sketch-based image retrieval"
 # Chance levels and other definitions of mAP@k are in config.json; a card shows what papers quote.
@@ -57,6 +58,29 @@ def model_card(about: Mapping[str, Any], name: str, trained: int, license_id: st
     )
     text = "\n\n".join(_sections(about, name, trained))
     return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{text}\n")
+
+
+def onnx_section(told: Mapping[str, Any], size: int) -> str:
+    """What the card says about ONNX files.
+
+    Args:
+        told: Content of verification.json.
+        size: Side of the images in pixels.
+
+    Returns:
+        Markdown with what goes in, what comes out, and how the files compare with PyTorch.
+    """
+    rows = ["| | mAP@all | P@1 | largest difference from PyTorch |", "|---|---|---|---|"]
+    for form in (name for name in told if name.startswith(("pytorch", "onnx"))):
+        row = told[form]
+        difference = f"{row['max_difference']:.1e}" if "max_difference" in row else ""
+        rows.append(f"| {form} | {row['mAP@all']:.4f} | {row['P@1']:.4f} | {difference} |")
+    return (
+        f"## ONNX\n\n`sketch.onnx` and `photo.onnx` take `images`, uint8 RGB (batch, {size}, "
+        f"{size}, 3), and give `embeddings`, fp32 of unit length. How images are fitted into the "
+        f"square is in `config.json`. {told['benchmark']}, {told['sketches']:,} sketches, "
+        f"{told['photos']:,} photos:\n\n" + "\n".join(rows) + "\n"
+    )
 
 
 def _base_model(backbone: Mapping[str, Any]) -> str | None:

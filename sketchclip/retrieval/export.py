@@ -12,13 +12,11 @@ import yaml
 from sketchclip import __version__
 from sketchclip.errors import SketchClipError
 from sketchclip.hub import upload, write_safetensors
-from sketchclip.retrieval.card import model_card
+from sketchclip.retrieval.card import CARD, model_card
 from sketchclip.retrieval.model import FROZEN, SearchModel, load_model
 from sketchclip.retrieval.publishable import publishable, publishable_config
 from sketchclip.retrieval.saved import Saved, read_saved
 from sketchclip.run_folder import ABOUT, CONFIG, EXPORTED, find_checkpoint, hub_id
-
-CARD = "README.md"
 
 
 def read_export(

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.torch_version import TorchVersion
 
 from sketchclip.errors import SketchClipError
+from sketchclip.retrieval.card import CARD, onnx_section
 from sketchclip.retrieval.model import SearchModel
 
 SIDES = ("sketch", "photo")
@@ -78,7 +79,7 @@ def write_onnx(model: SearchModel, folder: Path, int8: bool, queries: int) -> di
 
     Args:
         model: On the CPU.
-        folder: Takes the files and verification.json.
+        folder: Takes the files and verification.json; its card gets a section about them.
         int8: Also write sketch.int8.onnx and photo.int8.onnx.
         queries: Sketches a class of the embedded benchmark to compare with.
 
@@ -101,6 +102,8 @@ def write_onnx(model: SearchModel, folder: Path, int8: bool, queries: int) -> di
     told = verify(model, folder, forms, queries)
     (folder / VERIFICATION).write_text(json.dumps(told, indent=2) + "\n", "utf-8")
     check(told, model.name)
+    with (folder / CARD).open("a", encoding="utf-8") as card:
+        card.write("\n" + onnx_section(told, model.fit.size))
     return told
 
 
