@@ -323,7 +323,7 @@ def measure(names: list[str], options: argparse.Namespace) -> dict[str, dict[str
             if turn:  # the first one warms up
                 seconds[name].append(time.perf_counter() - start)
                 processor[name].append(time.process_time() - busy)
-                print(f"{name}: {seconds[name][-1]:.2f} s", file=sys.stderr)
+                print(f"{name}: {1000 * seconds[name][-1]:.1f} ms", file=sys.stderr)
     return {
         name: {
             "seconds": seconds[name],
@@ -357,7 +357,7 @@ def show(result: dict[str, dict[str, Any]], options: argparse.Namespace) -> None
         wall, cost = median(row["seconds"]), median(row["processor"])
         print(
             f"| {name} | {1000 * wall:,.0f} | {1000 * min(row['seconds']):,.0f} | "
-            f"{base / wall:.2f} | {1000 * cost:,.0f} | {base_cost / cost:.2f} | "
+            f"{base / wall:.2f} | {1000 * cost:,.1f} | {base_cost / cost:.2f} | "
             f"{row['mib']:,.0f} | {row['trained']:,} |"
         )
 
