@@ -7,11 +7,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PINS := pyproject.toml constraints.txt
-# A file stays in one process, for its fixtures' sake.
 SEEDS := 0,1,2
 JOBS := 2
 CELLS :=
 FG_CELLS :=
+# A file stays in one process, for its fixtures' sake.
 PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile
 
 .DEFAULT_GOAL := help
