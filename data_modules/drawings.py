@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -211,11 +212,11 @@ def _beziers(part: Any) -> list[np.ndarray]:
     """Control points of each segment of a path; a segment begins where the one before ends."""
     import svgelements as svg
 
-    path = svg.Path(part)
-    path.approximate_arcs_with_cubics()
     names = ("start", "control", "control1", "control2", "end")  # what a segment has of them
     beziers = []
-    for segment in path:
+    # Arc by arc: approximate_arcs_with_cubics takes time with the square of their number.
+    curves = (s.as_cubic_curves() if isinstance(s, svg.Arc) else (s,) for s in svg.Path(part))
+    for segment in chain.from_iterable(curves):
         found = [getattr(segment, name, None) for name in names]
         points = [tuple(point) for point in found if point is not None]
         if points:
