@@ -2,6 +2,7 @@
 
 import colorsys
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,11 @@ def tiny_configs(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(autouse=True, scope="session")
 def _benchmark_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Unpack the embedded benchmarks once, and not into the user's cache."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # all workers of this run share it
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SKETCHCLIP_CACHE", str(tmp_path_factory.mktemp("benchmarks")))
+        patch.setenv("SKETCHCLIP_CACHE", str(folder / "benchmarks"))
         yield
 
 

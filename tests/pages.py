@@ -71,3 +71,17 @@ def luminance(colour: str) -> float:
     values = [int(v) / 255 for v in re.findall(r"\d+", colour)[:3]]
     linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in values]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def tap(page, selector: str, opened: str) -> None:
+    """Tap as a person does, who taps again where the page moved under the finger."""
+    from playwright.sync_api import TimeoutError as TooLate  # optional, as the browser is
+
+    for last in (False, False, True):
+        page.locator(selector).first.tap()
+        try:
+            page.wait_for_selector(opened, timeout=3000)
+            return
+        except TooLate:
+            if last:
+                raise

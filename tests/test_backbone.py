@@ -14,6 +14,7 @@ from sketchclip.clip.backbone import fingerprint, load_backbone, read_state_dict
 from sketchclip.errors import SketchClipError
 
 
+@pytest.mark.slow  # the kinds of files are tested with a tiny tower below
 def test_vit_b32_from_openais_file_fits_and_tests(vit_fit):
     """The whole command line on the paper's backbone; the weights are random."""
     cli = main(["test", *vit_fit])

@@ -22,7 +22,7 @@ from sketchclip.retrieval.index import PhotoIndex
 from sketchclip.retrieval.indexing import index_photos
 from sketchclip.retrieval.model import load_model
 from tests.demo import running
-from tests.pages import draw, finger, ink, luminance, names, overflows, settle, upload
+from tests.pages import draw, finger, ink, luminance, names, overflows, settle, tap, upload
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -311,7 +311,7 @@ def test_two_models_side_by_side(open_page, both):
     assert names(page, 1)[0] == right[0]
 
 
-@pytest.mark.parametrize("columns", [1, 2])
+@pytest.mark.parametrize("columns", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_phone(open_page, site, both, columns):
     page = open_page(
         site if columns == 1 else both,
@@ -328,8 +328,7 @@ def test_phone(open_page, site, both, columns):
             assert min(box["width"], box["height"]) >= 34, control
     page.locator("summary").click()
     assert page.locator("#text").is_visible()
-    page.locator(".tiles .tile").first.tap()
-    page.wait_for_selector("#details[open]")
+    tap(page, ".tiles .tile", "#details[open]")
     assert not overflows(page)
     box = page.locator("#details").bounding_box()
     assert box["width"] <= PHONE["width"]
@@ -418,6 +417,7 @@ def test_text_has_contrast(open_page, scheme):
     assert (luminance(dark) < 0.05) == (scheme == "dark")
 
 
+@pytest.mark.slow
 def test_less_motion(open_page):
     moves = "document.getAnimations().length"
     for motion, expected in (("no-preference", True), ("reduce", False)):

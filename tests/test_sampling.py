@@ -173,9 +173,11 @@ def test_two_processes_share_the_steps_and_list_unreadable_files_once(tmp_path, 
     assert f"{len(broken) - 2} photo left out of the evaluation" in done.stderr
 
 
-@pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize("model", [Recorder, ClassRecorder])
-@pytest.mark.parametrize("every", [2, None])  # in the middle of an epoch; at its end
+@pytest.mark.parametrize(
+    ("every", "workers"),  # in the middle of an epoch; at its end
+    [(2, 0), (2, 1), (None, 0), pytest.param(None, 1, marks=pytest.mark.slow)],
+)
 def test_a_resumed_run_sees_the_batches_that_the_other_had_not(
     tree, tmp_path, workers, model, every
 ):
