@@ -1,7 +1,7 @@
 """From a sketch file to a picture of what was found, step by step, in a large index.
 
-    python benchmarks/search_latency.py --count 1000000 --folder /tmp/large
-    python benchmarks/search_latency.py --count 100000 --folder /tmp/small
+    python benchmarks/search_latency.py --count 1000000 --folder large
+    python benchmarks/search_latency.py --count 100000 --folder small
 
 Vectors are those of vector_engines.py, 512 wide, and every one has a photo of the embedded doodles
 for its file, so that pictures can be drawn. The model is a ViT-B/32 with random weights: time does
