@@ -11,8 +11,9 @@ SEEDS := 0,1,2
 JOBS := 2
 CELLS :=
 FG_CELLS :=
-# A file stays in one process, for its fixtures' sake.
-PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile
+# A file stays in one process, for its fixtures' sake. In the order of names: by number of tests, the
+# few long tests that start processes of their own would come last, and one worker would idle.
+PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help quickstart demo test test-all lint format docs embedded-table readme constraints build clean
