@@ -10,7 +10,7 @@ import torch
 from data_modules.batch import TrainingBatch
 from sketchclip.adaptations import CommonPrompts
 from sketchclip.errors import SketchClipError
-from sketchclip.functional import draw_permutations
+from sketchclip.losses import draw_permutations
 from sketchclip.methods import FineGrainedPromptLearning
 from tests.references import (
     classification_reference,

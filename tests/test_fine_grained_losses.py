@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from sketchclip.functional import (
+from sketchclip.losses import (
     draw_permutations,
     f_divergence,
     hardest_negatives,

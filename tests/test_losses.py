@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_modules.batch import TrainingBatch
-from sketchclip.functional import cosine_distance, text_classification_loss, triplet_loss
+from sketchclip.losses import cosine_distance, text_classification_loss, triplet_loss
 from tests.references import classification_reference, triplet_reference
 
 # Away from zero vectors, whose direction is undefined.

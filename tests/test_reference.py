@@ -8,7 +8,7 @@ import pytest
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = sorted((DOCS / "reference").glob("*.md"))
-PACKAGES = ("data_modules", "sketchclip.adaptations", "sketchclip.functional")
+PACKAGES = ("data_modules", "sketchclip.adaptations", "sketchclip.losses")
 PACKAGES += ("sketchclip.methods", "sketchclip.metrics")
 
 

@@ -18,7 +18,7 @@ from sketchclip.clip.encoder import CLIPEncoderMixin
 from sketchclip.clip.text_heads import TemplateText, TextHead
 from sketchclip.clip.towers import AlsoTrain, LayerNormMode
 from sketchclip.errors import SketchClipError
-from sketchclip.functional import (
+from sketchclip.losses import (
     cosine_distance,
     draw_permutations,
     f_divergence,
@@ -27,7 +27,7 @@ from sketchclip.functional import (
     text_classification_loss,
     triplet_loss,
 )
-from sketchclip.functional.divergence import DeltaOrder
+from sketchclip.losses.divergence import DeltaOrder
 from sketchclip.methods.base import RetrievalModule
 
 

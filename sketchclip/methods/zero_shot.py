@@ -16,7 +16,7 @@ from sketchclip.adaptations import Adaptation, IndependentPrompts
 from sketchclip.clip.encoder import CLIPEncoderMixin
 from sketchclip.clip.text_heads import TemplateText, TextHead
 from sketchclip.clip.towers import AlsoTrain, LayerNormMode
-from sketchclip.functional import other_class_positions, text_classification_loss, triplet_loss
+from sketchclip.losses import other_class_positions, text_classification_loss, triplet_loss
 from sketchclip.methods.base import RetrievalModule
 
 

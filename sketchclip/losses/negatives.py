@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sketchclip.functional.triplet import cosine_distance
+from sketchclip.losses.triplet import cosine_distance
 
 
 def other_class_positions(labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
