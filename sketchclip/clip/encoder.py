@@ -9,8 +9,8 @@ from sketchclip.adaptations import Adaptation
 from sketchclip.clip.backbone import CLIPModel, fingerprint, load_backbone
 from sketchclip.clip.text_heads import TextHead
 from sketchclip.clip.towers import AlsoTrain, LayerNormMode, PromptedTower, fork_visual
-from sketchclip.composition import compose
 from sketchclip.errors import SketchClipError
+from sketchclip.nn import compose
 
 
 class CLIPEncoderMixin(nn.Module):
