@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sketchclip.ablate import run_cells
 from sketchclip.arguments import Parser, numbers
-from sketchclip.grid import Cell, read_grid
-from sketchclip.run_folder import ROOT
+from sketchclip.runs.ablation import run_cells
+from sketchclip.runs.ablation_grid import Cell, read_grid
+from sketchclip.runs.folder import ROOT
 
 _EXAMPLES = """examples:
   sketchclip ablate experiments/embedded/components.yaml --seeds 0,1 --jobs 2    no download

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from sketchclip.run_folder import LAST, ROOT, config_of, find_checkpoint
+from sketchclip.runs.folder import LAST, ROOT, config_of, find_checkpoint
 
 TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
 _SAVE_DIR = ("--trainer.logger.save_dir", "--trainer.logger.init_args.save_dir")
-_SHORT = {"wandb": "sketchclip.loggers.WandbRun", "csv": "sketchclip.run_files.RunFiles"}
+_SHORT = {"wandb": "sketchclip.loggers.WandbRun", "csv": "sketchclip.loggers.RunFiles"}
 
 
 def spell_out(args: Sequence[str]) -> list[str]:

@@ -60,7 +60,7 @@ def run_evaluate(args: Sequence[str]) -> dict[str, float]:
 
     from sketchclip.callbacks.report import DEFINITION, print_metrics, versions
     from sketchclip.metrics import InstanceRetrieval
-    from sketchclip.results import by_class, intervals, write_results
+    from sketchclip.runs.results import by_class, intervals, write_results
 
     metric = InstanceRetrieval(
         options.precision_k, options.map_k, options.accuracy_k, options.similarity
@@ -178,8 +178,8 @@ def run_compare(args: Sequence[str]) -> dict[str, dict[str, float]]:
     from rich.console import Console
     from rich.table import Table
 
-    from sketchclip.results import check_same_queries, read_results
-    from sketchclip.uncertainty import bootstrap_interval, paired_test
+    from sketchclip.runs.results import check_same_queries, read_results
+    from sketchclip.runs.uncertainty import bootstrap_interval, paired_test
 
     (told_a, queries_a, a), (told_b, queries_b, b) = map(
         read_results, (options.run_a, options.run_b)

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from sketchclip import __version__
 from sketchclip.errors import SketchClipError
-from sketchclip.run_folder import ABOUT, CONFIG, EXPORTED
+from sketchclip.runs.folder import ABOUT, CONFIG, EXPORTED
 
 _WEIGHTS = (EXPORTED, "last.ckpt", "model.ckpt")
 _ENTRY = "sketchclip"

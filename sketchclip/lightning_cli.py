@@ -27,10 +27,9 @@ from sketchclip.checkpoint import CompactCheckpointIO
 from sketchclip.command import spell_out
 from sketchclip.config import LayeredConfig, consumed
 from sketchclip.errors import SketchClipError
-from sketchclip.loggers import WandbRun, with_files
+from sketchclip.loggers import RunFiles, WandbRun, is_main, with_files
 from sketchclip.methods import RetrievalModule
-from sketchclip.run_files import RunFiles, is_main
-from sketchclip.run_folder import find_checkpoint, place
+from sketchclip.runs.folder import find_checkpoint, place
 
 # Not compared with a checkpoint: the data decides the class names (a test may be on other data),
 # and the backbone's fingerprint, not the path of its file, says whether the weights are the same.

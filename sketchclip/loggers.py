@@ -1,4 +1,4 @@
-"""Weights & Biases beside the files of a run, never in place of them."""
+"""Loggers: the files of a run, and Weights & Biases beside them, never in place of them."""
 
 import os
 import sys
@@ -6,14 +6,48 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from sketchclip.errors import SketchClipError
-from sketchclip.run_files import RunFiles
+from sketchclip.runs.folder import claim
 
 STEP = "trainer/global_step"
+
+
+def is_main() -> bool:
+    """Whether this process is the only one, or the first of several."""
+    return not getattr(rank_zero_only, "rank", 0)
+
+
+class RunFiles(CSVLogger):
+    """Writes ``metrics.csv`` into ``<save_dir>/<name>/version_<n>``.
+
+    Lightning's own logger looks for the next free number and makes the folder later, so that two
+    runs which start at the same instant share one. Here it is made when its number is chosen.
+
+    Args:
+        save_dir: Where run folders are.
+        name: Experiment: the folder in save_dir.
+        version: Folder of the run; null for the next free number.
+    """
+
+    def __init__(
+        self,
+        save_dir: str = "runs",
+        name: str = "experiment",
+        version: int | str | None = None,
+    ) -> None:
+        super().__init__(save_dir, name, version)
+
+    def _get_next_version(self) -> int:
+        number = super()._get_next_version()
+        if not is_main():  # the folder is that of the main process, which tells the others
+            return number
+        numbers = range(number, number + 10_000)
+        folder = claim(Path(self.root_dir), (f"version_{n}" for n in numbers))
+        return int(folder.name.rpartition("_")[2])
 
 
 class WandbRun(WandbLogger):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sketchclip.errors import SketchClipError
-from sketchclip.runs import Run, find_runs
+from sketchclip.runs.reading import Run, find_runs
 
 _SUBSETS = ("train_fraction", "seen_classes")
 _KNOWN = frozenset(f"data.{name}" for name in _SUBSETS)

@@ -10,8 +10,8 @@ from PIL import Image
 from sketchclip.choice import Pick, choose
 from sketchclip.errors import SketchClipError
 from sketchclip.figures import Ranking, retrieval_grid
-from sketchclip.rankings import Rankings, read_rankings
-from sketchclip.results import METRICS, check_same_queries, read_classes, read_results
+from sketchclip.runs.rankings import Rankings, read_rankings
+from sketchclip.runs.results import METRICS, check_same_queries, read_classes, read_results
 
 
 def results_folder(run: Path) -> Path:

@@ -14,7 +14,7 @@ from sketchclip.plots.curves import CURVES, draw_curve
 from sketchclip.plots.embedding import draw_map
 from sketchclip.plots.style import headline, save, styled
 from sketchclip.plots.training import draw_training
-from sketchclip.runs import Run, find_runs
+from sketchclip.runs.reading import Run, find_runs
 
 _WHY = {
     "fraction": "data.train_fraction",

@@ -17,9 +17,8 @@ from sketchclip.adaptations import Adaptation
 from sketchclip.callbacks.grids import RetrievalGrids
 from sketchclip.cli import _APART, console, main
 from sketchclip.clip.text_heads import TextHead
-from sketchclip.loggers import WandbRun
+from sketchclip.loggers import RunFiles, WandbRun
 from sketchclip.methods import RetrievalModule
-from sketchclip.run_files import RunFiles
 
 
 def resolved(capsys, command: str, *args: object) -> dict:

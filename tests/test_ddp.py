@@ -11,7 +11,7 @@ import torch
 
 from sketchclip.cli import main
 from sketchclip.clip.mini import create_mini, save_mini
-from sketchclip.rankings import read_rankings
+from sketchclip.runs.rankings import read_rankings
 
 ROOT = Path(__file__).parent.parent
 

@@ -14,7 +14,7 @@ import yaml
 
 from sketchclip.cli import main
 from sketchclip.errors import SketchClipError
-from sketchclip.grid import read_grid
+from sketchclip.runs.ablation_grid import read_grid
 
 ROOT = Path(__file__).parent.parent
 
@@ -27,7 +27,7 @@ def grid(tmp_path, tree, tiny_weights):
             "max_epochs": 1,
             "accelerator": "cpu",
             "logger": {
-                "class_path": "sketchclip.run_files.RunFiles",
+                "class_path": "sketchclip.loggers.RunFiles",
                 "init_args": {"save_dir": "runs"},
             },
         },
@@ -102,7 +102,7 @@ def test_commands_repeat_the_grid_run_by_run(grid, capsys):
 
 
 def test_time_left_is_told_where_there_is_no_terminal(grid, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("sketchclip.ablate.run_cell", lambda *_: time.sleep(0.05) or 0.05)
+    monkeypatch.setattr("sketchclip.runs.ablation.run_cell", lambda *_: time.sleep(0.05) or 0.05)
     main(
         ["ablate", str(grid), "--cells", "ours", "--seeds", "0,1", "--output", str(tmp_path / "o")]
     )
@@ -118,7 +118,7 @@ def test_an_interrupted_grid_starts_nothing_more(grid, tmp_path, monkeypatch, ca
         started.append(cell.title)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sketchclip.ablate.run_cell", interrupted)
+    monkeypatch.setattr("sketchclip.runs.ablation.run_cell", interrupted)
     with pytest.raises(SystemExit) as stopped:
         main(["ablate", str(grid), "--seeds", "0,1,2,3,4,5", "--output", str(tmp_path / "o")])
     assert stopped.value.code == 130

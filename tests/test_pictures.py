@@ -14,7 +14,7 @@ from sketchclip.choice import choose
 from sketchclip.cli import main
 from sketchclip.figures import GREY, HIT, OWN
 from sketchclip.pictures import picture
-from sketchclip.rankings import read_rankings
+from sketchclip.runs.rankings import read_rankings
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from PIL import Image
 
 from sketchclip.cli import main
 from sketchclip.plots.curves import CURVES, series_of
-from sketchclip.runs import find_runs
+from sketchclip.runs.reading import find_runs
 
 CLASSES = [f"class {number} with rather a long name" for number in range(6)]
 

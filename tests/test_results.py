@@ -11,7 +11,7 @@ import pytest
 from data_modules import SketchPhotoFolder
 from data_modules.batch import Protocol
 from sketchclip.cli import main
-from sketchclip.results import by_class, intervals, read_results
+from sketchclip.runs.results import by_class, intervals, read_results
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from data_modules.fingerprint import fingerprint
 from sketchclip.cli import main
 from sketchclip.errors import SketchClipError
 from sketchclip.hub import save_safetensors
-from sketchclip.run_files import RunFiles
-from sketchclip.run_folder import find_checkpoint, last_run, link_last, place
+from sketchclip.loggers import RunFiles
+from sketchclip.runs.folder import find_checkpoint, last_run, link_last, place
 
 FAST = ("--trainer.max_epochs", "1", "--grids.queries", "0")
 

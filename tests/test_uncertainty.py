@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sketchclip.uncertainty import bootstrap_interval, paired_test
+from sketchclip.runs.uncertainty import bootstrap_interval, paired_test
 
 
 def test_interval_equals_an_independent_bootstrap():

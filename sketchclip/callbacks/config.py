@@ -10,9 +10,9 @@ from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger
 
 from sketchclip.callbacks.best import headline
-from sketchclip.environment import environment
 from sketchclip.loggers import WandbRun
-from sketchclip.run_folder import CONFIG, ENVIRONMENT, link_last
+from sketchclip.runs.environment import environment
+from sketchclip.runs.folder import CONFIG, ENVIRONMENT, link_last
 
 
 class RunConfig(SaveConfigCallback):

@@ -18,8 +18,8 @@ from data_modules import SketchPhotoDataModule
 from sketchclip import __version__
 from sketchclip.callbacks.training import subsets
 from sketchclip.pictures import picture
-from sketchclip.rankings import RANKINGS, SHOWN, write_rankings
-from sketchclip.results import METRICS, QUERIES, by_class, file_hash, intervals, write_results
+from sketchclip.runs.rankings import RANKINGS, SHOWN, write_rankings
+from sketchclip.runs.results import METRICS, QUERIES, by_class, file_hash, intervals, write_results
 
 GRID = "grid.png"
 DEFINITION = (

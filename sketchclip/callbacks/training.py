@@ -10,8 +10,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from data_modules import SketchPhotoDataModule
 from sketchclip.callbacks.best import BestCheckpoint, headline
 from sketchclip.clip.encoder import count_parameters
-from sketchclip.environment import device_name
 from sketchclip.loggers import WandbRun
+from sketchclip.runs.environment import device_name
 
 
 class TrainingReport(Callback):

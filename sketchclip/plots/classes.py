@@ -16,9 +16,9 @@ from sketchclip.plots.style import (
     protocol,
     short,
 )
-from sketchclip.results import read_classes, read_results
-from sketchclip.runs import Run
-from sketchclip.uncertainty import bootstrap_interval
+from sketchclip.runs.reading import Run
+from sketchclip.runs.results import read_classes, read_results
+from sketchclip.runs.uncertainty import bootstrap_interval
 
 _ROWS, _ROW = 36, 0.145  # classes in a column before there are two; inches of a class
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sketchclip.plots.style import COLOURS, GREY, MARKERS, caption, new_figure, protocol
-from sketchclip.runs import Run
+from sketchclip.runs.reading import Run
 
 FROZEN = "FrozenCLIP"
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from sketchclip.errors import SketchClipError
 from sketchclip.plots.style import COLOURS, LIGHT, caption, new_figure, short
-from sketchclip.runs import Run
+from sketchclip.runs.reading import Run
 
 _DIMENSIONS = 50  # that PCA keeps for t-SNE
 _MARKS = (("sketch", "^", 13), ("photo", "o", 11))

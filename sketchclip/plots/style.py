@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sketchclip.errors import SketchClipError
-from sketchclip.runs import Run
+from sketchclip.runs.reading import Run
 
 COLUMN, PAGE = 3.5, 7.16
 """Widths of a column and of a page in inches."""

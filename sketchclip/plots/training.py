@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sketchclip.plots.style import COLOURS, COLUMN, PAGE, caption, new_figure
-from sketchclip.runs import Run
+from sketchclip.runs.reading import Run
 
 _TOTAL = "train/loss"
 

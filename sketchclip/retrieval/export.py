@@ -16,7 +16,7 @@ from sketchclip.retrieval.card import CARD, model_card
 from sketchclip.retrieval.model import FROZEN, SearchModel, load_model
 from sketchclip.retrieval.publishable import publishable, publishable_config
 from sketchclip.retrieval.saved import Saved, read_saved
-from sketchclip.run_folder import ABOUT, CONFIG, EXPORTED, find_checkpoint, hub_id
+from sketchclip.runs.folder import ABOUT, CONFIG, EXPORTED, find_checkpoint, hub_id
 
 
 def read_export(

@@ -20,7 +20,7 @@ from sketchclip.errors import SketchClipError
 from sketchclip.methods import FrozenCLIP, RetrievalModule
 from sketchclip.retrieval.fingerprint import fingerprint
 from sketchclip.retrieval.saved import build_module, read_saved
-from sketchclip.run_folder import find_checkpoint, hub_id
+from sketchclip.runs.folder import find_checkpoint, hub_id
 
 FROZEN = "frozen"
 BATCH = 64

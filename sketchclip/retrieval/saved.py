@@ -13,8 +13,8 @@ from jsonargparse import ArgumentError, ArgumentParser
 from sketchclip.checkpoint import CompactCheckpointIO
 from sketchclip.errors import SketchClipError
 from sketchclip.methods import RetrievalModule
-from sketchclip.results import METRICS, file_hash
-from sketchclip.run_folder import ABOUT, EXPORTED, FIT, config_of, run_of
+from sketchclip.runs.folder import ABOUT, EXPORTED, FIT, config_of, run_of
+from sketchclip.runs.results import METRICS, file_hash
 
 _CLASS = "_class_path"
 # Of a test: what the figures are, for people who meet the model without its run.

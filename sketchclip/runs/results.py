@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sketchclip.errors import SketchClipError
-from sketchclip.uncertainty import bootstrap_interval
+from sketchclip.runs.uncertainty import bootstrap_interval
 
 METRICS, QUERIES = "metrics.json", "queries.csv"
 LEVEL = 0.95

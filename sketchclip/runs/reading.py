@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from sketchclip.errors import SketchClipError
-from sketchclip.results import METRICS, SAME_FIGURES
-from sketchclip.run_folder import CELL, CONFIG, ENVIRONMENT
+from sketchclip.runs.folder import CELL, CONFIG, ENVIRONMENT
+from sketchclip.runs.results import METRICS, SAME_FIGURES
 
 STEPS = "metrics.csv"
 EMBEDDINGS = Path("embeddings") / "sketch.npz"

@@ -24,9 +24,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from sketchclip.grid import Cell
-from sketchclip.revision import commit
-from sketchclip.run_folder import CELL
+from sketchclip.runs.ablation_grid import Cell
+from sketchclip.runs.folder import CELL
+from sketchclip.runs.revision import commit
 
 LOG = "log.txt"
 

@@ -12,7 +12,7 @@ from lightning.pytorch import Trainer
 from data_modules import SketchPhotoDataModule
 from data_modules.fingerprint import fingerprint
 from sketchclip import __version__
-from sketchclip.revision import commit
+from sketchclip.runs.revision import commit
 
 _PACKAGES = (
     "torch torchvision lightning open_clip_torch torchmetrics jsonargparse albumentations numpy "

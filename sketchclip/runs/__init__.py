@@ -1,0 +1,1 @@
+"""Runs on disk: their folders, results, settings and grids. Nothing here needs PyTorch."""
