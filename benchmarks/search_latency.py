@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.vector_engines import QUERIES, K, batches
 from data_modules import Doodles
-from sketchclip.figures import search_page
+from sketchclip.plots.retrieval_grid import search_page
 from sketchclip.retrieval.engine import VectorEngine
 from sketchclip.retrieval.index import VERSION, PhotoIndex
 from sketchclip.retrieval.model import load_model

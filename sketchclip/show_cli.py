@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import get_args
 
 from sketchclip.arguments import Parser
-from sketchclip.choice import Pick
 from sketchclip.errors import SketchClipError
+from sketchclip.plots.choice import Pick
 
 _EXAMPLES = """examples:
   sketchclip show runs/doodles/version_1 --pick worst -n 12
@@ -46,7 +46,7 @@ def run(args: Sequence[str]) -> Path:
     labels, runs = [x for x in options.labels.split(",") if x], 1 + (options.baseline is not None)
     if labels and len(labels) != runs:
         raise SketchClipError(f"--labels {options.labels}: expected {runs} names.")
-    from sketchclip.pictures import picture
+    from sketchclip.plots.examples import picture
 
     image = picture(
         options.run,

@@ -10,10 +10,10 @@ from PIL import Image
 
 from data_modules import SketchPhotoFolder
 from data_modules.batch import Protocol
-from sketchclip.choice import choose
 from sketchclip.cli import main
-from sketchclip.figures import GREY, HIT, OWN
-from sketchclip.pictures import picture
+from sketchclip.plots.choice import choose
+from sketchclip.plots.examples import picture
+from sketchclip.plots.retrieval_grid import GREY, HIT, OWN
 from sketchclip.runs.rankings import read_rankings
 
 

@@ -10,8 +10,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from PIL import Image
 
-from sketchclip.figures import Ranking, retrieval_grid
 from sketchclip.loggers import WandbRun
+from sketchclip.plots.retrieval_grid import Ranking, retrieval_grid
 
 _COLUMNS = ("query", "class", "retrieved", "classes", "hits", "hit@1", "AP")
 

@@ -17,7 +17,7 @@ from rich.table import Table
 from data_modules import SketchPhotoDataModule
 from sketchclip import __version__
 from sketchclip.callbacks.training import subsets
-from sketchclip.pictures import picture
+from sketchclip.plots.examples import picture
 from sketchclip.runs.rankings import RANKINGS, SHOWN, write_rankings
 from sketchclip.runs.results import METRICS, QUERIES, by_class, file_hash, intervals, write_results
 

@@ -110,7 +110,7 @@ def _print(hits: "Sequence[Hit]", note: str) -> None:
 def _save(
     file: Path, image: "np.ndarray | None", text: str | None, hits: "Sequence[Hit]", model: str
 ) -> None:
-    from sketchclip.figures import search_page
+    from sketchclip.plots.retrieval_grid import search_page
 
     shown = [
         (hit.path, f"{hit.rank}   {hit.score:.3f}", hit.class_name or hit.path.name) for hit in hits

@@ -12,7 +12,7 @@ from PIL import Image
 from data_modules.images import UnreadableImageError, read_image
 from sketchclip.clip.text import spoken
 from sketchclip.errors import SketchClipError
-from sketchclip.figures import search_page
+from sketchclip.plots.retrieval_grid import search_page
 from sketchclip.retrieval.demo.columns import Column
 from sketchclip.retrieval.demo.limits import RequestError
 from sketchclip.retrieval.demo.query import Query, parse_query

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sketchclip.choice import Pick, choose
 from sketchclip.errors import SketchClipError
-from sketchclip.figures import Ranking, retrieval_grid
+from sketchclip.plots.choice import Pick, choose
+from sketchclip.plots.retrieval_grid import Ranking, retrieval_grid
 from sketchclip.runs.rankings import Rankings, read_rankings
 from sketchclip.runs.results import METRICS, check_same_queries, read_classes, read_results
 
