@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sketchclip.arguments import Parser
-from sketchclip.measured import Group, collect
-from sketchclip.table import FINE_GRAINED, QUICKDRAW, ROWS, SKETCHY, TU_BERLIN, Cell, Row
-from sketchclip.table_formats import FORMATS, ResultTable, markdown
+from sketchclip.tables.formats import FORMATS, ResultTable, markdown
+from sketchclip.tables.measured import Group, collect
+from sketchclip.tables.paper import FINE_GRAINED, QUICKDRAW, ROWS, SKETCHY, TU_BERLIN, Cell, Row
 
 # Columns of the paper that a data module's results stand beside.
 _REPORTED = {"TUBerlin": TU_BERLIN, "QuickDraw": QUICKDRAW}

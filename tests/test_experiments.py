@@ -14,7 +14,7 @@ import yaml
 from sketchclip.cli import main
 from sketchclip.config import experiment_folders
 from sketchclip.runs.ablation_grid import is_grid, read_grid
-from sketchclip.table import ROWS
+from sketchclip.tables.paper import ROWS
 
 ROOT = Path(__file__).parent.parent
 EXPERIMENTS = ROOT / "experiments"

@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from sketchclip.errors import SketchClipError
-from sketchclip.measured import collect
-from sketchclip.table import ROWS, Row
 from sketchclip.table_cli import run, tables_of
-from sketchclip.table_formats import ResultTable, comma_separated, hypertext, latex, markdown
+from sketchclip.tables.formats import ResultTable, comma_separated, hypertext, latex, markdown
+from sketchclip.tables.measured import collect
+from sketchclip.tables.paper import ROWS, Row
 
 RESULT = {
     "dataset": "Doodles",

@@ -1,0 +1,1 @@
+"""The paper's tables: reported figures beside measured ones."""
