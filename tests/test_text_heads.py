@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from sketchclip.clip.text_heads import LearnedContext, TemplateText, WordVectors
-from sketchclip.clip.word_vectors import class_vectors
 from sketchclip.errors import SketchClipError
+from sketchclip.semantics.word_vectors import class_vectors
 from tests.conftest import COLOURS, SHAPES
 
 NAMES = ["cat", "hot-air_balloon", "car_(sedan)"]

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from data_modules import Doodles, EmojiPairs
-from sketchclip.clip.word_vectors import PACKAGED, spellings
+from sketchclip.semantics.word_vectors import PACKAGED, spellings
 
 
 def main(source: Path) -> None:

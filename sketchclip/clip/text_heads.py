@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sketchclip.clip.backbone import CLIPModel
 from sketchclip.clip.text import TEMPLATE, encode_classes, spoken
-from sketchclip.clip.word_vectors import PACKAGED, class_vectors, vector_size
+from sketchclip.semantics.word_vectors import PACKAGED, class_vectors, vector_size
 
 
 class TextHead(nn.Module, ABC):

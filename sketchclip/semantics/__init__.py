@@ -1,0 +1,1 @@
+"""What is known of classes beside their images: vectors of their names."""
