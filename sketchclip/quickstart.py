@@ -14,11 +14,11 @@ from torch import Tensor
 
 from data_modules import SketchPhotoDataModule
 from data_modules.evaluation import ImageDataset
-from sketchclip.clip.text import spoken
 from sketchclip.config import find_config
 from sketchclip.lightning_cli import run_cli
 from sketchclip.methods import RetrievalModule
 from sketchclip.plots.retrieval_grid import Ranking, retrieval_grid
+from sketchclip.semantics.class_names import spoken
 
 _SHOWN = ("mAP@all", "P@1", "P@5")
 _NEXT = """

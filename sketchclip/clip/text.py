@@ -7,17 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sketchclip.clip.backbone import CLIPModel
+from sketchclip.semantics.class_names import spoken
 
 TEMPLATE = "a photo of a {}"
-
-
-def spoken(class_name: str) -> str:
-    """A class name as a person writes it in a sentence.
-
-    >>> spoken("hot-air_balloon"), spoken("car_(sedan)")
-    ('hot-air balloon', 'car (sedan)')
-    """
-    return " ".join(class_name.replace("_", " ").split())
 
 
 @torch.no_grad()

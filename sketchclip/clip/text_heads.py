@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sketchclip.clip.backbone import CLIPModel
-from sketchclip.clip.text import TEMPLATE, encode_classes, spoken
+from sketchclip.clip.text import TEMPLATE, encode_classes
+from sketchclip.semantics.class_names import spoken
 from sketchclip.semantics.word_vectors import PACKAGED, class_vectors, vector_size
 
 

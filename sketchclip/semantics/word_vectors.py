@@ -10,8 +10,8 @@ import torch
 from rich.progress import open as open_with_progress
 from torch import Tensor
 
-from sketchclip.clip.text import spoken
 from sketchclip.errors import SketchClipError
+from sketchclip.semantics.class_names import spoken
 
 PACKAGED = Path(str(files("sketchclip"))) / "assets" / "word_vectors.txt"
 """Vectors of the words in the class names of the embedded benchmarks."""

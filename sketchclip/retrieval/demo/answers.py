@@ -10,7 +10,6 @@ import numpy as np
 from PIL import Image
 
 from data_modules.images import UnreadableImageError, read_image
-from sketchclip.clip.text import spoken
 from sketchclip.errors import SketchClipError
 from sketchclip.plots.retrieval_grid import search_page
 from sketchclip.retrieval.demo.columns import Column
@@ -18,6 +17,7 @@ from sketchclip.retrieval.demo.limits import RequestError
 from sketchclip.retrieval.demo.query import Query, parse_query
 from sketchclip.retrieval.demo.thumbnails import SIDES, Thumbnails, to_png
 from sketchclip.retrieval.index import Hit
+from sketchclip.semantics.class_names import spoken
 
 _SEEN = 112
 _ID = re.compile(r"[0-9A-Za-z_-]{1,64}", re.ASCII)
