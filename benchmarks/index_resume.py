@@ -24,8 +24,8 @@ import lance_namespace  # noqa: F401  # with pyarrow most of the engine's import
 import numpy as np
 import pyarrow  # noqa: F401
 
+from sketchclip.pretrained.model import SearchModel, load_model
 from sketchclip.retrieval.indexing import index_photos
-from sketchclip.retrieval.model import SearchModel, load_model
 
 PHASES = ("index", "update")
 TINY = {

@@ -21,9 +21,9 @@ import numpy as np
 from benchmarks.vector_engines import QUERIES, K, batches
 from data_modules import Doodles
 from sketchclip.plots.retrieval_grid import search_page
+from sketchclip.pretrained.model import load_model
 from sketchclip.retrieval.engine import VectorEngine
 from sketchclip.retrieval.index import VERSION, PhotoIndex
-from sketchclip.retrieval.model import load_model
 from sketchclip.retrieval.photos import Photo
 from sketchclip.retrieval.query import read_query
 

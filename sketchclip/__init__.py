@@ -6,7 +6,7 @@ Kept free of imports on purpose: ``sketchclip --help`` must answer without loadi
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sketchclip.retrieval.model import load_model as from_pretrained
+    from sketchclip.pretrained.model import load_model as from_pretrained
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "from_pretrained"]
@@ -14,7 +14,7 @@ __all__ = ["__version__", "from_pretrained"]
 
 def __getattr__(name: str) -> Any:
     if name == "from_pretrained":
-        from sketchclip.retrieval.model import load_model
+        from sketchclip.pretrained.model import load_model
 
         return load_model
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

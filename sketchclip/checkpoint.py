@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from sketchclip.clip.encoder import trainable_names
 from sketchclip.errors import SketchClipError
-from sketchclip.hub import read_safetensors
+from sketchclip.pretrained.hub import read_safetensors
 
 
 class CompactCheckpointIO(TorchCheckpointIO):

@@ -16,11 +16,11 @@ from PIL import Image
 from data_modules import Doodles
 from data_modules.embedded import read_doodles
 from data_modules.split import packaged_list
+from sketchclip.pretrained.model import load_model
 from sketchclip.retrieval.demo.columns import Column
 from sketchclip.retrieval.demo.opening import embedded_columns, examples
 from sketchclip.retrieval.index import PhotoIndex
 from sketchclip.retrieval.indexing import index_photos
-from sketchclip.retrieval.model import load_model
 from tests.demo import running
 from tests.pages import draw, finger, ink, luminance, names, overflows, settle, tap, upload
 

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sketchclip.pretrained.model import load_model
 from sketchclip.retrieval.demo.columns import Column
 from sketchclip.retrieval.demo.limits import Limits
 from sketchclip.retrieval.demo.query import parse_query
 from sketchclip.retrieval.demo.thumbnails import Thumbnails
 from sketchclip.retrieval.index import PhotoIndex
 from sketchclip.retrieval.indexing import index_photos
-from sketchclip.retrieval.model import load_model
 from tests.demo import LINE, running
 from tests.storm import CLIENTS, EXPECTED, storm
 

@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from sketchclip import from_pretrained
 from sketchclip.cli import main
 from sketchclip.errors import SketchClipError
-from sketchclip.retrieval.card import model_card
-from sketchclip.retrieval.publishable import publishable, publishable_config
+from sketchclip.pretrained.card import model_card
+from sketchclip.pretrained.publishable import publishable, publishable_config
 from tests.conftest import draw_tree
 from tests.hub_server import serve
 

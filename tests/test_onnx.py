@@ -16,9 +16,9 @@ from sketchclip import adaptations, from_pretrained
 from sketchclip.cli import main
 from sketchclip.errors import SketchClipError
 from sketchclip.methods import FineGrainedPromptLearning, FrozenCLIP
-from sketchclip.retrieval import onnx_check
-from sketchclip.retrieval.model import SearchModel
-from sketchclip.retrieval.onnx_export import Tower, export_tower, quantize
+from sketchclip.pretrained import onnx_check
+from sketchclip.pretrained.model import SearchModel
+from sketchclip.pretrained.onnx_export import Tower, export_tower, quantize
 
 
 @pytest.fixture

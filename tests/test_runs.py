@@ -13,8 +13,8 @@ from PIL import Image
 from data_modules.fingerprint import fingerprint
 from sketchclip.cli import main
 from sketchclip.errors import SketchClipError
-from sketchclip.hub import save_safetensors
 from sketchclip.loggers import RunFiles
+from sketchclip.pretrained.hub import save_safetensors
 from sketchclip.runs.folder import find_checkpoint, last_run, link_last, place
 
 FAST = ("--trainer.max_epochs", "1", "--grids.queries", "0")

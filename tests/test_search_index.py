@@ -12,9 +12,9 @@ from PIL import Image
 
 from data_modules.locks import locked
 from sketchclip.errors import SketchClipError
+from sketchclip.pretrained.model import SearchModel, load_model
 from sketchclip.retrieval.index import PhotoIndex
 from sketchclip.retrieval.indexing import index_photos
-from sketchclip.retrieval.model import SearchModel, load_model
 from sketchclip.retrieval.photos import find_photos
 
 

@@ -15,8 +15,8 @@ from data_modules import SketchPhotoFolder
 from data_modules.images import read_image
 from sketchclip.cli import main
 from sketchclip.errors import SketchClipError
-from sketchclip.hub import save_safetensors
 from sketchclip.methods import FrozenCLIP
+from sketchclip.pretrained.hub import save_safetensors
 
 CUSTOM = """
 from sketchclip.methods import ZeroShotPromptLearning

@@ -31,8 +31,8 @@ def run(args: Sequence[str]) -> dict[str, Any]:
         SketchClipError: If the model cannot be loaded, or the target not written.
     """
     options = _parse(args)
-    from sketchclip.retrieval.export import destination, read_export, write_export
-    from sketchclip.retrieval.onnx_export import require_packages, write_onnx
+    from sketchclip.pretrained.export import destination, read_export, write_export
+    from sketchclip.pretrained.onnx_export import require_packages, write_onnx
 
     if options.onnx:
         require_packages()

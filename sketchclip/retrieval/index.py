@@ -10,7 +10,7 @@ from sketchclip.errors import SketchClipError
 from sketchclip.retrieval.engine import VectorEngine
 
 if TYPE_CHECKING:
-    from sketchclip.retrieval.model import SearchModel
+    from sketchclip.pretrained.model import SearchModel
 
 VERSION = 1
 """Of what an index tells about itself."""
@@ -81,7 +81,7 @@ class PhotoIndex:
         """What the index was made from.
 
         ``model`` (name, method, backbone, preprocessing, results), ``fingerprint`` and ``source``
-        of the model (how :func:`~sketchclip.retrieval.model.load_model` loads it again), ``roots``,
+        of the model (how :func:`~sketchclip.pretrained.model.load_model` loads it again), ``roots``,
         ``complete`` (whether the last run came to its end), ``finished`` (when one last did, in
         UTC), ``engine`` and ``version``.
         """
@@ -153,13 +153,13 @@ class PhotoIndex:
 
         Args:
             model: Where it is now, if it was moved; see
-                :func:`~sketchclip.retrieval.model.load_model`.
+                :func:`~sketchclip.pretrained.model.load_model`.
             device: Where it computes.
 
         Raises:
             SketchClipError: If it is not there, or is another model.
         """
-        from sketchclip.retrieval.model import load_model
+        from sketchclip.pretrained.model import load_model
 
         source = self.about["source"]
         loaded = load_model(**{**source, **({"model": model} if model else {})}, device=device)

@@ -65,10 +65,10 @@ def run(args: Sequence[str]) -> "Summary":
     if options.readers < 1:
         raise SketchClipError(f"--readers {options.readers}: expected at least one.")
 
+    from sketchclip.pretrained.model import FROZEN, load_model
     from sketchclip.retrieval.engine import VectorEngine
     from sketchclip.retrieval.index import PhotoIndex
     from sketchclip.retrieval.indexing import index_photos
-    from sketchclip.retrieval.model import FROZEN, load_model
 
     known = VectorEngine(options.place).exists()
     index = PhotoIndex.open(options.place) if known else None

@@ -14,10 +14,10 @@ import numpy as np
 from data_modules.images import EXTENSIONS
 from data_modules.progress import Progress
 from sketchclip.errors import SketchClipError
+from sketchclip.pretrained.model import SearchModel
 from sketchclip.retrieval.embedding import STATE, Item, Known, embedded, is_same
 from sketchclip.retrieval.engine import ENGINE, VectorEngine
 from sketchclip.retrieval.index import VERSION, PhotoIndex
-from sketchclip.retrieval.model import SearchModel
 from sketchclip.retrieval.photos import Found, find_photos
 
 

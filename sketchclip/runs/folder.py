@@ -109,7 +109,7 @@ def find_checkpoint(value: str, root: Path = ROOT, option: str = "--ckpt_path") 
         return str(path)
     on_hub = hub_id(value)
     if on_hub:
-        from sketchclip.hub import download
+        from sketchclip.pretrained.hub import download
 
         return str(download(on_hub, option))
     raise SketchClipError(f"{option}={value} does not exist.")

@@ -8,9 +8,9 @@ import numpy as np
 
 from sketchclip.clip.text import TEMPLATE
 from sketchclip.errors import SketchClipError
+from sketchclip.pretrained.model import SearchModel
 from sketchclip.retrieval.demo.query import Query
 from sketchclip.retrieval.index import Hit, PhotoIndex
-from sketchclip.retrieval.model import SearchModel
 from sketchclip.retrieval.query import combine
 
 _TEXTS = 256

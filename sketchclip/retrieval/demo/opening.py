@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from data_modules.embedded import Doodles, cache_folder, read_doodles
 from data_modules.split import packaged_list
+from sketchclip.pretrained.model import FROZEN, load_model
 from sketchclip.retrieval.demo.columns import Column
 from sketchclip.retrieval.demo.server import Example
 from sketchclip.retrieval.index import PhotoIndex
 from sketchclip.retrieval.indexing import index_photos
-from sketchclip.retrieval.model import FROZEN, load_model
 
 _MINI = "sketchclip-mini"
 _EVERY = 8
@@ -40,7 +40,7 @@ def embedded_columns(models: Sequence[str], device: str) -> list[Column]:
     """Index the photos of the embedded Doodles, of all classes, or take the index of the last time.
 
     Args:
-        models: As for :func:`~sketchclip.retrieval.model.load_model`; ``frozen`` is the small CLIP
+        models: As for :func:`~sketchclip.pretrained.model.load_model`; ``frozen`` is the small CLIP
             of the package.
         device: Where they compute.
 

@@ -11,11 +11,11 @@ import yaml
 
 from sketchclip import __version__
 from sketchclip.errors import SketchClipError
-from sketchclip.hub import upload, write_safetensors
-from sketchclip.retrieval.card import CARD, model_card
-from sketchclip.retrieval.model import FROZEN, SearchModel, load_model
-from sketchclip.retrieval.publishable import publishable, publishable_config
-from sketchclip.retrieval.saved import Saved, read_saved
+from sketchclip.pretrained.card import CARD, model_card
+from sketchclip.pretrained.hub import upload, write_safetensors
+from sketchclip.pretrained.model import FROZEN, SearchModel, load_model
+from sketchclip.pretrained.publishable import publishable, publishable_config
+from sketchclip.pretrained.saved import Saved, read_saved
 from sketchclip.runs.folder import ABOUT, CONFIG, EXPORTED, find_checkpoint, hub_id
 
 
@@ -25,7 +25,7 @@ def read_export(
     """The model to export, and what is kept of its training.
 
     Args:
-        model: As for :func:`sketchclip.retrieval.model.load_model`.
+        model: As for :func:`sketchclip.pretrained.model.load_model`.
         backbone: See there.
         pretrained: See there.
 

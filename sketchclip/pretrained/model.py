@@ -18,8 +18,8 @@ from data_modules.transforms import Fit, normalize
 from sketchclip.clip.text import encode_classes
 from sketchclip.errors import SketchClipError
 from sketchclip.methods import FrozenCLIP, RetrievalModule
-from sketchclip.retrieval.fingerprint import fingerprint
-from sketchclip.retrieval.saved import build_module, read_saved
+from sketchclip.pretrained.model_hash import fingerprint
+from sketchclip.pretrained.saved import build_module, read_saved
 from sketchclip.runs.folder import find_checkpoint, hub_id
 
 FROZEN = "frozen"

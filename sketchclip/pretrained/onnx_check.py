@@ -18,7 +18,7 @@ from rich.table import Table
 from data_modules import Doodles
 from sketchclip.errors import SketchClipError
 from sketchclip.metrics.functional import retrieval_scores
-from sketchclip.retrieval.model import SearchModel
+from sketchclip.pretrained.model import SearchModel
 
 TOLERANCE = 1e-4
 """Of a number in a unit vector, fp32 against fp32."""

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.torch_version import TorchVersion
 
 from sketchclip.errors import SketchClipError
-from sketchclip.retrieval.card import CARD, onnx_section
-from sketchclip.retrieval.model import SearchModel
+from sketchclip.pretrained.card import CARD, onnx_section
+from sketchclip.pretrained.model import SearchModel
 
 SIDES = ("sketch", "photo")
 VERIFICATION = "verification.json"
@@ -90,7 +90,7 @@ def write_onnx(model: SearchModel, folder: Path, int8: bool, queries: int) -> di
         SketchClipError: If the method has no ONNX form, or the files embed in another way than
             PyTorch.
     """
-    from sketchclip.retrieval.onnx_check import check, verify
+    from sketchclip.pretrained.onnx_check import check, verify
 
     forms = [""]
     for side in SIDES:
