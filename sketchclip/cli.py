@@ -29,18 +29,18 @@ _COMMANDS = {
 }
 
 _APART = {
-    "quickstart": "sketchclip.quickstart_cli:run",
-    "evaluate": "sketchclip.evaluate_cli:run_evaluate",
-    "compare": "sketchclip.evaluate_cli:run_compare",
-    "ablate": "sketchclip.ablate_cli:run",
-    "plot": "sketchclip.plot_cli:run",
-    "show": "sketchclip.show_cli:run",
-    "table": "sketchclip.table_cli:run",
-    "data": "sketchclip.data_cli:run",
-    "export": "sketchclip.retrieval.export_cli:run",
-    "index": "sketchclip.retrieval.index_cli:run",
-    "search": "sketchclip.retrieval.search_cli:run",
-    "demo": "sketchclip.retrieval.demo_cli:run",
+    "quickstart": "sketchclip.commands.quickstart:run",
+    "evaluate": "sketchclip.commands.evaluate:run_evaluate",
+    "compare": "sketchclip.commands.evaluate:run_compare",
+    "ablate": "sketchclip.commands.ablate:run",
+    "plot": "sketchclip.commands.plot:run",
+    "show": "sketchclip.commands.show:run",
+    "table": "sketchclip.commands.table:run",
+    "data": "sketchclip.commands.data:run",
+    "export": "sketchclip.commands.export:run",
+    "index": "sketchclip.commands.index:run",
+    "search": "sketchclip.commands.search:run",
+    "demo": "sketchclip.commands.demo:run",
 }
 """Where the commands are that LightningCLI does not run."""
 
@@ -97,10 +97,10 @@ def main(args: Sequence[str] | None = None) -> Any:
             module, _, name = _APART[given[0]].partition(":")
             return getattr(import_module(module), name)(given[1:])
         if {"-h", "--help"} & {*given}:
-            from sketchclip.help_pages import print_help
+            from sketchclip.commands.help_pages import print_help
 
             return print_help(given)
-        from sketchclip.lightning_cli import run_cli
+        from sketchclip.commands.trainer import run_cli
 
         return run_cli(None if args is None else given)
     except Exception as error:

@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
+from sketchclip.commands.table import run, tables_of
 from sketchclip.errors import SketchClipError
-from sketchclip.table_cli import run, tables_of
 from sketchclip.tables.formats import ResultTable, comma_separated, hypertext, latex, markdown
 from sketchclip.tables.measured import collect
 from sketchclip.tables.paper import ROWS, Row

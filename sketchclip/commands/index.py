@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sketchclip.arguments import Parser
+from sketchclip.commands.arguments import Parser
 from sketchclip.errors import SketchClipError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sketchclip.arguments import Parser
+from sketchclip.commands.arguments import Parser
 from sketchclip.errors import SketchClipError
 from sketchclip.plots.classes import draw_classes
 from sketchclip.plots.curves import CURVES, draw_curve

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from data_modules import SketchPhotoDataModule
 from data_modules.evaluation import ImageDataset
+from sketchclip.commands.trainer import run_cli
 from sketchclip.config import find_config
-from sketchclip.lightning_cli import run_cli
 from sketchclip.methods import RetrievalModule
 from sketchclip.plots.retrieval_grid import Ranking, retrieval_grid
 from sketchclip.semantics.class_names import spoken

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sketchclip.arguments import Parser
+from sketchclip.commands.arguments import Parser
 from sketchclip.errors import SketchClipError
 
 _EVALUATE = """Scores embeddings that any code has made, by the protocol of 'sketchclip test'."""

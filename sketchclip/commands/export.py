@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from sketchclip.arguments import Parser
+from sketchclip.commands.arguments import Parser
 from sketchclip.errors import SketchClipError
 
 _EXAMPLES = """examples:

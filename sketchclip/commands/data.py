@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sketchclip.arguments import Parser
+from sketchclip.commands.arguments import Parser
 from sketchclip.errors import SketchClipError
 
 # Nothing here imports PyTorch before the arguments are known to be good.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sketchclip.arguments import Parser, numbers
+from sketchclip.commands.arguments import Parser, numbers
 from sketchclip.runs.ablation import run_cells
 from sketchclip.runs.ablation_grid import Cell, read_grid
 from sketchclip.runs.folder import ROOT

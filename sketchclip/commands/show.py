@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from sketchclip.arguments import Parser
+from sketchclip.commands.arguments import Parser
 from sketchclip.errors import SketchClipError
 from sketchclip.plots.choice import Pick
 

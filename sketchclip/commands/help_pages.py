@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from sketchclip.command import option
-from sketchclip.lightning_cli import run_cli
+from sketchclip.commands.shorthand import option
+from sketchclip.commands.trainer import run_cli
 
 
 def print_help(args: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from sketchclip.arguments import Parser
+from sketchclip.commands.arguments import Parser
 from sketchclip.tables.formats import FORMATS, ResultTable, markdown
 from sketchclip.tables.measured import Group, collect
 from sketchclip.tables.paper import FINE_GRAINED, QUICKDRAW, ROWS, SKETCHY, TU_BERLIN, Cell, Row

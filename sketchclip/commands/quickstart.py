@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sketchclip.arguments import Parser, numbers
+from sketchclip.commands.arguments import Parser, numbers
 
 
 def run(args: Sequence[str]) -> dict[str, Any]:
@@ -23,6 +23,6 @@ def run(args: Sequence[str]) -> dict[str, Any]:
     options = parser.parse_args(args)
     seeds = numbers("--seeds", options.seeds)
 
-    from sketchclip.quickstart import quickstart
+    from sketchclip.commands.quickstart_run import quickstart
 
     return quickstart(seeds, options.output, options.epochs)

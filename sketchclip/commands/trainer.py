@@ -24,7 +24,7 @@ from sketchclip.callbacks.grids import RetrievalGrids
 from sketchclip.callbacks.report import RunReport
 from sketchclip.callbacks.training import TrainingReport
 from sketchclip.checkpoint import CompactCheckpointIO
-from sketchclip.command import spell_out
+from sketchclip.commands.shorthand import spell_out
 from sketchclip.config import LayeredConfig, consumed
 from sketchclip.errors import SketchClipError
 from sketchclip.loggers import RunFiles, WandbRun, is_main, with_files
