@@ -25,7 +25,7 @@ import numpy as np
 import pyarrow  # noqa: F401
 
 from sketchclip.pretrained.model import SearchModel, load_model
-from sketchclip.retrieval.indexing import index_photos
+from sketchclip.search.update import index_photos
 
 PHASES = ("index", "update")
 TINY = {
@@ -132,7 +132,7 @@ def change(folder: Path, count: int) -> None:
 
 def content(place: Path) -> dict[str, tuple[Any, ...]]:
     """What an index holds, by id; raises if an id is there twice."""
-    from sketchclip.retrieval.engine import COLUMNS, VectorEngine
+    from sketchclip.search.engine import COLUMNS, VectorEngine
 
     engine = VectorEngine(str(place))
     rows = engine.scan(*COLUMNS, "vector")

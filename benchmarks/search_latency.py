@@ -22,10 +22,10 @@ from benchmarks.vector_engines import QUERIES, K, batches
 from data_modules import Doodles
 from sketchclip.plots.retrieval_grid import search_page
 from sketchclip.pretrained.model import load_model
-from sketchclip.retrieval.engine import VectorEngine
-from sketchclip.retrieval.index import VERSION, PhotoIndex
-from sketchclip.retrieval.photos import Photo
-from sketchclip.retrieval.query import read_query
+from sketchclip.search.engine import VectorEngine
+from sketchclip.search.index import VERSION, PhotoIndex
+from sketchclip.search.photos import Photo
+from sketchclip.search.query import read_query
 
 WIDTH, CLASSES = 512, 100
 

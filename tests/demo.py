@@ -9,9 +9,9 @@ from typing import Any
 
 import uvicorn
 
-from sketchclip.retrieval.demo.limits import Limits
-from sketchclip.retrieval.demo.server import create_app
-from sketchclip.retrieval.demo.serving import LOCAL, bind
+from sketchclip.search.demo.limits import Limits
+from sketchclip.search.demo.server import create_app
+from sketchclip.search.demo.serving import LOCAL, bind
 
 LINE = {"x": [10, 500, 900], "y": [10, 800, 20]}
 

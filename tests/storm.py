@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sketchclip.retrieval.demo.serving import LOCAL
+from sketchclip.search.demo.serving import LOCAL
 
 CLIENTS = 50
 EXPECTED = {200, 400, 404, 503}

@@ -6,7 +6,7 @@ import pytest
 
 from sketchclip.cli import main
 from sketchclip.errors import SketchClipError
-from sketchclip.retrieval.demo import serving
+from sketchclip.search.demo import serving
 
 
 @pytest.fixture

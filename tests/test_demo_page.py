@@ -17,10 +17,10 @@ from data_modules import Doodles
 from data_modules.embedded import read_doodles
 from data_modules.split import packaged_list
 from sketchclip.pretrained.model import load_model
-from sketchclip.retrieval.demo.columns import Column
-from sketchclip.retrieval.demo.opening import embedded_columns, examples
-from sketchclip.retrieval.index import PhotoIndex
-from sketchclip.retrieval.indexing import index_photos
+from sketchclip.search.demo.columns import Column
+from sketchclip.search.demo.opening import embedded_columns, examples
+from sketchclip.search.index import PhotoIndex
+from sketchclip.search.update import index_photos
 from tests.demo import running
 from tests.pages import draw, finger, ink, luminance, names, overflows, settle, tap, upload
 

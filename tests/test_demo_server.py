@@ -15,12 +15,12 @@ import pytest
 from PIL import Image
 
 from sketchclip.pretrained.model import load_model
-from sketchclip.retrieval.demo.columns import Column
-from sketchclip.retrieval.demo.limits import Limits
-from sketchclip.retrieval.demo.query import parse_query
-from sketchclip.retrieval.demo.thumbnails import Thumbnails
-from sketchclip.retrieval.index import PhotoIndex
-from sketchclip.retrieval.indexing import index_photos
+from sketchclip.search.demo.columns import Column
+from sketchclip.search.demo.limits import Limits
+from sketchclip.search.demo.query import parse_query
+from sketchclip.search.demo.thumbnails import Thumbnails
+from sketchclip.search.index import PhotoIndex
+from sketchclip.search.update import index_photos
 from tests.demo import LINE, running
 from tests.storm import CLIENTS, EXPECTED, storm
 

@@ -13,7 +13,7 @@ from data_modules import Doodles
 from data_modules.images import read_image
 from data_modules.split import packaged_list
 from sketchclip.cli import main
-from sketchclip.retrieval.index import PhotoIndex
+from sketchclip.search.index import PhotoIndex
 
 CLASSES = sorted(packaged_list("doodles", "unseen"))[:20]
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from data_modules.locks import locked
 from sketchclip.errors import SketchClipError
-from sketchclip.retrieval import engine as engines
-from sketchclip.retrieval.engine import COLUMNS, VectorEngine
+from sketchclip.search import engine as engines
+from sketchclip.search.engine import COLUMNS, VectorEngine
 
 WIDTH = 8
 

@@ -13,9 +13,9 @@ from PIL import Image
 from data_modules.locks import locked
 from sketchclip.errors import SketchClipError
 from sketchclip.pretrained.model import SearchModel, load_model
-from sketchclip.retrieval.index import PhotoIndex
-from sketchclip.retrieval.indexing import index_photos
-from sketchclip.retrieval.photos import find_photos
+from sketchclip.search.index import PhotoIndex
+from sketchclip.search.photos import find_photos
+from sketchclip.search.update import index_photos
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from PIL import Image, ImageDraw
 
 from data_modules.strokes import render_strokes
 from sketchclip.errors import SketchClipError
-from sketchclip.retrieval import query as queries
-from sketchclip.retrieval.query import combine, read_query
+from sketchclip.search import query as queries
+from sketchclip.search.query import combine, read_query
 
 CAT = [[[10, 200, 120], [20, 30, 220]], [[60, 90], [60, 60]]]
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"{more}>{head}<path d="{d}" stroke="black"/></svg>'

@@ -71,9 +71,9 @@ def run(args: Sequence[str]) -> None:
             f"The demo needs {error.name}: pip install 'sketchclip[search]'."
         ) from error
 
-    from sketchclip.retrieval.demo import opening, serving
-    from sketchclip.retrieval.demo.limits import Limits
-    from sketchclip.retrieval.demo.server import create_app
+    from sketchclip.search.demo import opening, serving
+    from sketchclip.search.demo.limits import Limits
+    from sketchclip.search.demo.server import create_app
 
     # Before the models are loaded: nobody is to wait for a port that is in use.
     taken = serving.bind(options.host, options.port)

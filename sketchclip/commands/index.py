@@ -9,7 +9,7 @@ from sketchclip.commands.arguments import Parser
 from sketchclip.errors import SketchClipError
 
 if TYPE_CHECKING:
-    from sketchclip.retrieval.indexing import Summary
+    from sketchclip.search.update import Summary
 
 _EXAMPLES = """examples:
   sketchclip index ~/Pictures -o pictures                        frozen CLIP
@@ -66,9 +66,9 @@ def run(args: Sequence[str]) -> "Summary":
         raise SketchClipError(f"--readers {options.readers}: expected at least one.")
 
     from sketchclip.pretrained.model import FROZEN, load_model
-    from sketchclip.retrieval.engine import VectorEngine
-    from sketchclip.retrieval.index import PhotoIndex
-    from sketchclip.retrieval.indexing import index_photos
+    from sketchclip.search.engine import VectorEngine
+    from sketchclip.search.index import PhotoIndex
+    from sketchclip.search.update import index_photos
 
     known = VectorEngine(options.place).exists()
     index = PhotoIndex.open(options.place) if known else None
@@ -105,7 +105,7 @@ def run(args: Sequence[str]) -> "Summary":
 
 def report(summary: "Summary") -> None:
     """Print what a run has done; names of skipped files go to stderr and beside the index."""
-    from sketchclip.retrieval.place import UNREADABLE, is_uri
+    from sketchclip.search.location import UNREADABLE, is_uri
 
     skipped = list(summary.skipped.items())
     if skipped:

@@ -11,7 +11,7 @@ from sketchclip.errors import SketchClipError
 if TYPE_CHECKING:
     import numpy as np
 
-    from sketchclip.retrieval.index import Hit
+    from sketchclip.search.index import Hit
 
 _EXAMPLES = """examples:
   sketchclip search cat.png --index pictures
@@ -58,8 +58,8 @@ def run(args: Sequence[str]) -> "list[Hit]":
     if options.sketch is None and options.text is None:
         raise SketchClipError("Nothing to search for: give a sketch, --text, or both.")
 
-    from sketchclip.retrieval.index import PhotoIndex
-    from sketchclip.retrieval.query import combine, read_query
+    from sketchclip.search.index import PhotoIndex
+    from sketchclip.search.query import combine, read_query
 
     index = PhotoIndex.open(options.index)
     image = None if options.sketch is None else read_query(options.sketch)

@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from data_modules.strokes import render_strokes
-from sketchclip.retrieval.demo.limits import Limits, RequestError
-from sketchclip.retrieval.query import read_query
+from sketchclip.search.demo.limits import Limits, RequestError
+from sketchclip.search.query import read_query
 
 SIZE = 224
 """Side of a rendered drawing in pixels, as of drawings read from files."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sketchclip.errors import SketchClipError
-from sketchclip.retrieval.place import LOCK, UNREADABLE, check_folder, is_uri, lock
+from sketchclip.search.location import LOCK, UNREADABLE, check_folder, is_uri, lock
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -110,7 +110,7 @@ class VectorEngine:
             return int(self._table(_PHOTOS).schema.field("vector").type.list_size)
 
     def lock(self) -> AbstractContextManager[None]:
-        """Keep a second process from writing; see :func:`~sketchclip.retrieval.place.lock`."""
+        """Keep a second process from writing; see :func:`~sketchclip.search.location.lock`."""
         return lock(self.place)
 
     def upsert(self, rows: Sequence[dict[str, Any]], vectors: np.ndarray) -> None:

@@ -13,7 +13,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from sketchclip.errors import SketchClipError
-from sketchclip.retrieval.demo.limits import Limits
+from sketchclip.search.demo.limits import Limits
 
 LOCAL = "127.0.0.1"
 PORT = 7860

@@ -15,10 +15,10 @@ from data_modules.images import EXTENSIONS
 from data_modules.progress import Progress
 from sketchclip.errors import SketchClipError
 from sketchclip.pretrained.model import SearchModel
-from sketchclip.retrieval.embedding import STATE, Item, Known, embedded, is_same
-from sketchclip.retrieval.engine import ENGINE, VectorEngine
-from sketchclip.retrieval.index import VERSION, PhotoIndex
-from sketchclip.retrieval.photos import Found, find_photos
+from sketchclip.search.embed_photos import STATE, Item, Known, embedded, is_same
+from sketchclip.search.engine import ENGINE, VectorEngine
+from sketchclip.search.index import VERSION, PhotoIndex
+from sketchclip.search.photos import Found, find_photos
 
 
 @dataclass

@@ -17,12 +17,12 @@ from starlette.staticfiles import StaticFiles
 
 from data_modules.strokes import Drawing
 from sketchclip.errors import SketchClipError
-from sketchclip.retrieval.demo.answers import Answers
-from sketchclip.retrieval.demo.columns import Column
-from sketchclip.retrieval.demo.guard import Guard
-from sketchclip.retrieval.demo.limits import Gate, Limits, RequestError, read_body
-from sketchclip.retrieval.demo.thumbnails import SIDES
-from sketchclip.retrieval.demo.uploads import Uploads
+from sketchclip.search.demo.answers import Answers
+from sketchclip.search.demo.columns import Column
+from sketchclip.search.demo.guard import Guard
+from sketchclip.search.demo.limits import Gate, Limits, RequestError, read_body
+from sketchclip.search.demo.thumbnails import SIDES
+from sketchclip.search.demo.uploads import Uploads
 
 # Pages of a version are not to meet files of another; a photo may stay in the browser for a while.
 _FRESH = {"Cache-Control": "no-cache"}
@@ -56,7 +56,7 @@ class Server:
 
     def routes(self) -> list[Route | Mount]:
         """Paths below the root; the page names them relative to itself."""
-        page = files("sketchclip.retrieval.demo") / "page"
+        page = files("sketchclip.search.demo") / "page"
         return [
             Route("/", lambda _: FileResponse(str(page / "index.html"), headers=_FRESH)),
             Mount("/page", _Files(directory=str(page))),

@@ -14,8 +14,8 @@ from data_modules.images import UnreadableImageError
 from data_modules.reading import FileReader
 from data_modules.shards import digest_of
 from sketchclip.pretrained.model import BATCH, SearchModel
-from sketchclip.retrieval.engine import VectorEngine
-from sketchclip.retrieval.photos import Photo
+from sketchclip.search.engine import VectorEngine
+from sketchclip.search.photos import Photo
 
 STATE = ("size", "mtime", "class_name", "digest")
 

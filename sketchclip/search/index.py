@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sketchclip.errors import SketchClipError
-from sketchclip.retrieval.engine import VectorEngine
+from sketchclip.search.engine import VectorEngine
 
 if TYPE_CHECKING:
     from sketchclip.pretrained.model import SearchModel

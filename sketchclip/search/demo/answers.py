@@ -12,11 +12,11 @@ from PIL import Image
 from data_modules.images import UnreadableImageError, read_image
 from sketchclip.errors import SketchClipError
 from sketchclip.plots.retrieval_grid import search_page
-from sketchclip.retrieval.demo.columns import Column
-from sketchclip.retrieval.demo.limits import RequestError
-from sketchclip.retrieval.demo.query import Query, parse_query
-from sketchclip.retrieval.demo.thumbnails import SIDES, Thumbnails, to_png
-from sketchclip.retrieval.index import Hit
+from sketchclip.search.demo.columns import Column
+from sketchclip.search.demo.limits import RequestError
+from sketchclip.search.demo.query import Query, parse_query
+from sketchclip.search.demo.thumbnails import SIDES, Thumbnails, to_png
+from sketchclip.search.index import Hit
 from sketchclip.semantics.class_names import spoken
 
 _SEEN = 112

@@ -9,9 +9,9 @@ import numpy as np
 from sketchclip.clip.text import TEMPLATE
 from sketchclip.errors import SketchClipError
 from sketchclip.pretrained.model import SearchModel
-from sketchclip.retrieval.demo.query import Query
-from sketchclip.retrieval.index import Hit, PhotoIndex
-from sketchclip.retrieval.query import combine
+from sketchclip.search.demo.query import Query
+from sketchclip.search.index import Hit, PhotoIndex
+from sketchclip.search.query import combine
 
 _TEXTS = 256
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from data_modules.embedded import Doodles, cache_folder, read_doodles
 from data_modules.split import packaged_list
 from sketchclip.pretrained.model import FROZEN, load_model
-from sketchclip.retrieval.demo.columns import Column
-from sketchclip.retrieval.demo.server import Example
-from sketchclip.retrieval.index import PhotoIndex
-from sketchclip.retrieval.indexing import index_photos
+from sketchclip.search.demo.columns import Column
+from sketchclip.search.demo.server import Example
+from sketchclip.search.index import PhotoIndex
+from sketchclip.search.update import index_photos
 
 _MINI = "sketchclip-mini"
 _EVERY = 8

@@ -8,9 +8,9 @@ import anyio
 from anyio import BrokenWorkerProcess, to_process
 from PIL import Image
 
-from sketchclip.retrieval.demo.limits import Gate, RequestError
-from sketchclip.retrieval.demo.thumbnails import to_png
-from sketchclip.retrieval.query import read_query
+from sketchclip.search.demo.limits import Gate, RequestError
+from sketchclip.search.demo.thumbnails import to_png
+from sketchclip.search.query import read_query
 
 SIDE = 448
 """Longest side in pixels of what the page keeps of a sketch."""
@@ -43,7 +43,7 @@ class Uploads:
         """Make a small PNG of a sketch.
 
         Args:
-            data: File of any kind that :func:`~sketchclip.retrieval.query.read_query` reads.
+            data: File of any kind that :func:`~sketchclip.search.query.read_query` reads.
 
         Returns:
             The PNG's content.
