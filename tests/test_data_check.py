@@ -342,7 +342,7 @@ def test_a_split_that_does_not_exist_is_an_error(plain, check):
 def test_datasets_that_cannot_be_told_apart(tmp_path, monkeypatch, check, capsys):
     root = build("tuberlin_sempcyc", tmp_path / "data", ["airplane", "cow", "tree"])
     names = {name: (r".*", r".*") for name in ("TUBerlin", "QuickDraw")}
-    monkeypatch.setattr("data_modules.recognize._FILE_NAMES", names)
+    monkeypatch.setattr("sketchclip.data_check.recognize._FILE_NAMES", names)
     with pytest.raises(SystemExit) as stopped:
         main(["data", "check", str(root), "--quick"])
     assert stopped.value.code == 2

@@ -129,8 +129,8 @@ def _check(root: Path, options: argparse.Namespace) -> dict[str, Any]:
     target = options.json
     if target not in (None, "-") and not Path(target).absolute().parent.is_dir():
         raise SketchClipError(f"--json {target}: the folder does not exist.")  # before the work
-    from data_modules.check import check
-    from sketchclip.data_report import print_report
+    from sketchclip.data_check.check import check
+    from sketchclip.data_check.report import print_report
 
     report = check(
         root, options.dataset, options.split, _patterns(options), options.workers, options.quick
@@ -154,8 +154,8 @@ def _prepare(root: Path, options: argparse.Namespace) -> dict[str, Any]:
     from typing import get_args
 
     from data_modules.prepared import prepare
-    from data_modules.recognize import recognize
     from data_modules.transforms import Fit, Resize
+    from sketchclip.data_check.recognize import recognize
 
     if options.resize not in get_args(Resize):
         raise SketchClipError(

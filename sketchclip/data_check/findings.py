@@ -7,8 +7,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
-from data_modules.contents import Contents
-from data_modules.survey import LARGE_FILE, Reading, Survey
+from sketchclip.data_check.contents import Contents
+from sketchclip.data_check.survey import LARGE_FILE, Reading, Survey
 
 Status = Literal["ok", "warning", "error", "skipped"]
 

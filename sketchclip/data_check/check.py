@@ -6,18 +6,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from data_modules.contents import Contents, count, look
-from data_modules.findings import (
+from data_modules.progress import Progress
+from sketchclip.data_check.contents import Contents, count, look
+from sketchclip.data_check.findings import (
     Finding,
     class_findings,
     copy_findings,
     count_findings,
     file_findings,
 )
-from data_modules.progress import Progress
-from data_modules.recognize import recognize
-from data_modules.survey import Reading, read_all
-from sketchclip.data_command import Command, fit_command
+from sketchclip.data_check.fit_command import Command, fit_command
+from sketchclip.data_check.recognize import recognize
+from sketchclip.data_check.survey import Reading, read_all
 
 VERSION = 1
 """Of the layout of :meth:`Report.as_dict`."""

@@ -8,7 +8,7 @@ from data_modules.base import SketchPhotoDataModule
 from data_modules.listing import PHOTOS, SKETCHES, Listing, merge, renamed
 from data_modules.published import Published
 from data_modules.split import Split, packaged_list, resolve_split
-from data_modules.survey import Survey, survey
+from sketchclip.data_check.survey import Survey, survey
 from sketchclip.errors import SketchClipError
 
 

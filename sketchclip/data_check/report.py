@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from data_modules.check import Report
-from data_modules.findings import Finding
+from sketchclip.data_check.check import Report
+from sketchclip.data_check.findings import Finding
 
 EXAMPLES = 20
 """Items of a finding that are printed; ``--json`` holds them all."""
