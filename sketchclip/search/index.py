@@ -81,9 +81,9 @@ class PhotoIndex:
         """What the index was made from.
 
         ``model`` (name, method, backbone, preprocessing, results), ``fingerprint`` and ``source``
-        of the model (how :func:`~sketchclip.pretrained.model.load_model` loads it again), ``roots``,
-        ``complete`` (whether the last run came to its end), ``finished`` (when one last did, in
-        UTC), ``engine`` and ``version``.
+        of the model (how ``sketchclip.from_pretrained`` loads it again), ``roots``, ``complete``
+        (whether the last run came to its end), ``finished`` (when one last did, in UTC),
+        ``engine`` and ``version``.
         """
         return self.engine.about
 
