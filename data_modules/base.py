@@ -14,7 +14,7 @@ from data_modules.evaluation import ImageDataset, instances
 from data_modules.features import CachesFeatures, FeatureSource
 from data_modules.image_source import ImageSource
 from data_modules.image_table import ImageTable
-from data_modules.listing import Listing
+from data_modules.listing.scan import Listing
 from data_modules.pairing import training_dataset
 from data_modules.reading import PreparedReader, open_reader
 from data_modules.sampling import ClassBatchSampler, EpochSampler, TrainingLoader

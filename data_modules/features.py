@@ -14,7 +14,7 @@ from data_modules.catalogue import Catalogue
 from data_modules.hooks import BatchHooks
 from data_modules.image_source import ImageSource
 from data_modules.image_table import ImageTable
-from data_modules.listing import Listing
+from data_modules.listing.scan import Listing
 from data_modules.transforms import Augmented, Side
 
 

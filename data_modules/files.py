@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
-from data_modules.layouts import PLAIN, Found, Layout, find_layout
-from data_modules.listing import (
+from data_modules.listing.layouts import PLAIN, Found, Layout, find_layout
+from data_modules.listing.scan import (
     PHOTOS,
     SKETCHES,
     Listing,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_modules.names import align, canonical
+from data_modules.listing.names import align, canonical
 from sketchclip.errors import SketchClipError
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_modules.names import align, canonical
+from data_modules.listing.names import align, canonical
 from data_modules.split import named_splits, resolve_split
 from sketchclip.errors import SketchClipError
 from tests.trees import CLASSES, LAYOUTS, SPLITS, build, class_list, open_tree, paths

@@ -9,7 +9,7 @@ import torch
 
 from data_modules import SketchPhotoFolder
 from data_modules.hooks import IMAGENET
-from data_modules.names import canonical
+from data_modules.listing.names import canonical
 from data_modules.prepared import prepare
 from data_modules.sampling import EpochSampler
 from data_modules.transforms import Fit

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from data_modules.fingerprint import fingerprint
+from data_modules.listing.listing_hash import fingerprint
 from sketchclip.cli import main
 from sketchclip.errors import SketchClipError
 from sketchclip.loggers import RunFiles

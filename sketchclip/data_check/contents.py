@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_modules.base import SketchPhotoDataModule
-from data_modules.listing import PHOTOS, SKETCHES, Listing, merge, renamed
+from data_modules.listing.scan import PHOTOS, SKETCHES, Listing, merge, renamed
 from data_modules.published import Published
 from data_modules.split import Split, packaged_list, resolve_split
 from sketchclip.data_check.survey import Survey, survey

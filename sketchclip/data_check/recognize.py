@@ -10,8 +10,8 @@ import data_modules
 from data_modules.base import SketchPhotoDataModule
 from data_modules.embedded import EmbeddedBenchmark
 from data_modules.folder import SketchPhotoFolder
-from data_modules.layouts import PLAIN, Found, Layout, find_layout, subfolders, visible
-from data_modules.names import align, canonical
+from data_modules.listing.layouts import PLAIN, Found, Layout, find_layout, subfolders, visible
+from data_modules.listing.names import align, canonical
 from data_modules.split import packaged_list
 from sketchclip.errors import SketchClipError
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_modules.images import EXTENSIONS, read_image
-from data_modules.layouts import visible
-from data_modules.listing import Listing
-from data_modules.names import canonical
+from data_modules.listing.layouts import visible
+from data_modules.listing.names import canonical
+from data_modules.listing.scan import Listing
 from data_modules.shards import digest_of
 from sketchclip.errors import SketchClipError
 

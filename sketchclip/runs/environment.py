@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from data_modules import SketchPhotoDataModule
-from data_modules.fingerprint import fingerprint
+from data_modules.listing.listing_hash import fingerprint
 from sketchclip import __version__
 from sketchclip.runs.revision import commit
 

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from data_modules.images import EXTENSIONS
-from data_modules.layouts import IGNORED
+from data_modules.listing.layouts import IGNORED
 from sketchclip.errors import SketchClipError
 
 

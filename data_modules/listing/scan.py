@@ -7,8 +7,8 @@ from pathlib import Path
 
 from data_modules.drawings import count_drawings
 from data_modules.images import DRAWINGS, EXTENSIONS
-from data_modules.layouts import visible
-from data_modules.names import align, canonical
+from data_modules.listing.layouts import visible
+from data_modules.listing.names import align, canonical
 from sketchclip.errors import SketchClipError
 
 Listing = dict[str, list[Path]]
