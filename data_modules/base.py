@@ -9,7 +9,6 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, DistributedSampler, Sampler
 
 from data_modules.batch import SIDES, ImageBatch, Protocol
-from data_modules.catalogue import Gallery, Validation
 from data_modules.evaluation import ImageDataset, instances
 from data_modules.features import CachesFeatures, FeatureSource
 from data_modules.image_source import ImageSource
@@ -18,6 +17,7 @@ from data_modules.listing.scan import Listing
 from data_modules.pairing import training_dataset
 from data_modules.reading import PreparedReader, open_reader
 from data_modules.sampling import ClassBatchSampler, EpochSampler, TrainingLoader
+from data_modules.splits.catalogue import Gallery, Validation
 from data_modules.training_set import TrainingDataset
 from data_modules.transforms import Augment, Augmented, Fit, Resize, Side
 from data_modules.unreadable import UnreadableFiles

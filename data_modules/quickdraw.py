@@ -5,7 +5,7 @@ from typing import ClassVar
 from data_modules.base import SketchPhotoDataModule
 from data_modules.batch import Protocol
 from data_modules.listing.layouts import PLAIN, Layout
-from data_modules.published import Published
+from data_modules.splits.published import Published
 
 
 class QuickDraw(SketchPhotoDataModule):

@@ -6,7 +6,7 @@ from typing import ClassVar
 from data_modules.base import SketchPhotoDataModule
 from data_modules.batch import Protocol
 from data_modules.listing.layouts import PLAIN, Layout
-from data_modules.published import Published
+from data_modules.splits.published import Published
 
 _OWN = ("256x256/", "rendered_256x256/256x256/")
 _READY_BASE = ("256x256/photo/tx_*_ready", "256x256/photo/tx_*")

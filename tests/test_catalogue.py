@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_modules.listing.names import align, canonical
-from data_modules.split import named_splits, resolve_split
+from data_modules.splits.split import named_splits, resolve_split
 from sketchclip.errors import SketchClipError
 from tests.trees import CLASSES, LAYOUTS, SPLITS, build, class_list, open_tree, paths
 

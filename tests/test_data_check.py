@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 import data_modules
-from data_modules import split as splits
 from data_modules.base import SketchPhotoDataModule
+from data_modules.splits import split as splits
 from sketchclip.cli import main
 from tests.trees import LAYOUTS, build
 

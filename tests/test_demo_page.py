@@ -15,7 +15,7 @@ from PIL import Image
 
 from data_modules import Doodles
 from data_modules.embedded import read_doodles
-from data_modules.split import packaged_list
+from data_modules.splits.split import packaged_list
 from sketchclip.pretrained.model import load_model
 from sketchclip.search.demo.columns import Column
 from sketchclip.search.demo.opening import embedded_columns, examples

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_modules import Doodles, EmojiPairs, QuickDraw, SketchPhotoFolder, Sketchy, TUBerlin
-from data_modules.published import Published
 from data_modules.sketchy import SketchyBasic
-from data_modules.subsets import draw, part
+from data_modules.splits.published import Published
+from data_modules.splits.subsets import draw, part
 from sketchclip.errors import SketchClipError
 from tests.trees import LAYOUTS, build, class_list, open_tree, paths
 

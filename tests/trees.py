@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 import data_modules
-from data_modules.catalogue import Catalogue
-from data_modules.split import read_class_list
+from data_modules.splits.catalogue import Catalogue
+from data_modules.splits.split import read_class_list
 
 SPLITS = Path(data_modules.__file__).parent / "splits"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from data_modules.base import SketchPhotoDataModule
 from data_modules.listing.scan import PHOTOS, SKETCHES, Listing, merge, renamed
-from data_modules.published import Published
-from data_modules.split import Split, packaged_list, resolve_split
+from data_modules.splits.published import Published
+from data_modules.splits.split import Split, packaged_list, resolve_split
 from sketchclip.data_check.survey import Survey, survey
 from sketchclip.errors import SketchClipError
 

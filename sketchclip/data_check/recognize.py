@@ -12,7 +12,7 @@ from data_modules.embedded import EmbeddedBenchmark
 from data_modules.folder import SketchPhotoFolder
 from data_modules.listing.layouts import PLAIN, Found, Layout, find_layout, subfolders, visible
 from data_modules.listing.names import align, canonical
-from data_modules.split import packaged_list
+from data_modules.splits.split import packaged_list
 from sketchclip.errors import SketchClipError
 
 _MOST = 0.9

@@ -9,11 +9,11 @@ import numpy as np
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from data_modules.batch import Protocol
-from data_modules.classes import REMEDY, DatasetClasses
-from data_modules.classes import Validation as Validation
 from data_modules.listing.scan import Listing
-from data_modules.published import Published, check_figures, shortfall
-from data_modules.subsets import draw, part
+from data_modules.splits.classes import REMEDY, DatasetClasses
+from data_modules.splits.classes import Validation as Validation
+from data_modules.splits.published import Published, check_figures, shortfall
+from data_modules.splits.subsets import draw, part
 from sketchclip.errors import SketchClipError
 
 Gallery = Literal["dedup", "zse_dup", "random_pairs"]

@@ -5,9 +5,9 @@ from typing import Literal
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
-from data_modules.files import DatasetFiles, some
-from data_modules.split import Split, carve_validation, resolve_split
-from data_modules.subsets import draw
+from data_modules.splits.dataset_files import DatasetFiles, some
+from data_modules.splits.split import Split, carve_validation, resolve_split
+from data_modules.splits.subsets import draw
 from sketchclip.errors import SketchClipError
 
 Validation = Literal["pseudo_unseen", "test_classes", "none"]

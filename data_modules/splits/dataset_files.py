@@ -19,7 +19,7 @@ from data_modules.listing.scan import (
     renamed,
     without,
 )
-from data_modules.split import packaged_list
+from data_modules.splits.split import packaged_list
 from data_modules.transforms import Side
 from sketchclip.errors import SketchClipError
 

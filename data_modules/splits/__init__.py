@@ -1,0 +1,1 @@
+"""Which class and which file trains, queries and is retrieved."""
