@@ -12,8 +12,8 @@ from typing import ClassVar, Literal
 
 from data_modules.base import SketchPhotoDataModule
 from data_modules.batch import Protocol
+from data_modules.images.render import Drawing, render_strokes
 from data_modules.splits.published import Published
-from data_modules.strokes import Drawing, render_strokes
 from sketchclip.errors import SketchClipError
 
 HELD_OUT_VENDORS = frozenset({"noto", "openmoji"})

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data_modules.drawings import read_strokes, stroke_sequence
-from data_modules.images import UnreadableImageError
+from data_modules.images.decode import UnreadableImageError
+from data_modules.images.drawings import read_strokes, stroke_sequence
 from data_modules.transforms import Augment, Side
 
 Reader = Callable[[Path], np.ndarray]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from data_modules.images import read_image
+from data_modules.images.decode import read_image
 from data_modules.shards import (
     Entry,
     Index,

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from data_modules.drawings import read_strokes
+from data_modules.images.drawings import read_strokes
 from data_modules.transforms import Fit
 from sketchclip.errors import SketchClipError
 

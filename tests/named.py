@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from data_modules.images import UnreadableImageError
+from data_modules.images.decode import UnreadableImageError
 
 CLASSES = ["ant", "bee", "cat"]
 

@@ -12,7 +12,7 @@ from data_modules.batch import ImageBatch, TrainingBatch
 from data_modules.evaluation import ImageDataset, instances
 from data_modules.image_source import ImageSource
 from data_modules.image_table import ImageTable
-from data_modules.images import UnreadableImageError
+from data_modules.images.decode import UnreadableImageError
 from tests.named import CLASSES, PHOTOS, SKETCHES, Codes, photo_name
 
 

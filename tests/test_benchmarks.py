@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_modules.strokes import MARGIN, check_drawing, render_strokes
+from data_modules.images.render import MARGIN, check_drawing, render_strokes
 from tools.benchmark_splits import split_categories, split_classes
 
 ROOT = Path(__file__).parents[1]

@@ -86,7 +86,7 @@ def test_a_drawing_finds_photos(site, column):
 
 def test_the_drawing_is_rendered_as_training_sketches_are(site, column):
     """However large and wherever it is drawn."""
-    from data_modules.strokes import render_strokes
+    from data_modules.images.render import render_strokes
 
     _, answer = site.search(strokes=[{"x": [100, 200], "y": [300, 350]}])
     seen = np.array(Image.open(io.BytesIO(base64.b64decode(answer["seen"].partition(",")[2]))))

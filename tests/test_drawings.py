@@ -7,8 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_modules.drawings import count_drawings, read_strokes, render_drawing, stroke_sequence
-from data_modules.images import UnreadableImageError, read_image
+from data_modules.images.decode import UnreadableImageError, read_image
+from data_modules.images.drawings import (
+    count_drawings,
+    read_strokes,
+    render_drawing,
+    stroke_sequence,
+)
 
 DRAWINGS = [
     [[[0, 255], [0, 255]]],

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageOps
 from torch.utils.data import DataLoader
 
-from data_modules.images import MAX_PIXELS, UnreadableImageError, read_image
+from data_modules.images.decode import MAX_PIXELS, UnreadableImageError, read_image
 
 WHITE = [255, 255, 255]
 

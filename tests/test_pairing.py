@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from data_modules.batch import ImageBatch, TrainingBatch
 from data_modules.evaluation import ImageDataset
 from data_modules.image_source import ImageSource
-from data_modules.images import UnreadableImageError
+from data_modules.images.decode import UnreadableImageError
 from data_modules.pairing import ClassPairs, InstanceTriplets, training_dataset
 from data_modules.singles import Singles
 from sketchclip.errors import SketchClipError

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from data_modules.strokes import render_strokes
+from data_modules.images.render import render_strokes
 from sketchclip.errors import SketchClipError
 from sketchclip.search import query as queries
 from sketchclip.search.query import combine, read_query

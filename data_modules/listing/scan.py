@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from data_modules.drawings import count_drawings
-from data_modules.images import DRAWINGS, EXTENSIONS
+from data_modules.images.decode import DRAWINGS, EXTENSIONS
+from data_modules.images.drawings import count_drawings
 from data_modules.listing.layouts import visible
 from data_modules.listing.names import align, canonical
 from sketchclip.errors import SketchClipError

@@ -7,7 +7,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_modules.images import EXTENSIONS, read_image
+from data_modules.images.decode import EXTENSIONS, read_image
 from data_modules.listing.layouts import visible
 from data_modules.listing.names import canonical
 from data_modules.listing.scan import Listing

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from data_modules.images import UnreadableImageError
+from data_modules.images.decode import UnreadableImageError
 from data_modules.reading import FileReader
 from data_modules.shards import digest_of
 from sketchclip.pretrained.model import BATCH, SearchModel

@@ -7,7 +7,7 @@ from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 
-from data_modules.images import EXTENSIONS
+from data_modules.images.decode import EXTENSIONS
 from data_modules.listing.layouts import IGNORED
 from sketchclip.errors import SketchClipError
 

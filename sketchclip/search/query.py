@@ -8,8 +8,8 @@ from xml.parsers import expat
 
 import numpy as np
 
-from data_modules.drawings import parse_strokes, read_line, render
-from data_modules.images import decode_image, unreadable
+from data_modules.images.decode import decode_image, unreadable
+from data_modules.images.drawings import parse_strokes, read_line, render
 from sketchclip.errors import SketchClipError
 
 Kind = Literal["image", "svg", "strokes"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from data_modules.images import EXTENSIONS
+from data_modules.images.decode import EXTENSIONS
 from data_modules.progress import Progress
 from sketchclip.errors import SketchClipError
 from sketchclip.pretrained.model import SearchModel

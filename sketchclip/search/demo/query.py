@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from data_modules.strokes import render_strokes
+from data_modules.images.render import render_strokes
 from sketchclip.search.demo.limits import Limits, RequestError
 from sketchclip.search.query import read_query
 

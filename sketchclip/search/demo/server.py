@@ -15,7 +15,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from data_modules.strokes import Drawing
+from data_modules.images.render import Drawing
 from sketchclip.errors import SketchClipError
 from sketchclip.search.demo.answers import Answers
 from sketchclip.search.demo.columns import Column

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from data_modules.images import read_image
+from data_modules.images.decode import read_image
 
 SIDES = (320, 1024)
 """Longest sides in pixels: a tile on a sharp screen, and the details."""

@@ -85,7 +85,7 @@ def read_image(path: Path, side: int | None = None) -> np.ndarray:
         UnreadableImageError: If the file is missing, is no image, is incomplete or too large.
     """
     if is_drawing(path):
-        from data_modules.drawings import render_drawing  # needs this module's error
+        from data_modules.images.drawings import render_drawing  # needs this module's error
 
         return render_drawing(path, side or 224)
     return decode_image(read_bytes(path), path, side)

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from data_modules.images import read_bytes, unreadable
-from data_modules.strokes import check_drawing, render_strokes
+from data_modules.images.decode import read_bytes, unreadable
+from data_modules.images.render import check_drawing, render_strokes
 
 _STEP = 32
 """Lines between two known offsets: 100 MB of drawings cost 40 kB, and a read parses one line."""
