@@ -9,18 +9,18 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, DistributedSampler, Sampler
 
 from data_modules.batch import SIDES, ImageBatch, Protocol
-from data_modules.evaluation import ImageDataset, instances
-from data_modules.features import CachesFeatures, FeatureSource
-from data_modules.image_source import ImageSource
-from data_modules.image_table import ImageTable
+from data_modules.datasets.evaluation import ImageDataset, instances
+from data_modules.datasets.features import CachesFeatures, FeatureSource
+from data_modules.datasets.image_source import ImageSource
+from data_modules.datasets.image_table import ImageTable
+from data_modules.datasets.pairing import training_dataset
+from data_modules.datasets.sampling import ClassBatchSampler, EpochSampler, TrainingLoader
+from data_modules.datasets.training import TrainingDataset
+from data_modules.datasets.unreadable import UnreadableFiles
 from data_modules.listing.scan import Listing
-from data_modules.pairing import training_dataset
 from data_modules.reading import PreparedReader, open_reader
-from data_modules.sampling import ClassBatchSampler, EpochSampler, TrainingLoader
 from data_modules.splits.catalogue import Gallery, Validation
-from data_modules.training_set import TrainingDataset
 from data_modules.transforms import Augment, Augmented, Fit, Resize, Side
-from data_modules.unreadable import UnreadableFiles
 from sketchclip.errors import SketchClipError
 
 

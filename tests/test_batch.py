@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from data_modules.batch import ImageBatch, TrainingBatch
-from data_modules.evaluation import ImageDataset, instances
-from data_modules.image_source import ImageSource
-from data_modules.image_table import ImageTable
+from data_modules.datasets.evaluation import ImageDataset, instances
+from data_modules.datasets.image_source import ImageSource
+from data_modules.datasets.image_table import ImageTable
 from data_modules.images.decode import UnreadableImageError
 from tests.named import CLASSES, PHOTOS, SKETCHES, Codes, photo_name
 

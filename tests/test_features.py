@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from data_modules.image_source import ImageSource
+from data_modules.datasets.image_source import ImageSource
 from sketchclip.clip.encoder import trainable_names
 
 HEAD = [

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from data_modules import SketchPhotoFolder
-from data_modules.hooks import IMAGENET
+from data_modules.datasets.hooks import IMAGENET
+from data_modules.datasets.sampling import EpochSampler
 from data_modules.listing.names import canonical
 from data_modules.prepared import prepare
-from data_modules.sampling import EpochSampler
 from data_modules.transforms import Fit
 from sketchclip.clip import text_heads
 from sketchclip.errors import SketchClipError

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_modules.batch import ImageBatch, TrainingBatch
-from data_modules.evaluation import ImageDataset
-from data_modules.image_source import ImageSource
+from data_modules.datasets.evaluation import ImageDataset
+from data_modules.datasets.image_source import ImageSource
+from data_modules.datasets.pairing import ClassPairs, InstanceTriplets, training_dataset
+from data_modules.datasets.singles import Singles
 from data_modules.images.decode import UnreadableImageError
-from data_modules.pairing import ClassPairs, InstanceTriplets, training_dataset
-from data_modules.singles import Singles
 from sketchclip.errors import SketchClipError
 from tests.named import CLASSES, PHOTOS, SKETCHES, Codes, photo_name
 
@@ -112,7 +112,7 @@ def test_instance_negative_never_equals_positive(photos, drawings, twins, seed, 
         for c, n in counts.items()
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("data_modules.pairing.rank_zero_warn", lambda message: None)
+        patch.setattr("data_modules.datasets.pairing.rank_zero_warn", lambda message: None)
         dataset, draw = build(InstanceTriplets, drawn, files, seed=seed, instance_of=photo_name)
     assert len(dataset) == drawings * sum(n for n in counts.values() if n > 1)
     for index in range(len(dataset)):

@@ -15,7 +15,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from data_modules import SketchPhotoFolder
-from data_modules.sampling import ClassBatchSampler
+from data_modules.datasets.sampling import ClassBatchSampler
 from sketchclip.errors import SketchClipError
 from tests.recording import PLAIN, ClassRecorder, Recorder, asked
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from data_modules import SketchPhotoFolder
-from data_modules.unreadable import UnreadableFiles
+from data_modules.datasets.unreadable import UnreadableFiles
 
 
 @pytest.fixture

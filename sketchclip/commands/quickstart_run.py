@@ -13,7 +13,7 @@ from rich.table import Table
 from torch import Tensor
 
 from data_modules import SketchPhotoDataModule
-from data_modules.evaluation import ImageDataset
+from data_modules.datasets.evaluation import ImageDataset
 from sketchclip.commands.trainer import run_cli
 from sketchclip.config import find_config
 from sketchclip.methods import RetrievalModule

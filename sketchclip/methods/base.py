@@ -10,7 +10,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from data_modules.batch import ImageBatch, Protocol, TrainingBatch
-from data_modules.pairing import Pairing
+from data_modules.datasets.pairing import Pairing
 from data_modules.transforms import Interpolation, Side
 from sketchclip.checkpoint import check_trained, keep_trained
 from sketchclip.errors import SketchClipError

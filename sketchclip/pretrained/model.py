@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from data_modules.hooks import IMAGENET
-from data_modules.image_source import to_tensor
+from data_modules.datasets.hooks import IMAGENET
+from data_modules.datasets.image_source import to_tensor
 from data_modules.reading import FileReader
 from data_modules.transforms import Fit, normalize
 from sketchclip.clip.text import encode_classes

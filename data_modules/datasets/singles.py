@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from data_modules.batch import ImageBatch
-from data_modules.image_source import ImageSource
-from data_modules.training_set import SKETCH, Listing, TrainingDataset
+from data_modules.datasets.image_source import ImageSource
+from data_modules.datasets.training import SKETCH, Listing, TrainingDataset
 from sketchclip.errors import SketchClipError
 
 

@@ -9,11 +9,18 @@ import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from data_modules.batch import TrainingBatch
-from data_modules.image_source import ImageSource
-from data_modules.image_table import ImageTable
+from data_modules.datasets.image_source import ImageSource
+from data_modules.datasets.image_table import ImageTable
+from data_modules.datasets.singles import Singles
+from data_modules.datasets.training import (
+    NEGATIVE,
+    POSITIVE,
+    SKETCH,
+    Listing,
+    TrainingDataset,
+    ring,
+)
 from data_modules.images.decode import DRAWINGS, is_drawing
-from data_modules.singles import Singles
-from data_modules.training_set import NEGATIVE, POSITIVE, SKETCH, Listing, TrainingDataset, ring
 from data_modules.transforms import Side
 from sketchclip.errors import SketchClipError
 

@@ -6,8 +6,8 @@ import torch
 from lightning.pytorch import Trainer
 
 from data_modules.batch import SIDES, B, TensorBatch
+from data_modules.datasets.unreadable import UnreadableFiles
 from data_modules.transforms import normalize
-from data_modules.unreadable import UnreadableFiles
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))

@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from data_modules.batch import SIDES
-from data_modules.hooks import BatchHooks
-from data_modules.image_source import ImageSource
-from data_modules.image_table import ImageTable
+from data_modules.datasets.hooks import BatchHooks
+from data_modules.datasets.image_source import ImageSource
+from data_modules.datasets.image_table import ImageTable
 from data_modules.listing.scan import Listing
 from data_modules.splits.catalogue import Catalogue
 from data_modules.transforms import Augmented, Side

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from data_modules.batch import TensorBatch, TrainingBatch
-from data_modules.image_source import ImageSource
-from data_modules.image_table import ImageTable
+from data_modules.datasets.image_source import ImageSource
+from data_modules.datasets.image_table import ImageTable
 from sketchclip.errors import SketchClipError
 
 Listing = Mapping[str, Sequence[Path]]

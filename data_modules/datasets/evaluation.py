@@ -7,10 +7,10 @@ import torch
 from torch.utils.data import Dataset
 
 from data_modules.batch import ImageBatch
-from data_modules.image_source import ImageSource, to_tensor
-from data_modules.image_table import ImageTable
-from data_modules.pairing import InstanceOf
-from data_modules.training_set import Listing
+from data_modules.datasets.image_source import ImageSource, to_tensor
+from data_modules.datasets.image_table import ImageTable
+from data_modules.datasets.pairing import InstanceOf
+from data_modules.datasets.training import Listing
 from data_modules.transforms import Side
 
 

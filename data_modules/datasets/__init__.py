@@ -1,0 +1,1 @@
+"""Datasets and samplers over lists of images."""
