@@ -39,7 +39,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from data_modules import SketchPhotoFolder
-from data_modules.prepared import prepare
+from data_modules.prepared.prepare import prepare
 from data_modules.transforms import Fit
 
 SIZE = 224

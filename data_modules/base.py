@@ -18,7 +18,7 @@ from data_modules.datasets.sampling import ClassBatchSampler, EpochSampler, Trai
 from data_modules.datasets.training import TrainingDataset
 from data_modules.datasets.unreadable import UnreadableFiles
 from data_modules.listing.scan import Listing
-from data_modules.reading import PreparedReader, open_reader
+from data_modules.prepared.reader import PreparedReader, open_reader
 from data_modules.splits.catalogue import Gallery, Validation
 from data_modules.transforms import Augment, Augmented, Fit, Resize, Side
 from sketchclip.errors import SketchClipError

@@ -11,7 +11,7 @@ from data_modules import SketchPhotoFolder
 from data_modules.datasets.hooks import IMAGENET
 from data_modules.datasets.sampling import EpochSampler
 from data_modules.listing.names import canonical
-from data_modules.prepared import prepare
+from data_modules.prepared.prepare import prepare
 from data_modules.transforms import Fit
 from sketchclip.clip import text_heads
 from sketchclip.errors import SketchClipError

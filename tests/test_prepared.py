@@ -14,11 +14,11 @@ import pytest
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from data_modules import prepared as preparing
 from data_modules.locks import locked
-from data_modules.prepared import prepare
-from data_modules.reading import FileReader, PreparedReader, open_reader
-from data_modules.shards import digest_of, read_entries
+from data_modules.prepared import prepare as preparing
+from data_modules.prepared.format import digest_of, read_entries
+from data_modules.prepared.prepare import prepare
+from data_modules.prepared.reader import FileReader, PreparedReader, open_reader
 from data_modules.transforms import Fit
 from sketchclip.errors import SketchClipError
 
@@ -100,7 +100,7 @@ KILLED = """
 import sys, time
 from pathlib import Path
 from data_modules.locks import locked
-from data_modules.prepared import prepare
+from data_modules.prepared.prepare import prepare
 from data_modules.transforms import Fit
 
 class Slow(Fit):

@@ -153,7 +153,7 @@ def _prepare(root: Path, options: argparse.Namespace) -> dict[str, Any]:
         raise SketchClipError(f"--size {options.size}: expected a number of pixels, such as 224.")
     from typing import get_args
 
-    from data_modules.prepared import prepare
+    from data_modules.prepared.prepare import prepare
     from data_modules.transforms import Fit, Resize
     from sketchclip.data_check.recognize import recognize
 

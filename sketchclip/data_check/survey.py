@@ -11,7 +11,7 @@ from data_modules.images.decode import EXTENSIONS, read_image
 from data_modules.listing.layouts import visible
 from data_modules.listing.names import canonical
 from data_modules.listing.scan import Listing
-from data_modules.shards import digest_of
+from data_modules.prepared.format import digest_of
 from sketchclip.errors import SketchClipError
 
 LARGE_FILE = 32 * 2**20

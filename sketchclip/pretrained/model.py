@@ -13,7 +13,7 @@ from torch import Tensor
 
 from data_modules.datasets.hooks import IMAGENET
 from data_modules.datasets.image_source import to_tensor
-from data_modules.reading import FileReader
+from data_modules.prepared.reader import FileReader
 from data_modules.transforms import Fit, normalize
 from sketchclip.clip.text import encode_classes
 from sketchclip.errors import SketchClipError

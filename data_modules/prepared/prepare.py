@@ -18,18 +18,7 @@ from typing import Any
 import torch
 
 from data_modules.locks import locked
-from data_modules.progress import Progress
-from data_modules.reading import FileReader
-from data_modules.shard_writing import (
-    TEMPORARY,
-    Item,
-    Shard,
-    Summary,
-    channels_of,
-    write_json,
-    write_shard,
-)
-from data_modules.shards import (
+from data_modules.prepared.format import (
     SETTINGS,
     Entry,
     check_settings,
@@ -39,6 +28,17 @@ from data_modules.shards import (
     settings_of,
     state_of,
 )
+from data_modules.prepared.reader import FileReader
+from data_modules.prepared.writer import (
+    TEMPORARY,
+    Item,
+    Shard,
+    Summary,
+    channels_of,
+    write_json,
+    write_shard,
+)
+from data_modules.progress import Progress
 from data_modules.transforms import Fit
 from sketchclip.errors import SketchClipError
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from data_modules.reading import FileReader
-from data_modules.shards import ARRAYS, Entry, digest_of, state_of
+from data_modules.prepared.format import ARRAYS, Entry, digest_of, state_of
+from data_modules.prepared.reader import FileReader
 from sketchclip.errors import SketchClipError
 
 TEMPORARY = ".tmp"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from data_modules.images.decode import read_image
-from data_modules.shards import (
+from data_modules.prepared.format import (
     Entry,
     Index,
     check_settings,

@@ -1,0 +1,1 @@
+"""Images decoded once, for fast reading."""
