@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from data_modules import Doodles
-from data_modules.embedded import read_doodles
+from data_modules.bundled import read_doodles
 from data_modules.splits.split import packaged_list
 from sketchclip.pretrained.model import load_model
 from sketchclip.search.demo.columns import Column

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import data_modules
 from data_modules.base import SketchPhotoDataModule
-from data_modules.embedded import EmbeddedBenchmark
+from data_modules.bundled import EmbeddedBenchmark
 from data_modules.folder import SketchPhotoFolder
 from data_modules.listing.layouts import PLAIN, Found, Layout, find_layout, subfolders, visible
 from data_modules.listing.names import align, canonical

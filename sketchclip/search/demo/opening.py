@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from data_modules.embedded import Doodles, cache_folder, read_doodles
+from data_modules.bundled import Doodles, cache_folder, read_doodles
 from data_modules.splits.split import packaged_list
 from sketchclip.pretrained.model import FROZEN, load_model
 from sketchclip.search.demo.columns import Column
