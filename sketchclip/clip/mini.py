@@ -95,7 +95,7 @@ def _read(path: Path, embedding: Tensor) -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(
             f"{path}: no weights of the mini CLIP here; reinstall sketchclip or train them with "
-            "tools/pretrain_mini_clip.py"
+            "tools/mini_clip/pretrain.py"
         )
     with safe_open(path, framework="pt") as file:
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

@@ -2,8 +2,9 @@
 
 open_clip has no hook for prompts, so this file spells out ``VisionTransformer.forward`` with a few
 lines more. What it relies on (``_embeds``, ``transformer.resblocks``, ``_pool``, ``proj``,
-``ln_pre``) is guarded by ``tests/test_towers.py``, which compares with ``encode_image``, too; the
-parts of a residual block and ``pool_type`` by ``tests/test_training_step.py``.
+``ln_pre``) is guarded by ``tests/sketchclip/clip/test_towers.py``, which also compares it with
+``encode_image``; the parts of a residual block and ``pool_type`` by
+``tests/repository/test_training_step.py``.
 """
 
 import copy

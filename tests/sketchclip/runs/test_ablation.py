@@ -1,0 +1,163 @@
+"""Grids of runs: what is read, what is run, resumed and carried past."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+from sketchclip.cli import main
+from sketchclip.errors import SketchClipError
+from sketchclip.runs.ablation_grid import read_grid
+from tests.helpers.paths import REPOSITORY
+
+
+@pytest.fixture
+def grid(tmp_path, tree, tiny_weights):
+    """A model to train, one to test as it is, and one that fails, on generated images."""
+    base = {
+        "trainer": {
+            "max_epochs": 1,
+            "accelerator": "cpu",
+            "logger": {
+                "class_path": "sketchclip.loggers.RunFiles",
+                "init_args": {"save_dir": "runs"},
+            },
+        },
+        "model": {
+            "class_path": "ZeroShotPromptLearning",
+            "init_args": {"backbone": "sketchclip-mini", "pretrained": "random"},
+        },
+        "data": {
+            "class_path": "SketchPhotoFolder",
+            "init_args": {"root": str(tree), "split": "random:2:0", "num_workers": 0},
+        },
+    }
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(base))
+    cells = {
+        "ours": "base.yaml",
+        "without_cls": {"config": "base.yaml", "model.lambda_cls": 0, "train": False},
+        "broken": {"config": "base.yaml", "data.root": "nowhere"},
+    }
+    path = tmp_path / "grid.yaml"
+    path.write_text(yaml.safe_dump({"cells": cells}, sort_keys=False))
+    return path
+
+
+def test_cells_have_seeds_configs_and_settings(grid):
+    cells = read_grid(str(grid), [0, 3])
+    assert [(c.name, c.seed) for c in cells] == [
+        (name, seed) for name in ("ours", "without_cls", "broken") for seed in (0, 3)
+    ]
+    assert cells[2].options() == [
+        *("--config", str(grid.parent / "base.yaml"), "--model.lambda_cls=0"),
+        *("--seed_everything=0", "--data.seed=0"),
+    ]
+
+
+def test_a_fingerprint_changes_with_every_setting(grid):
+    (ours, other), changed = read_grid(str(grid), [0, 1])[:2], read_grid(str(grid), [0])[1]
+    prints = {ours.fingerprint(), other.fingerprint(), changed.fingerprint()}
+    prints |= {ours.fingerprint(["--trainer.max_epochs=2"])}
+    before = ours.fingerprint()
+    base = grid.parent / "base.yaml"
+    base.write_text(base.read_text() + "# changed\n")
+    assert len(prints | {ours.fingerprint()}) == 5
+    assert before in prints
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"model": {}}, "expected a grid of runs"),
+        ({"cells": {"a": "missing.yaml"}}, "missing.yaml does not exist"),
+        ({"cells": {"a": "base.yaml"}, "seeds": [1]}, "expected the keys cells and configs"),
+    ],
+)
+def test_bad_grids_are_refused(grid, content, message):
+    grid.write_text(yaml.safe_dump(content))
+    with pytest.raises(SketchClipError, match=message):
+        read_grid(str(grid), [0])
+
+
+def test_an_unknown_cell_is_named(grid):
+    with pytest.raises(SketchClipError, match="nonsense: expected"):
+        read_grid(str(grid), [0], only=["nonsense"])
+
+
+def test_commands_repeat_the_grid_run_by_run(grid, capsys):
+    main(["ablate", str(grid), "--seeds", "0,1", "--commands", "--", "--data.root", "a b"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6
+    assert lines[1] == (
+        f"sketchclip ablate {grid} --cells ours --seeds 1 --output runs/grid -- --data.root 'a b'"
+    )
+
+
+def test_time_left_is_told_where_there_is_no_terminal(grid, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sketchclip.runs.ablation.run_cell", lambda *_: time.sleep(0.05) or 0.05)
+    main(
+        ["ablate", str(grid), "--cells", "ours", "--seeds", "0,1", "--output", str(tmp_path / "o")]
+    )
+    told = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"\[1/2\] ours, seed 0: finished, 0 s, about 0:00:00 left", told[0])
+    assert told[1] == "[2/2] ours, seed 1: finished, 0 s"
+
+
+def test_an_interrupted_grid_starts_nothing_more(grid, tmp_path, monkeypatch, capsys):
+    started = []
+
+    def interrupted(cell, *_):
+        started.append(cell.title)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sketchclip.runs.ablation.run_cell", interrupted)
+    with pytest.raises(SystemExit) as stopped:
+        main(["ablate", str(grid), "--seeds", "0,1,2,3,4,5", "--output", str(tmp_path / "o")])
+    assert stopped.value.code == 130
+    assert len(started) < 18
+    assert "finished runs are kept" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_killed_grid_resumes_and_carries_on_past_a_failure(grid, tmp_path, capsys):
+    output = tmp_path / "runs"
+    command = ["ablate", str(grid), "--seeds", "0", "--output", str(output)]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "sketchclip", *command],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    first = output / "ours" / "seed_0" / "cell.json"
+    deadline = time.monotonic() + 200
+    while not first.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    stamp = first.stat().st_mtime_ns
+
+    with pytest.raises(SystemExit) as stopped:
+        main(command)
+    assert stopped.value.code == 1
+    assert "broken, seed 0" in capsys.readouterr().out
+    assert first.stat().st_mtime_ns == stamp  # not run again
+    assert "nowhere" in (output / "broken" / "seed_0" / "log.txt").read_text()
+    assert json.loads(first.read_text())["commit"] != ""
+
+    tables = main(["table", str(output), "-o", str(tmp_path / "tables")])
+    (main_table, ablations) = tables
+    assert {row[0] for row in ablations.rows if row[-1] == "0"} == {"Ours", "w/o L_cls"}
+    assert {row[0] for row in main_table.rows if row[-1] == "0"} == {"Ours"}
+    metrics = json.loads((first.parent / "test" / "metrics.json").read_text())["metrics"]
+    column = ablations.columns.index("mAP@all")
+    ours = next(row for row in ablations.rows if row[0] == "Ours")
+    assert ours[column] == f"{metrics['mAP@all']:.3f}"
+    assert {p.suffix for p in (tmp_path / "tables").iterdir()} == {".md", ".tex", ".csv", ".html"}
