@@ -1,0 +1,1 @@
+"""Image encoders: what a method asks of one, whether CLIP or not."""
