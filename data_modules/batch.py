@@ -1,18 +1,89 @@
-"""Typed batches and the evaluation protocol that a dataset comes with."""
+"""The contract between data modules and methods: what a batch holds and how images are prepared."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from data_modules.transforms import Side
+from data_modules.transforms import Fit, Interpolation, Resize, Side
+from sketchclip.errors import SketchClipError
+
+Pairing = Literal["class_triplet", "instance_triplet", "class_pair", "singles"]
+BatchLayout = Literal["shuffled", "classes"]
+Channels = tuple[float, ...]
 
 B = TypeVar("B", bound="TensorBatch")
 SIDES: tuple[Side, Side] = ("sketch", "photo")
 """By the number that stands for them in a batch."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Steps from a decoded image to the numbers that a model reads.
+
+    Made once a run, by the data module; checkpoints, search and exported models keep it.
+
+    Attributes:
+        size: Side of the square input in pixels.
+        mean: Mean of each channel in [0, 1], subtracted.
+        std: Standard deviation of each channel, divided by.
+        resize: How images become square; see :class:`~data_modules.transforms.Fit`.
+        interpolation: Interpolation of resizing.
+    """
+
+    size: int
+    mean: Channels
+    std: Channels
+    resize: Resize = "letterbox"
+    interpolation: Interpolation = "bicubic"
+
+    @property
+    def fit(self) -> Fit:
+        """The resizing step: uint8 RGB (H, W, 3) to (size, size, 3)."""
+        return Fit(self.size, self.resize, self.interpolation)
+
+
+@dataclass(frozen=True)
+class BatchSpec:
+    """Training batches that a method asks for; the data module builds them.
+
+    Attributes:
+        pairing: Content of a sample. class_triplet: a sketch, a photo of its class, a photo of
+            another class. instance_triplet: a sketch, its own photo, another photo of its class.
+            class_pair: a sketch and a photo of its class. singles: one image of either side.
+        layout: shuffled, or classes: every batch holds data.classes_per_batch classes with equally
+            many samples each.
+        sketch_ratio: Part of the samples that are sketches, for pairing=singles.
+        stroke_points: Length of the stroke sequences in a batch; 0 for none.
+
+    Raises:
+        SketchClipError: If a value is not one of those listed.
+    """
+
+    pairing: Pairing = "class_triplet"
+    layout: BatchLayout = "shuffled"
+    sketch_ratio: float = 0.5
+    stroke_points: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse typing errors where the method is defined."""
+        for name, allowed in (("pairing", Pairing), ("layout", BatchLayout)):
+            if getattr(self, name) not in get_args(allowed):
+                raise SketchClipError(
+                    f"BatchSpec({name}={getattr(self, name)!r}): expected one of "
+                    f"{', '.join(get_args(allowed))}."
+                )
+        if not 0 < self.sketch_ratio < 1:
+            raise SketchClipError(
+                f"BatchSpec(sketch_ratio={self.sketch_ratio}): expected a part between 0 and 1."
+            )
+        if self.stroke_points < 0:
+            raise SketchClipError(
+                f"BatchSpec(stroke_points={self.stroke_points}): expected 0 or more points."
+            )
 
 
 @dataclass
