@@ -8,9 +8,10 @@ import numpy as np
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, DistributedSampler, Sampler
 
-from data_modules.batch import SIDES, ImageBatch, Protocol
+from data_modules.batch import SIDES, ImageBatch, Preprocessing, Protocol
 from data_modules.datasets.evaluation import ImageDataset, instances
 from data_modules.datasets.features import CachesFeatures, FeatureSource
+from data_modules.datasets.hooks import CLIP, IMAGENET
 from data_modules.datasets.image_source import ImageSource
 from data_modules.datasets.image_table import ImageTable
 from data_modules.datasets.pairing import training_dataset
@@ -129,6 +130,14 @@ class SketchPhotoDataModule(CachesFeatures, LightningDataModule):
 
     def _pin_memory(self) -> bool:
         return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """Steps from an image to the model's input, of all images of the run."""
+        own = self.method_says("normalization", CLIP)
+        mean, std = IMAGENET if self.normalization == "imagenet" else own
+        kind = self.method_says("interpolation", "bicubic")
+        return Preprocessing(self._size, mean, std, self.resize, kind)
 
     @property
     def _size(self) -> int:

@@ -1,10 +1,10 @@
-"""Checkpoints that hold the trained tensors only, deflated."""
+"""Checkpoints: all that is not frozen and pretrained, deflated."""
 
 import io
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from lightning.fabric.utilities.types import _PATH
@@ -12,9 +12,12 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import nn
 from typing_extensions import override
 
-from sketchclip.clip.encoder import trainable_names
 from sketchclip.errors import SketchClipError
 from sketchclip.pretrained.hub import read_safetensors
+
+Network = TypeVar("Network", bound=nn.Module)
+
+_MARK = "_adapted_of_pretrained"
 
 
 class CompactCheckpointIO(TorchCheckpointIO):
@@ -69,42 +72,95 @@ class CompactCheckpointIO(TorchCheckpointIO):
         return super().load_checkpoint(path, map_location, weights_only)
 
 
-def keep_trained(module: nn.Module, state: dict[str, Any]) -> dict[str, Any]:
-    """The part of a state dict that the module trains.
+def mark_pretrained(network: Network, adapted: Collection[str] = ()) -> Network:
+    """Freeze a pretrained network and say so: the one mark that checkpoints go by.
+
+    What it holds comes from its own file, so checkpoints leave it out, and a method keeps it in
+    evaluation mode.
+
+    Args:
+        network: CLIP, an encoder with downloaded weights, a teacher; not a network that is trained
+            from there as a whole, nor a frozen one with random weights.
+        adapted: Names of parameters inside that train, such as LayerNorms.
+
+    Returns:
+        The network itself.
+    """
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name in adapted)
+    setattr(network, _MARK, frozenset(adapted))
+    return network.eval()
+
+
+def pretrained_networks(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Names and networks inside a module that :func:`mark_pretrained` has marked."""
+    parts = module.named_modules(remove_duplicate=False)  # both sides may have the same tower
+    return ((name, part) for name, part in parts if hasattr(part, _MARK))
+
+
+def own_names(module: nn.Module) -> list[str]:
+    """Names of the tensors that a checkpoint holds: all that does not come from elsewhere.
+
+    Trained parameters, frozen random ones and persistent buffers (statistics of BatchNorm, moving
+    averages) count; frozen tensors of pretrained networks do not.
 
     Args:
         module: The LightningModule.
-        state: Its full state dict.
 
     Returns:
-        Entries of the trainable parameters, each tensor once.
+        Names in the state dict, each shared tensor once.
     """
-    return {name: state[name] for name in trainable_names(module)}
+    frozen: set[str] = set()
+    for prefix, network in pretrained_networks(module):
+        adapted = getattr(network, _MARK)
+        frozen |= {
+            f"{prefix}.{name}"
+            for name, value in network.state_dict(keep_vars=True).items()
+            if name not in adapted and not getattr(value, "requires_grad", False)
+        }
+    names: dict[int, str] = {}
+    for name, value in module.state_dict(keep_vars=True).items():
+        if name not in frozen:
+            names.setdefault(id(value), name)
+    return list(names.values())
 
 
-def check_trained(module: nn.Module, state: dict[str, Any]) -> None:
-    """Compare a checkpoint's tensors with what the module trains; loading itself is not strict.
+def check_state(
+    module: nn.Module, state: Mapping[str, Any], passed_over: Sequence[str] = ()
+) -> None:
+    """Compare a checkpoint's tensors with those of a module; loading itself is not strict.
 
     Args:
         module: The LightningModule.
         state: The checkpoint's state dict.
+        passed_over: Prefixes of names that need not be in the module.
 
     Raises:
-        SketchClipError: If a trained tensor is missing, unexpected or of another shape.
+        SketchClipError: If a tensor is missing, unexpected or of another shape.
     """
-    expected = {n: p.shape for n, p in module.named_parameters() if p.requires_grad}
+    whole = module.state_dict()
+    expected = {name: _shape(whole[name]) for name in own_names(module)}
+    found = {
+        name: _shape(value)
+        for name, value in state.items()
+        if name in expected or not name.startswith(tuple(passed_over))
+    }
     problems = {
-        "missing": sorted(expected.keys() - state.keys()),
-        "unexpected": sorted(state.keys() - expected.keys()),
+        "missing": sorted(expected.keys() - found.keys()),
+        "unexpected": sorted(found.keys() - expected.keys()),
         "of another shape": [
-            f"{n} {tuple(state[n].shape)} != {tuple(expected[n])}"
-            for n in sorted(expected.keys() & state.keys())
-            if state[n].shape != expected[n]
+            f"{name} {found[name]} != {expected[name]}"
+            for name in sorted(expected.keys() & found.keys())
+            if found[name] != expected[name]
         ],
     }
-    found = [f"{len(v)} {k}: {', '.join(v[:4])}" for k, v in problems.items() if v]
-    if found:
+    told = [f"{len(v)} {k}: {', '.join(v[:4])}" for k, v in problems.items() if v]
+    if told:
         raise SketchClipError(
-            f"Checkpoint does not fit {type(module).__name__} as configured ({'; '.join(found)}). "
+            f"Checkpoint does not fit {type(module).__name__} as configured ({'; '.join(told)}). "
             "Use the settings it was trained with: --config <run>/config.yaml."
         )
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    return tuple(getattr(value, "shape", ()))

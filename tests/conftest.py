@@ -205,8 +205,10 @@ def make_method(tiny_weights: Path) -> Callable[..., ZeroShotPromptLearning]:
 
     def make(**settings: Any) -> ZeroShotPromptLearning:
         defaults = {"class_names": ["cat", "dog", "tree"], "backbone": "tiny"}
-        return ZeroShotPromptLearning(
+        method = ZeroShotPromptLearning(
             **{**defaults, "pretrained": str(tiny_weights), **settings}  # type: ignore[arg-type]
         )
+        method.build_training_parts()  # as a fit does
+        return method
 
     return make

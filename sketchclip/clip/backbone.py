@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sketchclip.checkpoint import mark_pretrained
 from sketchclip.clip.mini import MINI_NAME, create_mini
 from sketchclip.clip.towers import check_visual
 from sketchclip.errors import SketchClipError
@@ -54,7 +55,7 @@ def load_backbone(name: str, pretrained: str | None) -> CLIPModel:
         else:
             model = _load_tag(name, pretrained or "openai")
     check_visual(model.visual, name)
-    return model.float().requires_grad_(False).eval()
+    return mark_pretrained(model.float())
 
 
 def _load_mini(pretrained: str | None) -> CLIPModel:
@@ -173,8 +174,8 @@ def _load_file(model: CLIPModel, path: Path, name: str) -> None:
         ) from None
 
 
-def fingerprint(visual: Any) -> str:
-    """Identity of a frozen tower: a short hash of tensors that no adaptation leaves alike.
+def backbone_hash(visual: Any) -> str:
+    """Hash a frozen tower by tensors that no adaptation of it leaves alike.
 
     Args:
         visual: The frozen tower.

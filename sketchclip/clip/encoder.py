@@ -1,12 +1,12 @@
 """What every CLIP-based method shares: towers, text bank, preprocessing, checkpoint identity."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from data_modules.transforms import Interpolation, Side
 from sketchclip.adaptations import Adaptation
-from sketchclip.clip.backbone import CLIPModel, fingerprint, load_backbone
+from sketchclip.clip.backbone import CLIPModel, backbone_hash, load_backbone
 from sketchclip.clip.text_heads import TextHead
 from sketchclip.clip.towers import AlsoTrain, LayerNormMode, PromptedTower, fork_visual
 from sketchclip.errors import SketchClipError
@@ -20,6 +20,7 @@ class CLIPEncoderMixin(nn.Module):
     """
 
     clip: CLIPModel
+    training_only: ClassVar[tuple[str, ...]] = ("text_head.",)
     adaptation: Adaptation
     text_head: TextHead | None
     class_names: list[str]
@@ -53,7 +54,7 @@ class CLIPEncoderMixin(nn.Module):
         self.backbone_identity = {
             "name": backbone,
             "pretrained": pretrained or "default",
-            "fingerprint": fingerprint(self.clip.visual),
+            "hash": backbone_hash(self.clip.visual),
         }
         if grad_checkpointing:
             self.clip.visual.set_grad_checkpointing(True)
@@ -112,9 +113,13 @@ class CLIPEncoderMixin(nn.Module):
             used: Whether there is a classification loss; without one there is no head.
         """
         head = compose(self, "text_head", text_head)
-        if used:
-            head.build(self.clip)
-            self.text_head = head
+        self.text_head = head if used else None
+
+    def build_training_parts(self) -> None:
+        """Create the parameters of the text head, which retrieval does without."""
+        super().build_training_parts()  # type: ignore[misc]
+        if self.text_head is not None:
+            self.text_head.build(self.clip)
 
     def text_bank(self) -> Tensor:
         """Embeddings of the seen classes, (C, D); row = label."""
@@ -162,12 +167,6 @@ class CLIPEncoderMixin(nn.Module):
             return self.clip.logit_scale
         return 1.0 / float(temperature)
 
-    def train(self, mode: bool = True) -> "CLIPEncoderMixin":
-        """Set training mode for the method; the frozen CLIP stays in eval mode."""
-        super().train(mode)
-        self.clip.eval()
-        return self
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write which backbone the few trained tensors belong to."""
         super().on_save_checkpoint(checkpoint)  # type: ignore[misc]
@@ -176,7 +175,7 @@ class CLIPEncoderMixin(nn.Module):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another backbone before any tensor is compared."""
         theirs, ours = checkpoint.get("backbone"), self.backbone_identity
-        if theirs is None or theirs["fingerprint"] != ours["fingerprint"]:
+        if theirs is None or theirs["hash"] != ours["hash"]:
             found = f"'{theirs['name']}' ({theirs})" if theirs else "no backbone entry"
             raise SketchClipError(
                 f"Checkpoint is of another backbone: this model is '{ours['name']}' "

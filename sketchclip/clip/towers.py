@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from data_modules.transforms import Side
 from sketchclip.adaptations import Adaptation
+from sketchclip.checkpoint import mark_pretrained
 from sketchclip.errors import SketchClipError
 
 LayerNormMode = Literal["per_branch", "shared", "none"]
@@ -87,22 +88,19 @@ def fork_visual(visual: Any, layer_norm: LayerNormMode, also: AlsoTrain) -> Any:
         A tower of the same class. Two forks of one tower have one set of frozen weights.
     """
     adapted = {
-        id(parameter)
-        for module in visual.modules()
+        f"{owner}.{attribute}".lstrip("."): parameter
+        for owner, module in visual.named_modules()
         for attribute, parameter in module.named_parameters(recurse=False)
         if trains(module, attribute, module is visual, layer_norm, also)
     }
+    copied = {id(parameter) for parameter in adapted.values()}
     # deepcopy takes an object found in its memo for its own copy: frozen tensors stay shared.
     memo: dict[int, object] = {
         id(tensor): tensor
         for tensor in (*visual.parameters(), *visual.buffers())
-        if id(tensor) not in adapted
+        if id(tensor) not in copied
     }
-    branch = copy.deepcopy(visual, memo)
-    for original, parameter in zip(visual.parameters(), branch.parameters(), strict=True):
-        if id(original) in adapted:
-            parameter.requires_grad_(True)
-    return branch
+    return mark_pretrained(copy.deepcopy(visual, memo), adapted)
 
 
 class PromptedTower(nn.Module):

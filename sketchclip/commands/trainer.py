@@ -32,7 +32,7 @@ from sketchclip.methods import RetrievalModule
 from sketchclip.runs.folder import find_checkpoint, place
 
 # Not compared with a checkpoint: the data decides the class names (a test may be on other data),
-# and the backbone's fingerprint, not the path of its file, says whether the weights are the same.
+# and the backbone's hash, not the path of its file, says whether the weights are the same.
 _NOT_COMPARED = frozenset({"class_names", "pretrained"})
 
 _LOGGER = lazy_instance(RunFiles)

@@ -2,17 +2,19 @@
 
 import os
 from abc import ABC, abstractmethod
+from dataclasses import asdict
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
+from typing_extensions import Self
 
-from data_modules.batch import ImageBatch, Protocol, TrainingBatch
+from data_modules.batch import ImageBatch, Preprocessing, Protocol, TrainingBatch
 from data_modules.datasets.pairing import Pairing
 from data_modules.transforms import Interpolation, Side
-from sketchclip.checkpoint import check_trained, keep_trained
+from sketchclip.checkpoint import check_state, own_names, pretrained_networks
 from sketchclip.errors import SketchClipError
 from sketchclip.metrics import InstanceRetrieval
 from sketchclip.metrics.functional import cosine_scores
@@ -34,9 +36,17 @@ class RetrievalModule(LightningModule, ABC):
     stroke_points: ClassVar[int] = 0
     """Length of the stroke sequences in a batch; 0 for none."""
 
+    training_only: ClassVar[tuple[str, ...]] = ()
+    """Prefixes of tensors that retrieval does not need: teachers, discriminators, text heads.
+
+    They are made in :meth:`build_training_parts`, resumed with a run, and neither exported nor
+    loaded for search.
+    """
+
     def __init__(self) -> None:
         super().__init__()
-        self.strict_loading = False  # checkpoints hold trained tensors only; see check_trained
+        self.strict_loading = False  # on_load_checkpoint compares the tensors
+        self._training_parts_built = False
         self.protocol = Protocol()
         self.retrieval = self._new_metric("")
 
@@ -62,6 +72,22 @@ class RetrievalModule(LightningModule, ABC):
     @abstractmethod
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """Return the loss of one batch."""
+
+    def build_training_parts(self) -> None:
+        """Create what only training needs; override beside ``training_only``.
+
+        Called once before the first fit. A constructor makes only what embeds images.
+        """
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """Steps from an image to the input: those of the data, else the encoder's own."""
+        data = getattr(self._trainer, "datamodule", None)
+        found: Preprocessing | None = getattr(data, "preprocessing", None)
+        if found is None:
+            mean, std = self.normalization
+            found = Preprocessing(self.image_size, mean, std, interpolation=self.interpolation)
+        return found
 
     def draws(self, batch_idx: int) -> torch.Generator:
         """Randomness of a training step that a resumed run repeats, on the CPU.
@@ -92,13 +118,16 @@ class RetrievalModule(LightningModule, ABC):
         return cosine_scores(queries, gallery)
 
     def setup(self, stage: str) -> None:
-        """Take the protocol from the data and refuse precisions that would train nothing."""
+        """Build what training needs, take the protocol from the data, and check the precision."""
         if self.trainer.precision in ("bf16-true", "16-true", "transformer-engine-float16"):
             raise SketchClipError(
                 f"trainer.precision={self.trainer.precision} keeps weights in half precision, "
                 "where LayerNorm steps of 1e-5 round to nothing. Use bf16-mixed, 16-mixed or "
                 "32-true."
             )
+        if stage == "fit" and not self._training_parts_built:
+            self.build_training_parts()
+            self._training_parts_built = True
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         self.protocol = getattr(data, "protocol", self.protocol)
         self.retrieval = self._new_metric({"fit": "val/", "validate": "val/"}.get(stage, "test/"))
@@ -160,12 +189,22 @@ class RetrievalModule(LightningModule, ABC):
         return torch.optim.Adam(groups)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the trained tensors only, and which class they are of."""
-        checkpoint["state_dict"] = keep_trained(self, checkpoint["state_dict"])
+        """Keep all that is not frozen and pretrained, and say of which class it is."""
+        state = checkpoint["state_dict"]
+        checkpoint["state_dict"] = {name: state[name] for name in own_names(self)}
+        checkpoint["preprocessing"] = asdict(self.preprocessing)
         # The command line has written the name as the config has it; a program's Trainer has not.
         path = f"{type(self).__module__}.{type(self).__qualname__}"
         checkpoint.setdefault("hyper_parameters", {}).setdefault("_class_path", path)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse tensors that do not fit; Lightning then loads without strictness."""
-        check_trained(self, checkpoint["state_dict"])
+        absent = () if self._training_parts_built else self.training_only
+        check_state(self, checkpoint["state_dict"], absent)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode for all but pretrained networks, which stay as they were trained."""
+        super().train(mode)
+        for _, network in pretrained_networks(self):
+            network.eval()
+        return self

@@ -120,12 +120,12 @@ def _entries(result: Mapping[str, Any]) -> Iterator[EvalResult]:
 
 
 def _sections(about: Mapping[str, Any], name: str, trained: int) -> Iterator[str]:
-    backbone = about["backbone"] or {"name": "no CLIP", "fingerprint": "none"}
+    backbone = about["backbone"] or {"name": "no CLIP", "hash": "none"}
     yield f"# {name}"
-    weights = f"`{backbone['name']}` (weights {backbone['fingerprint']})"
+    weights = f"`{backbone['name']}` (weights {backbone['hash']})"
     parts = (
         f"These files hold the {trained:,} trained parameters; the rest is the frozen {weights}, "
-        "which is loaded beside them. Weights of another fingerprint are refused."
+        "which is loaded beside them. Weights with another hash are refused."
         if trained
         else f"Nothing is trained: the model is the frozen {weights} as it is."
     )

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -43,6 +44,7 @@ def read_export(
         "state_dict": {},
         "hyper_parameters": {"_class_path": "sketchclip.methods.FrozenCLIP", **loaded.settings},
         "backbone": module.backbone_identity,
+        "preprocessing": asdict(loaded.preprocessing),
     }
     return loaded, Saved(Path(FROZEN), content, {})
 
@@ -65,7 +67,10 @@ def write_export(
     Raises:
         SketchClipError: If what was written does not load as the same model.
     """
-    content = {**saved.content}
+    state = saved.content["state_dict"]
+    left_out = model.module.training_only
+    state = {name: value for name, value in state.items() if not name.startswith(left_out)}
+    content = {**saved.content, "state_dict": state}
     for key in ("hyper_parameters", "backbone"):
         if key in content:
             content[key] = publishable(content[key])
@@ -80,13 +85,13 @@ def write_export(
         "sketchclip": __version__,
         **told,
         "name": f"{told['method']}, {name}",
-        "fingerprint": model.fingerprint,
+        "model_hash": model.model_hash,
     }
     (folder / ABOUT).write_text(json.dumps(about, indent=2) + "\n", "utf-8")
-    trained = sum(tensor.numel() for tensor in saved.content["state_dict"].values())
+    trained = sum(tensor.numel() for tensor in state.values())
     model_card(about, name, trained, license_id).save(folder / CARD)
     again = load_model(str(folder), pretrained=saved.settings.get("pretrained"), device="cpu")
-    if again.fingerprint != model.fingerprint:
+    if again.model_hash != model.model_hash:
         raise SketchClipError(
             f"{model.name}: what was exported embeds in another way than the model itself. The "
             "method keeps a setting out of save_hyperparameters, or reads a file that changed."

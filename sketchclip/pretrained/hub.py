@@ -15,7 +15,7 @@ from sketchclip.runs.folder import ABOUT, CONFIG, EXPORTED
 
 _WEIGHTS = (EXPORTED, "last.ckpt", "model.ckpt")
 _ENTRY = "sketchclip"
-_KEPT = ("hyper_parameters", "backbone", "pytorch-lightning_version")
+_KEPT = ("hyper_parameters", "backbone", "preprocessing", "pytorch-lightning_version")
 
 
 def download(repository: str, option: str = "--ckpt_path") -> Path:

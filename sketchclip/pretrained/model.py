@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from data_modules.datasets.hooks import IMAGENET
+from data_modules.batch import Preprocessing
 from data_modules.datasets.image_source import to_tensor
 from data_modules.prepared.reader import FileReader
-from data_modules.transforms import Fit, normalize
+from data_modules.transforms import normalize
 from sketchclip.clip.text import encode_classes
 from sketchclip.errors import SketchClipError
 from sketchclip.methods import FrozenCLIP, RetrievalModule
-from sketchclip.pretrained.model_hash import fingerprint
+from sketchclip.pretrained.model_hash import model_hash
 from sketchclip.pretrained.saved import build_module, read_saved
 from sketchclip.runs.folder import find_checkpoint, hub_id
 
@@ -35,8 +36,7 @@ class SearchModel:
     Args:
         module: The method, trained or frozen.
         name: For people.
-        fit: Brings images into the square.
-        normalization: Mean and standard deviation of each channel, in [0, 1].
+        preprocessing: Steps from an image to the method's input, those of its training.
         device: Where it computes.
         settings: The method's arguments.
         source: Arguments of :func:`load_model` that load it again.
@@ -50,8 +50,7 @@ class SearchModel:
         self,
         module: RetrievalModule,
         name: str,
-        fit: Fit,
-        normalization: tuple[tuple[float, ...], tuple[float, ...]],
+        preprocessing: Preprocessing,
         device: torch.device,
         settings: dict[str, Any],
         source: dict[str, str | None],
@@ -65,14 +64,14 @@ class SearchModel:
             )
         self.module = module.to(device).eval().requires_grad_(False)
         self.name = name
-        self.fit = fit
-        self.normalization = normalization
+        self.preprocessing = preprocessing
         self.device = device
         self.settings = settings
         self.source = source
         self.results = list(results)
-        self._reader = FileReader(fit)
-        blank = np.zeros((1, fit.size, fit.size, 3), np.uint8)
+        self._fit = preprocessing.fit
+        self._reader = FileReader(self._fit)
+        blank = np.zeros((1, preprocessing.size, preprocessing.size, 3), np.uint8)
         self.dim = int(self.embed_fitted(blank, "query").shape[1])
 
     @property
@@ -83,31 +82,23 @@ class SearchModel:
     @cached_property
     def about(self) -> dict[str, Any]:
         """What made the embeddings, as JSON holds it."""
-        mean, std = self.normalization
         return {
             "name": self.name,
             "method": type(self.module).__name__,
             "backbone": getattr(self.module, "backbone_identity", None),
-            "preprocessing": {
-                "size": self.fit.size,
-                "fit": self.fit.resize,
-                "interpolation": self.fit.interpolation,
-                "mean": list(mean),
-                "std": list(std),
-            },
+            "preprocessing": asdict(self.preprocessing),
             "dim": self.dim,
             "fine_grained": self.fine_grained,
             "results": self.results,
         }
 
     @cached_property
-    def fingerprint(self) -> str:
+    def model_hash(self) -> str:
         """16 hexadecimal digits over all weights and all settings that change embeddings.
 
-        A run and what was exported from it have the same one.
+        A run and its export have the same one.
         """
-        told = {**self.settings, "preprocessing": self.about["preprocessing"]}
-        return fingerprint(self.module, told)
+        return model_hash(self.module, {**self.settings, "preprocessing": self.preprocessing})
 
     def read(self, image: Path | np.ndarray) -> np.ndarray:
         """Fit one image as evaluation does; embedding it again changes nothing.
@@ -128,7 +119,7 @@ class SearchModel:
                 f"Expected an image as uint8 RGB of shape (H, W, 3), found {image.dtype} "
                 f"{image.shape}."
             )
-        return self.fit(image)
+        return self._fit(image)
 
     def sketches(self, images: Sequence[Path | np.ndarray]) -> np.ndarray:
         """Embed sketches.
@@ -189,7 +180,8 @@ class SearchModel:
         """
         batch = torch.stack([to_tensor(image) for image in images]).to(self.device)
         state: Callable[[Tensor], Tensor] = getattr(self.module, f"{side}_state")
-        embedded = F.normalize(state(normalize(batch, *self.normalization)).float(), dim=-1)
+        pixels = normalize(batch, self.preprocessing.mean, self.preprocessing.std)
+        embedded = F.normalize(state(pixels).float(), dim=-1)
         return embedded.cpu().numpy()
 
 
@@ -224,9 +216,8 @@ def load_model(
         module: RetrievalModule = FrozenCLIP(**named, pretrained=pretrained)
         settings = {"backbone": str(module.backbone), "pretrained": pretrained}
         name = f"{FROZEN} {module.backbone}"
-        fit = Fit(module.image_size, interpolation=module.interpolation)
         source = {"model": model, **settings}
-        return SearchModel(module, name, fit, module.normalization, where, settings, source)
+        return SearchModel(module, name, module.preprocessing, where, settings, source)
     saved = read_saved(Path(find_checkpoint(model, option="model")))
     trained_on = (saved.content.get("backbone") or {}).get("name")
     if backbone not in (None, trained_on):
@@ -241,8 +232,7 @@ def load_model(
     return SearchModel(
         module,
         f"{type(module).__name__}, {shown}",
-        Fit(module.image_size, saved.data.get("resize", "letterbox"), module.interpolation),
-        IMAGENET if saved.data.get("normalization") == "imagenet" else module.normalization,
+        saved.preprocessing,
         where,
         saved.settings,
         {"model": again, "backbone": None, "pretrained": pretrained},

@@ -1,48 +1,55 @@
-"""Identity of a model that embeds: embeddings of two models cannot be compared."""
+"""Identity of a model that embeds: vectors of two models cannot be compared."""
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
 from hashlib import blake2b
 from pathlib import PureWindowsPath
 from typing import Any
 
-import torch
+from torch import Tensor
 
 from sketchclip.methods import RetrievalModule
 
-# Files of weights and data, and what training compares with: tensors say what comes of them.
-_NOT_EMBEDDING = frozenset({"pretrained", "class_names", "text_head", "root", "prepared"})
+# Files of weights and data, and class names: what comes of them is in the tensors.
+_NOT_EMBEDDING = frozenset({"pretrained", "class_names", "root", "prepared"})
 
 
-def fingerprint(module: RetrievalModule, settings: Mapping[str, Any]) -> str:
-    """Hash all weights and all settings that change embeddings.
+def model_hash(module: RetrievalModule, settings: Mapping[str, Any]) -> str:
+    """Hash all weights that retrieval needs and all settings that change embeddings.
 
     Args:
         module: The method.
-        settings: Its arguments, and the preprocessing.
+        settings: Arguments of its constructor, and the preprocessing.
 
     Returns:
         16 hexadecimal digits; the same on every machine.
     """
-    told = {
+    identity = {
         "class": type(module).__qualname__,
         "backbone": getattr(module, "backbone", None),
-        "settings": _placeless(settings),
+        "settings": _embedding_settings(settings, module.training_only),
     }
-    digest = blake2b(json.dumps(told, sort_keys=True, default=str).encode(), digest_size=8)
-    seen: set[tuple[int, torch.Size]] = set()
-    for name, tensor in sorted(module.state_dict().items()):
-        if (tensor.data_ptr(), tensor.shape) not in seen:  # towers share frozen tensors
-            seen.add((tensor.data_ptr(), tensor.shape))
+    digest = blake2b(json.dumps(identity, sort_keys=True, default=str).encode(), digest_size=8)
+    seen: set[tuple[int, Any]] = set()
+    for name, value in sorted(module.state_dict().items()):
+        if not isinstance(value, Tensor) or name.startswith(module.training_only):
+            continue
+        key = (value.data_ptr(), value.shape)
+        if key not in seen:  # towers share frozen tensors
+            seen.add(key)
             digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
-def _placeless(settings: Any) -> Any:
-    """Settings without those that change nothing, equal wherever the files that they name lie."""
+def _embedding_settings(settings: Any, training_only: tuple[str, ...] = ()) -> Any:
+    """Leave out settings that change no embedding; of paths keep the names."""
+    if is_dataclass(settings) and not isinstance(settings, type):
+        settings = asdict(settings)
     if isinstance(settings, Mapping):
-        return {n: _placeless(v) for n, v in settings.items() if n not in _NOT_EMBEDDING}
+        left_out = _NOT_EMBEDDING | {prefix.rstrip(".") for prefix in training_only}
+        return {n: _embedding_settings(v) for n, v in settings.items() if n not in left_out}
     if isinstance(settings, (list, tuple)):
-        return [_placeless(value) for value in settings]
+        return [_embedding_settings(value) for value in settings]
     return PureWindowsPath(settings).name if isinstance(settings, str) else settings

@@ -64,7 +64,8 @@ class Tower(nn.Module):
         super().__init__()
         self.module = model.module
         self.state = _STATES[side]
-        mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in model.normalization)
+        channels = (model.preprocessing.mean, model.preprocessing.std)
+        mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in channels)
         self.register_buffer("shift", 255 * mean)
         self.register_buffer("scale", 255 * std)
 
@@ -103,7 +104,7 @@ def write_onnx(model: SearchModel, folder: Path, int8: bool, queries: int) -> di
     (folder / VERIFICATION).write_text(json.dumps(told, indent=2) + "\n", "utf-8")
     check(told, model.name)
     with (folder / CARD).open("a", encoding="utf-8") as card:
-        card.write("\n" + onnx_section(told, model.fit.size))
+        card.write("\n" + onnx_section(told, model.preprocessing.size))
     return told
 
 
@@ -119,7 +120,7 @@ def export_tower(model: SearchModel, side: str, path: Path) -> None:
         SketchClipError: If an operation has no ONNX form.
     """
     tower = Tower(model, side).eval()
-    size = model.fit.size
+    size = model.preprocessing.size
     images = torch.zeros(2, size, size, 3, dtype=torch.uint8)
     weights = sum(p.numel() * p.element_size() for p in tower.parameters())
     try:

@@ -14,7 +14,7 @@ def publishable(settings: Any, key: str = "") -> Any:
     """Settings without paths.
 
     Folders of data become null, and so do files of pretrained weights: those of the backbone's own
-    name are taken then, and compared with the fingerprint. Of other paths the last part remains,
+    name are taken then, and compared by their hash. Of other paths the last part remains,
     so that a missing file is still asked for by its name.
 
     Args:

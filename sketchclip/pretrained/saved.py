@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
+from data_modules.batch import Preprocessing
 from sketchclip.checkpoint import CompactCheckpointIO
 from sketchclip.errors import SketchClipError
 from sketchclip.methods import RetrievalModule
@@ -61,9 +62,10 @@ class Saved:
         return {name: value for name, value in saved.items() if not name.startswith("_")}
 
     @property
-    def data(self) -> dict[str, Any]:
-        """Arguments of the data module; empty without a config."""
-        return (self.config.get("data") or {}).get("init_args") or {}
+    def preprocessing(self) -> Preprocessing:
+        """Steps from an image to the input, as in training."""
+        steps = self.content["preprocessing"]
+        return Preprocessing(**steps | {name: tuple(steps[name]) for name in ("mean", "std")})
 
     @property
     def place(self) -> Path:
@@ -111,7 +113,8 @@ def read_saved(checkpoint: Path) -> Saved:
         content = CompactCheckpointIO().load_checkpoint(
             checkpoint, map_location=lambda storage, _: storage, weights_only=True
         )
-        content["state_dict"], content["hyper_parameters"]
+        for entry in ("state_dict", "hyper_parameters", "preprocessing"):
+            content[entry]
     except Exception as error:
         raise SketchClipError(
             f"{checkpoint} is no checkpoint of sketchclip ({type(error).__name__}). Expected a "
@@ -141,16 +144,12 @@ def build_module(saved: Saved, pretrained: str | None = None) -> RetrievalModule
         SketchClipError: If a class cannot be imported, the backbone is another one, or tensors do
             not fit.
     """
-    settings, state = saved.settings, dict(saved.content["state_dict"])
+    settings = saved.settings
     if pretrained is not None and "pretrained" in settings:
         settings["pretrained"] = pretrained
-    if "text_head" in settings and "lambda_cls" in settings:
-        # Only training compares with class names, and word vectors may lie in a file elsewhere.
-        settings["lambda_cls"] = 0.0
-        state = {n: tensor for n, tensor in state.items() if not n.startswith("text_head.")}
     module = _instantiate(saved, settings)
-    module.on_load_checkpoint({**saved.content, "state_dict": state})
-    module.load_state_dict(state, strict=False)
+    module.on_load_checkpoint(saved.content)
+    module.load_state_dict(saved.content["state_dict"], strict=False)
     return module.eval()
 
 

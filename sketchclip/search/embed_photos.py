@@ -94,7 +94,7 @@ def embedded(
     Yields:
         Parts to commit, in the order of ``photos``: each item has a vector or an error.
     """
-    reader = FileReader(model.fit)
+    reader = FileReader(model.preprocessing.fit)
     # Rows of the photos themselves may be overwritten before another one asks for their vector.
     changing = {photo.id for photo in photos}
     by_digest = {state[3]: id for id, state in known.items() if id not in changing}

@@ -80,7 +80,7 @@ class PhotoIndex:
     def about(self) -> dict[str, Any]:
         """What the index was made from.
 
-        ``model`` (name, method, backbone, preprocessing, results), ``fingerprint`` and ``source``
+        ``model`` (name, method, backbone, preprocessing, results), ``model_hash`` and ``source``
         of the model (how ``sketchclip.from_pretrained`` loads it again), ``roots``, ``complete``
         (whether the last run came to its end), ``finished`` (when one last did, in UTC),
         ``engine`` and ``version``.
@@ -173,10 +173,10 @@ class PhotoIndex:
             SketchClipError: If it is another, or has other weights or settings.
         """
         about = self.about
-        if model.fingerprint != about["fingerprint"]:
+        if model.model_hash != about["model_hash"]:
             raise SketchClipError(
                 f"The photos of {self.engine.place} were embedded by {about['model']['name']} "
-                f"({about['fingerprint']}), and this is {model.name} ({model.fingerprint}). "
+                f"({about['model_hash']}), and this is {model.name} ({model.model_hash}). "
                 "Embeddings of two models cannot be compared: use that model, or make another "
                 "index with -o."
             )

@@ -127,7 +127,7 @@ def _told(model: SearchModel) -> dict[str, Any]:
     return {
         "version": VERSION,
         "model": model.about,
-        "fingerprint": model.fingerprint,
+        "model_hash": model.model_hash,
         "source": model.source,
         "roots": [],
         "complete": False,

@@ -22,7 +22,7 @@ class Protocol:
         dataset: Class name of the data module.
         split: Name of the split.
         description: Definition of the metric, and gallery.
-        backbone: Name and fingerprint of the frozen CLIP.
+        backbone: Name and hash of the frozen CLIP.
         queries: Number of sketches.
         gallery: Number of photos.
     """
@@ -126,7 +126,7 @@ def _protocol(result: Mapping[str, Any]) -> Protocol:
         dataset=str(result["dataset"]),
         split=str(result["split"]),
         description=str(result["protocol"]),
-        backbone=f"{backbone.get('name', 'none')} ({backbone.get('fingerprint', '')})",
+        backbone=f"{backbone.get('name', 'none')} ({backbone.get('hash', '')})",
         queries=int(result["queries"]),
         gallery=int(result["gallery"]),
     )

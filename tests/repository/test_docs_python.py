@@ -57,5 +57,5 @@ def test_the_page_on_sharing_runs(photos, capsys):
     run_python("publish.md", names, capsys)
     model, scores = names["model"], names["scores"]
     expected = model.sketches(["sketch.png"]) @ model.photos(["first.jpg", "second.jpg"]).T
-    assert names["size"] == model.fit.size
+    assert names["size"] == model.preprocessing.size
     assert abs(scores - expected).max() < 0.02  # Pillow resizes a little differently

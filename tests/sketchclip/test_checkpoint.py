@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sketchclip.checkpoint import CompactCheckpointIO, check_trained
+from sketchclip.checkpoint import CompactCheckpointIO, check_state
 from sketchclip.clip.encoder import trainable_names
 from sketchclip.errors import SketchClipError
 
@@ -141,12 +141,12 @@ def test_checkpoint_of_another_program_is_refused(make_method):
 def test_missing_unexpected_and_misshapen_tensors_are_named(make_method):
     method = make_method()
     state = {n: method.get_parameter(n).detach() for n in trainable_names(method)}
-    check_trained(method, state)
+    check_state(method, state)
     state["photo_tower.visual.extra"] = torch.zeros(1)
     del state["sketch_tower.visual.ln_pre.weight"]
     state["adaptation.photo"] = torch.zeros(5, 32)
     with pytest.raises(SketchClipError) as caught:
-        check_trained(method, state)
+        check_state(method, state)
     message = str(caught.value)
     assert re.search(r"1 missing: sketch_tower\.visual\.ln_pre\.weight", message)
     assert re.search(r"1 unexpected: photo_tower\.visual\.extra", message)

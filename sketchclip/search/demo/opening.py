@@ -55,7 +55,7 @@ def embedded_columns(models: Sequence[str], device: str) -> list[Column]:
     for name in models:
         model = load_model(name, _MINI if name == FROZEN else None, device=device)
         # Another version of the photos and another model have places of their own.
-        place = cache_folder() / "indexes" / f"{root.name}-{model.fingerprint}"
+        place = cache_folder() / "indexes" / f"{root.name}-{model.model_hash}"
         index_photos([root / "photo"], model, str(place))
         columns.append(Column(model.name, PhotoIndex.open(str(place)), model))
     return columns

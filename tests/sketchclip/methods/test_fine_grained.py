@@ -37,6 +37,7 @@ def make(tiny_weights):
                 **settings,
             }
         )
+        method.build_training_parts()
         if method.text_head is not None:
             method.text_head.prepare(method.clip, method.backbone, NAMES)
         method.logged = {}

@@ -42,7 +42,7 @@ def write_run(output, cell, seed, metric=0.5, classes=CLASSES, model=None, data=
         "metrics": {"mAP@all": mean, "chance_mAP@all": 0.05},
         "interval_95": {"mAP@all": [mean - 0.03, mean + 0.03]},
         "method": "ZeroShotPromptLearning",
-        "backbone": {"name": "sketchclip-mini", "fingerprint": "0"},
+        "backbone": {"name": "sketchclip-mini", "hash": "0"},
         "dataset": "Doodles",
         "split": "doodles",
         "protocol": "gallery: renders, mAP@k strict",

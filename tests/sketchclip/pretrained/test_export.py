@@ -56,7 +56,7 @@ def exported(trained, tmp_path_factory):
 
 def test_it_loads_by_one_call_and_embeds_alike(trained, exported):
     model, original = from_pretrained(str(exported)), from_pretrained(str(trained))
-    assert model.fingerprint == original.fingerprint
+    assert model.model_hash == original.model_hash
     assert model.name == f"ZeroShotPromptLearning, {exported}"
     photos = sorted(trained.parents[2].glob("data/photo/*/*.png"))
     np.testing.assert_array_equal(model.photos(photos), original.photos(photos))
@@ -126,7 +126,7 @@ def test_the_card_says_figures_with_their_protocol(trained, exported):
 
 def test_the_card_names_the_base_model_that_the_hub_knows(exported):
     about = json.loads((exported / "config.json").read_text())
-    backbone = {"name": "ViT-B-32-quickgelu", "pretrained": "default", "fingerprint": "0" * 16}
+    backbone = {"name": "ViT-B-32-quickgelu", "pretrained": "default", "hash": "0" * 16}
     card = model_card({**about, "backbone": backbone, "results": []}, "me/x", 84_480, "mit")
     assert card.data.base_model == "timm/vit_base_patch32_clip_224.openai"
     assert card.data.eval_results is None
@@ -181,7 +181,7 @@ def test_files_that_only_training_needs_change_nothing(run, tree, tiny_weights, 
     main(["export", cli.trainer.log_dir, "--to", str(target)])
     words.unlink()
     prints = {
-        from_pretrained(place, pretrained=tiny_weights).fingerprint
+        from_pretrained(place, pretrained=tiny_weights).model_hash
         for place in (target, cli.trainer.log_dir)
     }
     assert len(prints) == 1
@@ -210,7 +210,7 @@ def test_it_goes_to_the_hub_and_comes_back(trained, exported, hub, capsys):
     assert b"alice" not in b"".join(hub.files.values())
     assert b'from_pretrained("owner/model")' in hub.files["README.md"]
     model = from_pretrained("hf://owner/model")
-    assert model.fingerprint == from_pretrained(str(trained)).fingerprint
+    assert model.model_hash == from_pretrained(str(trained)).model_hash
     assert model.about["results"][0]["metrics"]["mAP@all"] > 0
 
 

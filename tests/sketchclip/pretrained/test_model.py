@@ -107,28 +107,30 @@ def test_every_name_of_a_model_gives_the_same_one(fit, tmp_path, monkeypatch):
     )
     (exported / "config.json").write_text('{"results": []}')
     models.append(sketchclip.from_pretrained("hf://owner/model"))
-    assert len({model.fingerprint for model in models}) == 1
+    assert len({model.model_hash for model in models}) == 1
     assert models[0].name == f"ZeroShotPromptLearning, {folder}"
     assert models[-1].name == "ZeroShotPromptLearning, owner/model"
     assert models[-1].source["model"] == "hf://owner/model"
     for model in models:
         again = sketchclip.from_pretrained(**model.source)
-        assert again.fingerprint == model.fingerprint
+        assert again.model_hash == model.model_hash
 
 
-def test_fingerprints_tell_models_apart(fit, tiny_weights, make_clip, tmp_path):
+def test_hashes_tell_models_apart(fit, tiny_weights, make_clip, tmp_path):
     first, second = fit(), fit("--seed_everything", "1")
     squashed = tmp_path / "squashed"
     shutil.copytree(first, squashed)
-    config = squashed / "config.yaml"
-    config.write_text(config.read_text().replace("resize: letterbox", "resize: squash"))
+    path = squashed / "checkpoints" / "last.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["preprocessing"]["resize"] = "squash"
+    torch.save(checkpoint, path)
     torch.save(make_clip("tiny", seed=1).state_dict(), tmp_path / "other.pt")
     models = [sketchclip.from_pretrained(str(folder)) for folder in (first, second, squashed)]
     files = (str(tiny_weights), str(tmp_path / "other.pt"))
     models += [sketchclip.from_pretrained("frozen", "tiny", file) for file in files]
-    prints = [model.fingerprint for model in models]
-    assert len({*prints}) == len(prints)
-    assert all(len(digits) == 16 and int(digits, 16) for digits in prints)
+    hashes = [model.model_hash for model in models]
+    assert len({*hashes}) == len(hashes)
+    assert all(len(digits) == 16 and int(digits, 16) for digits in hashes)
 
 
 def test_neither_the_data_nor_word_vectors_are_needed(make_tree, options, tmp_path):

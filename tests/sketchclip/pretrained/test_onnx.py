@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch.torch_version import TorchVersion
 
-from data_modules.transforms import Fit
 from sketchclip import adaptations, from_pretrained
 from sketchclip.cli import main
 from sketchclip.errors import SketchClipError
@@ -30,10 +29,7 @@ def search_model(make_method):
         for parameter in module.parameters():
             if parameter.requires_grad:
                 parameter.data += 0.1 * torch.randn_like(parameter)
-        fit = Fit(module.image_size)
-        return SearchModel(
-            module, "a model", fit, module.normalization, torch.device("cpu"), {}, {}
-        )
+        return SearchModel(module, "a model", module.preprocessing, torch.device("cpu"), {}, {})
 
     return make
 
@@ -46,7 +42,7 @@ def _forget_classes():
 
 
 def random_images(model, count):
-    shape = (count, model.fit.size, model.fit.size, 3)
+    shape = (count, model.preprocessing.size, model.preprocessing.size, 3)
     return np.random.default_rng(count).integers(0, 256, shape, dtype=np.uint8)
 
 

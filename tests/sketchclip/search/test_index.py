@@ -66,7 +66,7 @@ def test_vectors_are_those_of_the_model(index, model, photos, tmp_path):
     for path, vector in zip(files, expected, strict=True):
         np.testing.assert_allclose(found[str(path)], vector, atol=1e-6)
     about = opened(tmp_path).about
-    assert about["fingerprint"] == model.fingerprint
+    assert about["model_hash"] == model.model_hash
     assert about["model"]["preprocessing"]["size"] == 32
     assert (about["roots"], about["complete"]) == ([str(photos)], True)
     assert opened(tmp_path).classes == sorted(path.name for path in photos.iterdir())

@@ -22,7 +22,7 @@ RESULT = {
     "protocol": "full gallery, mAP@k strict",
     "queries": 1280,
     "gallery": 128,
-    "backbone": {"name": "sketchclip-mini", "fingerprint": "abc"},
+    "backbone": {"name": "sketchclip-mini", "hash": "abc"},
     "partial": False,
 }
 
@@ -80,7 +80,7 @@ def test_means_and_deviations_over_seeds(runs):
         {"protocol": "another gallery"},
         {"split": "other"},
         {"gallery": 127},
-        {"backbone": {"name": "sketchclip-mini", "fingerprint": "other"}},
+        {"backbone": {"name": "sketchclip-mini", "hash": "other"}},
     ],
     ids=str,
 )
