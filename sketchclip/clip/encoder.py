@@ -10,6 +10,7 @@ from sketchclip.clip.backbone import CLIPModel, backbone_hash, load_backbone
 from sketchclip.clip.text_heads import TextHead
 from sketchclip.clip.towers import AlsoTrain, LayerNormMode, PromptedTower, fork_visual
 from sketchclip.errors import SketchClipError
+from sketchclip.losses import text_classification_loss
 from sketchclip.nn import compose
 
 
@@ -23,11 +24,9 @@ class CLIPEncoderMixin(nn.Module):
     training_only: ClassVar[tuple[str, ...]] = ("text_head.",)
     adaptation: Adaptation
     text_head: TextHead | None
-    class_names: list[str]
     needs_images: bool = True
     """Whether training works on the images themselves, not on their embeddings alone."""
-    prompt_lr: float = 1e-5
-    ln_lr: float = 1e-5
+    hparams: Any  # of the LightningModule that it is mixed into
 
     def build_towers(
         self,
@@ -130,7 +129,8 @@ class CLIPEncoderMixin(nn.Module):
         """Read the seen class names once; testing needs no class name at all."""
         super().setup(stage)  # type: ignore[misc]
         if stage == "fit" and self.text_head is not None:
-            self.text_head.prepare(self.clip, self.backbone, self.class_names)
+            names = self.hparams["class_names"]
+            self.text_head.prepare(self.clip, self.backbone, names)
 
     def on_fit_start(self) -> None:
         """Embed the training images once where only a head behind the frozen towers trains."""
@@ -144,7 +144,8 @@ class CLIPEncoderMixin(nn.Module):
         trained = [(n, p) for n, p in self.named_parameters() if p.requires_grad]
         new = [p for n, p in trained if n.startswith(("adaptation.", "text_head."))]
         old = [p for n, p in trained if not n.startswith(("adaptation.", "text_head."))]
-        return [{"params": new, "lr": self.prompt_lr}, {"params": old, "lr": self.ln_lr}]
+        rates = (self.hparams.get(name, 1e-5) for name in ("prompt_lr", "ln_lr"))
+        return [{"params": p, "lr": rate} for p, rate in zip((new, old), rates, strict=True)]
 
     @property
     def output_fixed(self) -> bool:
@@ -152,6 +153,25 @@ class CLIPEncoderMixin(nn.Module):
         visuals = (self.sketch_tower.visual, self.photo_tower.visual)
         trained = any(p.requires_grad for visual in visuals for p in visual.parameters())
         return self.adaptation.only_head and not trained
+
+    def classification_losses(
+        self, sketch: Tensor, photo: Tensor, labels: Tensor
+    ) -> dict[str, Tensor]:
+        """Cross-entropy of both sides against the text embeddings of the seen classes.
+
+        Args:
+            sketch: Embeddings, (B, D).
+            photo: Embeddings of photos of the same classes, (B, D).
+            labels: Their classes, (B,).
+
+        Returns:
+            Scalars by the names that they are logged under.
+        """
+        scale, bank = self.logit_scale(self.hparams["cls_temperature"]), self.text_bank()
+        return {
+            f"train/cls_{side}": text_classification_loss(images, bank, labels, scale)
+            for side, images in (("sketch", sketch), ("photo", photo))
+        }
 
     def logit_scale(self, temperature: str | float) -> Tensor | float:
         """Factor of the cosine similarities in the softmax over classes.

@@ -173,7 +173,7 @@ class SketchClipCLI(LightningCLI):
                 f"{path} is no checkpoint of sketchclip ({type(error).__name__}). Expected a file "
                 "that 'sketchclip fit' wrote: <run>/checkpoints/last.ckpt."
             ) from error
-        now = _flat(config.model.init_args.as_dict())
+        now = _flat(config.model.get("init_args", Namespace()).as_dict())
         conflicts = [
             f"  model.{key}: {now[key]!r} here, {value!r} in the checkpoint"
             for key, value in saved.items()

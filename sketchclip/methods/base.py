@@ -1,5 +1,6 @@
 """The base class of every method: full-gallery evaluation, optimiser and checkpoints."""
 
+import inspect
 import os
 from abc import ABC, abstractmethod
 from dataclasses import asdict
@@ -8,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from typing_extensions import Self
 
@@ -151,6 +153,18 @@ class RetrievalModule(LightningModule, ABC):
         """Same as validation, on the unseen classes."""
         self.validation_step(batch, batch_idx, dataloader_idx)
 
+    def on_validation_start(self) -> None:
+        """Give all processes the buffers of the first, whose checkpoint holds them.
+
+        BatchNorm's statistics and moving averages follow the batches of each process; validation
+        is to measure what the checkpoint will give.
+        """
+        if self.trainer.state.fn == TrainerFn.FITTING and self.trainer.world_size > 1:
+            own = {*own_names(self)}
+            for name, buffer in self.named_buffers():
+                if name in own:
+                    torch.distributed.broadcast(buffer, src=0)
+
     def on_validation_epoch_end(self) -> None:
         """Rank once, log, and forget: a sanity check leaves nothing behind."""
         trainer = self.trainer
@@ -193,9 +207,12 @@ class RetrievalModule(LightningModule, ABC):
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {name: state[name] for name in own_names(self)}
         checkpoint["preprocessing"] = asdict(self.preprocessing)
+        settings = checkpoint.setdefault("hyper_parameters", {})
+        # The command line offers the class names to every method.
+        if "class_names" not in inspect.signature(type(self)).parameters:
+            settings.pop("class_names", None)
         # The command line has written the name as the config has it; a program's Trainer has not.
-        path = f"{type(self).__module__}.{type(self).__qualname__}"
-        checkpoint.setdefault("hyper_parameters", {}).setdefault("_class_path", path)
+        settings.setdefault("_class_path", f"{type(self).__module__}.{type(self).__qualname__}")
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse tensors that do not fit; Lightning then loads without strictness."""

@@ -24,7 +24,6 @@ from sketchclip.losses import (
     f_divergence,
     hardest_negatives,
     patch_shuffle,
-    text_classification_loss,
     triplet_loss,
 )
 from sketchclip.losses.divergence import DeltaOrder
@@ -97,23 +96,7 @@ class FineGrainedPromptLearning(CLIPEncoderMixin, RetrievalModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["adaptation", "text_head"])
-        self.class_names = list(class_names)
-        self.margin = margin
-        self.negatives = negatives
-        self.lambda_cls = lambda_cls
-        self.cls_temperature = cls_temperature
-        self.lambda_delta = lambda_delta
-        self.delta_temperature = delta_temperature
-        self.delta_order: DeltaOrder = delta_order
-        self.delta_gather = delta_gather
-        self.lambda_ps = lambda_ps if patches > 1 else 0.0
-        self.needs_images = self.lambda_ps > 0
-        self.patches = patches
-        self.ps_margin = ps_margin
-        self.ps_negative = ps_negative
-        self.ps_scope = ps_scope
-        self.prompt_lr = prompt_lr
-        self.ln_lr = ln_lr
+        self.needs_images = lambda_ps > 0 and patches > 1
         self.build_towers(
             backbone, pretrained, adaptation, layer_norm, also_train, grad_checkpointing
         )
@@ -128,33 +111,34 @@ class FineGrainedPromptLearning(CLIPEncoderMixin, RetrievalModule):
         """Loss of P classes x K triplets (sketch, its photo, another photo of the class)."""
         assert batch.negative is not None  # by the pairing
         assert batch.instance is not None
+        settings = self.hparams
         sketch = self.embed(batch.sketch, "sketch")
         both = self.embed(torch.cat([batch.photo, batch.negative]), "photo")
         photo, negative = both.chunk(2)
-        if self.negatives == "batch_hard":
+        if settings.negatives == "batch_hard":
             negative = hardest_negatives(sketch, photo, negative, batch.label, batch.instance)
 
-        hard = triplet_loss(sketch, photo, negative, self.margin)
+        hard = triplet_loss(sketch, photo, negative, settings.margin)
         loss = hard
         logs = {"train/hard": hard}
-        if self.lambda_cls:
-            scale, bank = self.logit_scale(self.cls_temperature), self.text_bank()
-            cls_sketch = text_classification_loss(sketch, bank, batch.label, scale)
-            cls_photo = text_classification_loss(photo, bank, batch.label, scale)
-            loss = loss + self.lambda_cls * (cls_sketch + cls_photo)
-            logs |= {"train/cls_sketch": cls_sketch, "train/cls_photo": cls_photo}
-        if self.lambda_delta:
+        if settings.lambda_cls:
+            classification = self.classification_losses(sketch, photo, batch.label)
+            loss = loss + settings.lambda_cls * sum(classification.values())
+            logs |= classification
+        if settings.lambda_delta:
             delta = cosine_distance(sketch, photo) - cosine_distance(sketch, negative)
             labels = batch.label
-            if self.delta_gather:
+            if settings.delta_gather:
                 gathered: Any = self.all_gather((delta, labels), sync_grads=True)
                 delta, labels = (values.flatten() for values in gathered)
-            divergence = f_divergence(delta, labels, self.delta_temperature, self.delta_order)
-            loss = loss + self.lambda_delta * divergence
+            divergence = f_divergence(
+                delta, labels, settings.delta_temperature, settings.delta_order
+            )
+            loss = loss + settings.lambda_delta * divergence
             logs["train/delta"] = divergence
-        if self.lambda_ps:
+        if self.needs_images:
             shuffled = self.patch_shuffle_loss(batch, batch_idx)
-            loss = loss + self.lambda_ps * shuffled
+            loss = loss + settings.lambda_ps * shuffled
             logs["train/ps"] = shuffled
         self.log_losses(logs | {"train/loss": loss}, len(sketch))
         return loss
@@ -166,11 +150,12 @@ class FineGrainedPromptLearning(CLIPEncoderMixin, RetrievalModule):
             batch: Normalised images.
             batch_idx: Seeds the permutations, so that a resumed run draws the same.
         """
-        draws, same = self.draws(batch_idx), self.ps_scope == "batch"
-        first, second = draw_permutations(len(batch.sketch), self.patches, draws, same)
+        settings, draws = self.hparams, self.draws(batch_idx)
+        same = settings.ps_scope == "batch"
+        first, second = draw_permutations(len(batch.sketch), settings.patches, draws, same)
         assert batch.negative is not None  # by the pairing
-        other = batch.photo if self.ps_negative == "same_photo" else batch.negative
+        other = batch.photo if settings.ps_negative == "same_photo" else batch.negative
         photos = [patch_shuffle(batch.photo, first), patch_shuffle(other, second)]
         photo, negative = self.embed(torch.cat(photos), "photo").chunk(2)
         sketch = self.embed(patch_shuffle(batch.sketch, first), "sketch")
-        return triplet_loss(sketch, photo, negative, self.ps_margin)
+        return triplet_loss(sketch, photo, negative, settings.ps_margin)

@@ -16,7 +16,7 @@ from sketchclip.adaptations import Adaptation, IndependentPrompts
 from sketchclip.clip.encoder import CLIPEncoderMixin
 from sketchclip.clip.text_heads import TemplateText, TextHead
 from sketchclip.clip.towers import AlsoTrain, LayerNormMode
-from sketchclip.losses import other_class_positions, text_classification_loss, triplet_loss
+from sketchclip.losses import other_class_positions, triplet_loss
 from sketchclip.methods.base import RetrievalModule
 
 
@@ -65,13 +65,6 @@ class ZeroShotPromptLearning(CLIPEncoderMixin, RetrievalModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["adaptation", "text_head"])
-        self.class_names = list(class_names)
-        self.margin = margin
-        self.negatives = negatives
-        self.lambda_cls = lambda_cls
-        self.cls_temperature = cls_temperature
-        self.prompt_lr = prompt_lr
-        self.ln_lr = ln_lr
         self.build_towers(
             backbone, pretrained, adaptation, layer_norm, also_train, grad_checkpointing
         )
@@ -81,24 +74,23 @@ class ZeroShotPromptLearning(CLIPEncoderMixin, RetrievalModule):
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """Loss of a batch of (sketch, photo of its class, photo of another seen class)."""
+        settings = self.hparams
         sketch = self.embed(batch.sketch, "sketch")
-        if self.negatives == "in_batch":
+        if settings.negatives == "in_batch":
             photo = self.embed(batch.photo, "photo")
             other = other_class_positions(batch.label, self.draws(batch_idx))
             found, negative = other >= 0, photo[other]
-            triplet = triplet_loss(sketch[found], photo[found], negative[found], self.margin)
+            triplet = triplet_loss(sketch[found], photo[found], negative[found], settings.margin)
         else:
             assert batch.negative is not None  # by the pairing
             both = self.embed(torch.cat([batch.photo, batch.negative]), "photo")
             photo, negative = both.chunk(2)
-            triplet = triplet_loss(sketch, photo, negative, self.margin)
+            triplet = triplet_loss(sketch, photo, negative, settings.margin)
         loss = triplet
         logs = {"train/triplet": triplet}
-        if self.lambda_cls:
-            scale, bank = self.logit_scale(self.cls_temperature), self.text_bank()
-            cls_sketch = text_classification_loss(sketch, bank, batch.label, scale)
-            cls_photo = text_classification_loss(photo, bank, batch.label, scale)
-            loss = loss + self.lambda_cls * (cls_sketch + cls_photo)
-            logs |= {"train/cls_sketch": cls_sketch, "train/cls_photo": cls_photo}
+        if settings.lambda_cls:
+            classification = self.classification_losses(sketch, photo, batch.label)
+            loss = loss + settings.lambda_cls * sum(classification.values())
+            logs |= classification
         self.log_losses(logs | {"train/loss": loss}, len(sketch))
         return loss

@@ -151,7 +151,7 @@ MODES = [
 
 def step(method, size: int = 32) -> torch.Tensor:
     """One training step with two classes of two, and its backward pass."""
-    method.text_head.prepare(method.clip, method.backbone, method.class_names)
+    method.text_head.prepare(method.clip, method.backbone, method.hparams.class_names)
     method.log = method.log_dict = lambda *_, **__: None
     method.train()
     torch.manual_seed(3)
@@ -270,7 +270,7 @@ def test_a_checkpoint_restores_the_adaptation(make, kind, tmp_path):
     restored = METHODS[kind].load_from_checkpoint(tmp_path / "a.ckpt")
     assert type(restored.adaptation) is DeepPrompts
     assert (restored.adaptation.n_prompts, restored.adaptation.std) == (1, 0.5)
-    assert restored.margin == 0.7
+    assert restored.hparams.margin == 0.7
     for name in trainable_names(method):
         assert torch.equal(restored.get_parameter(name), method.get_parameter(name)), name
     images = torch.randn(2, 3, 32, 32)

@@ -189,7 +189,7 @@ def test_shared_layer_norms_are_one_set(make_method):
 
 
 def train_step(method):
-    method.text_head.prepare(method.clip, method.backbone, method.class_names)
+    method.text_head.prepare(method.clip, method.backbone, method.hparams.class_names)
     method.log = method.log_dict = lambda *_, **__: None
     method.train()
     size = method.image_size

@@ -1,0 +1,84 @@
+"""Toy methods without CLIP: each has something that a checkpoint must hold, or must leave out."""
+
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from data_modules.batch import TrainingBatch
+from data_modules.transforms import Side
+from sketchclip.checkpoint import mark_pretrained
+from sketchclip.losses import triplet_loss
+from sketchclip.methods import RetrievalModule
+
+
+def small_net(*extra: nn.Module) -> nn.Sequential:
+    """Embed images (B, 3, 32, 32) as (B, 16)."""
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 5, stride=3), *extra, nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(),
+        nn.Linear(128, 16),
+    )  # fmt: skip
+
+
+class ToyMethod(RetrievalModule):
+    """Embeds with a small net of its own and trains with the triplet loss."""
+
+    image_size = 32  # type: ignore[assignment]
+    normalization = ((0.5,) * 3, (0.5,) * 3)  # type: ignore[assignment]
+    net: nn.Module
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+
+    def embed(self, images: Tensor, side: Side) -> Tensor:
+        return self.net(images)
+
+    def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
+        assert batch.negative is not None
+        images = torch.cat([batch.sketch, batch.photo, batch.negative])
+        loss = triplet_loss(*self.embed(images, "photo").chunk(3), 0.3)
+        self.log("train/loss", loss, batch_size=len(batch.sketch))
+        return loss
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        return [{"params": [p for p in self.parameters() if p.requires_grad], "lr": 1e-2}]
+
+
+class BatchNormMethod(ToyMethod):
+    """Its embeddings depend on running statistics, which are no parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = small_net(nn.BatchNorm2d(8))
+
+
+class DistilledMethod(ToyMethod):
+    """Has a teacher and a discriminator for training, a frozen random layer and a moving mean."""
+
+    training_only: ClassVar[tuple[str, ...]] = ("teacher.", "discriminator.")
+    centre: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = small_net()
+        self.projection = nn.Linear(16, 16).requires_grad_(False)
+        self.register_buffer("centre", torch.zeros(16))
+
+    def build_training_parts(self) -> None:
+        with torch.random.fork_rng():
+            torch.manual_seed(7)  # in place of a file with weights
+            self.teacher = mark_pretrained(small_net(nn.BatchNorm2d(8), nn.Dropout()))
+        self.discriminator = nn.Linear(16, 2)
+
+    def embed(self, images: Tensor, side: Side) -> Tensor:
+        return self.projection(self.net(images)) - self.centre
+
+    def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
+        features = self.net(torch.cat([batch.sketch, batch.photo]))
+        self.centre.lerp_(self.projection(features.detach()).mean(0), 0.1)
+        sides = torch.arange(2).repeat_interleave(len(batch.sketch))
+        told_apart = F.cross_entropy(self.discriminator(features), sides)
+        distilled = F.mse_loss(features, self.teacher(torch.cat([batch.sketch, batch.photo])))
+        return super().training_step(batch, batch_idx) + told_apart + distilled
