@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule
-from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from typing_extensions import Self
 
@@ -152,18 +151,6 @@ class RetrievalModule(LightningModule, ABC):
     def test_step(self, batch: ImageBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Same as validation, on the unseen classes."""
         self.validation_step(batch, batch_idx, dataloader_idx)
-
-    def on_validation_start(self) -> None:
-        """Give all processes the buffers of the first, whose checkpoint holds them.
-
-        BatchNorm's statistics and moving averages follow the batches of each process; validation
-        is to measure what the checkpoint will give.
-        """
-        if self.trainer.state.fn == TrainerFn.FITTING and self.trainer.world_size > 1:
-            own = {*own_names(self)}
-            for name, buffer in self.named_buffers():
-                if name in own:
-                    torch.distributed.broadcast(buffer, src=0)
 
     def on_validation_epoch_end(self) -> None:
         """Rank once, log, and forget: a sanity check leaves nothing behind."""

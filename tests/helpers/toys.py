@@ -21,6 +21,12 @@ def small_net(*extra: nn.Module) -> nn.Sequential:
     )  # fmt: skip
 
 
+def statistics(buffers: dict[str, Tensor]) -> Tensor:
+    """Sum up what BatchNorm layers and moving means have seen."""
+    names = ("net.1.running_mean", "net.1.running_var", "centre")
+    return torch.stack([buffers[name].sum() for name in names if name in buffers]).sum()
+
+
 class ToyMethod(RetrievalModule):
     """Embeds with a small net of its own and trains with the triplet loss."""
 
@@ -41,6 +47,10 @@ class ToyMethod(RetrievalModule):
         loss = triplet_loss(*self.embed(images, "photo").chunk(3), 0.3)
         self.log("train/loss", loss, batch_size=len(batch.sketch))
         return loss
+
+    def on_validation_epoch_end(self) -> None:
+        super().on_validation_epoch_end()
+        self.log("val/statistics", statistics(dict(self.named_buffers())), sync_dist=True)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         return [{"params": [p for p in self.parameters() if p.requires_grad], "lr": 1e-2}]

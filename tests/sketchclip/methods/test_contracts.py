@@ -11,7 +11,7 @@ import sketchclip
 from sketchclip.checkpoint import mark_pretrained, own_names
 from sketchclip.cli import main
 from sketchclip.errors import SketchClipError
-from tests.helpers.toys import BatchNormMethod, DistilledMethod
+from tests.helpers.toys import BatchNormMethod, DistilledMethod, statistics
 from tests.sketchclip.methods.test_ddp import command
 
 TOYS = {toy.__name__: toy for toy in (BatchNormMethod, DistilledMethod)}
@@ -72,13 +72,17 @@ def test_two_processes_measure_what_their_checkpoint_gives(toy, arguments, tmp_p
     command("fit", *shared, "--trainer.max_epochs", "2", "--data.validation", "test_classes")
     (run,) = (tmp_path / "runs").glob("*/version_0")
     rows = [line.split(",") for line in (run / "metrics.csv").read_text().splitlines()]
-    column = rows[0].index("val/mAP@all")
-    in_training = [float(row[column]) for row in rows[1:] if row[column]][-1]
+    in_training = {
+        name: [float(row[column]) for row in rows[1:] if row[column]][-1]
+        for column, name in enumerate(rows[0])
+        if name.startswith("val/")
+    }
+    held = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    assert float(statistics(held)) == pytest.approx(in_training["val/statistics"], abs=1e-6)
     alone = main(["test", "--ckpt_path", str(run), "--trainer.devices", "1",
                   "--trainer.strategy", "auto", "--data.num_workers", "0"])  # fmt: skip
-    assert float(alone.trainer.callback_metrics["test/mAP@all"]) == pytest.approx(
-        in_training, abs=1e-6
-    )
+    measured = float(alone.trainer.callback_metrics["test/mAP@all"])
+    assert measured == pytest.approx(in_training["val/mAP@all"], abs=1e-6)
 
 
 @pytest.mark.parametrize("toy", TOYS)
