@@ -1,6 +1,6 @@
 """The rows of the paper's tables: which config makes each, and what the paper reports for it.
 
-Sain et al., CVPR 2023, main table and ablation table, read from its poster and the figures of its
+Sain et al., CVPR 2023, main table and ablation table, read from its poster and the pictures in its
 repository. One list drives tests, documentation and tables, so that a row is written down once.
 """
 
@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Cell = tuple[str, str]
-"""Dataset and metric."""
+Column = tuple[str, str]
+"""Dataset and metric of a column of the paper."""
 
 SKETCHY = ("Sketchy", "mAP@200"), ("Sketchy", "P@200")
 TU_BERLIN = ("TU-Berlin", "mAP@all"), ("TU-Berlin", "P@100")
@@ -30,12 +30,12 @@ class Row:
 
     Attributes:
         id: Short name, unique.
-        label: As the paper prints it.
+        label: Name that the paper prints.
         group: Part of the table.
         method: Class that implements it; None if not implemented yet.
         config: Config that runs it, under ``experiments``; None if not implemented yet.
-        reported: The paper's figures by dataset and metric, 0 to 1.
-        footnotes: What is odd about a figure.
+        reported: The paper's values by dataset and metric, 0 to 1.
+        footnotes: Oddities of these values.
     """
 
     id: str
@@ -43,8 +43,8 @@ class Row:
     group: Literal["earlier", "baseline", "ours", "ablation"]
     method: str | None = None
     config: str | None = None
-    reported: Mapping[Cell, float] = field(default_factory=dict)
-    footnotes: Mapping[Cell, str] = field(default_factory=dict)
+    reported: Mapping[Column, float] = field(default_factory=dict)
+    footnotes: Mapping[Column, str] = field(default_factory=dict)
 
     @property
     def fine_grained(self) -> bool:
@@ -52,12 +52,12 @@ class Row:
         return self.id.startswith(("fg_", "b_fg_"))
 
 
-def _of(cells: tuple[Cell, Cell], *values: float) -> dict[Cell, float]:
-    return dict(zip(cells, values, strict=True))
+def _of(columns: tuple[Column, Column], *values: float) -> dict[Column, float]:
+    return dict(zip(columns, values, strict=True))
 
 
-def _both(cells: tuple[Cell, Cell], note: str) -> dict[Cell, str]:
-    return dict.fromkeys(cells, note)
+def _both(columns: tuple[Column, Column], note: str) -> dict[Column, str]:
+    return dict.fromkeys(columns, note)
 
 
 _ZS, _FG = "ZeroShotPromptLearning", "FineGrainedPromptLearning"
@@ -190,12 +190,3 @@ ROWS: tuple[Row, ...] = (
     Row("fg_text_word_vectors", "word vectors", "ablation", _FG,
         "ablations/fg_text_word_vectors.yaml"),
 )  # fmt: skip
-
-
-def row(name: str) -> Row:
-    """The row of an id.
-
-    >>> row("b_ip").label
-    'B-IP'
-    """
-    return next(entry for entry in ROWS if entry.id == name)
