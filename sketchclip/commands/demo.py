@@ -7,7 +7,7 @@ from sketchclip.commands.arguments import Parser
 from sketchclip.errors import SketchClipError
 
 _EXAMPLES = """examples:
-  sketchclip demo                                    the embedded doodles and the small CLIP
+  sketchclip demo                                    the bundled doodles and the small CLIP
   sketchclip demo --model frozen last                the same, and the last run beside it
   sketchclip demo --index holidays                   photos that 'sketchclip index' has embedded
   sketchclip demo --index holidays holidays-adapted  two indexes side by side
@@ -37,7 +37,7 @@ def run(args: Sequence[str]) -> None:
         "--model",
         nargs="+",
         default=[],
-        help="without --index: one model for the embedded photos, or two side by side "
+        help="without --index: one model for the bundled photos, or two side by side "
         "(default: frozen, the small CLIP)",
     )
     parser.add_argument(
@@ -71,17 +71,18 @@ def run(args: Sequence[str]) -> None:
             f"The demo needs {error.name}: pip install 'sketchclip[search]'."
         ) from error
 
-    from sketchclip.search.demo import opening, serving
+    from sketchclip.search.demo import columns as sources
+    from sketchclip.search.demo import serving
     from sketchclip.search.demo.limits import Limits
     from sketchclip.search.demo.server import create_app
 
     # Before the models are loaded: nobody is to wait for a port that is in use.
     taken = serving.bind(options.host, options.port)
     if options.index:
-        columns, examples = opening.open_indexes(options.index, options.device), []
+        columns, examples = sources.open_columns(options.index, options.device), []
     else:
-        columns = opening.embedded_columns(options.model or ["frozen"], options.device)
-        examples = opening.examples()
+        columns = sources.bundled_columns(options.model or ["frozen"], options.device)
+        examples = sources.examples()
     limits = Limits()
     app = create_app(
         columns,

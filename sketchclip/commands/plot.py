@@ -2,27 +2,25 @@
 
 import argparse
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sketchclip.commands.arguments import Parser
 from sketchclip.errors import SketchClipError
-from sketchclip.plots.classes import draw_classes
-from sketchclip.plots.curves import CURVES, draw_curve
-from sketchclip.plots.embedding import draw_map
+from sketchclip.plots.classes import plot_classes
+from sketchclip.plots.curves import CURVES, plot_curve
+from sketchclip.plots.embedding import plot_map
 from sketchclip.plots.style import headline, save, styled
-from sketchclip.plots.training import draw_training
+from sketchclip.plots.training import plot_training
 from sketchclip.runs.reading import Run, find_runs
 
-_WHY = {
-    "fraction": "data.train_fraction",
-    "classes": "data.seen_classes",
-    "prompts": "model.adaptation.n_prompts",
-    "patches": "model.patches",
-}
 _NEEDS = {
+    **{
+        kind: f"no two tested runs differ in {curve.setting} and seed alone"
+        for kind, curve in CURVES.items()
+    },
     "training": "no run has losses: give folders of 'sketchclip fit'",
     "bars": "no run has queries.csv: give folders of 'sketchclip test'",
     "map": "no run has embeddings: give folders of 'sketchclip predict'",
@@ -48,9 +46,9 @@ def run(args: Sequence[str]) -> list[Path]:
         The files written.
 
     Raises:
-        SketchClipError: If there are no runs, or nothing can be drawn of them.
+        SketchClipError: If there are no runs, or they allow no figure.
     """
-    kinds = [*CURVES, *_NEEDS]
+    kinds = list(_NEEDS)
     parser = Parser(
         prog="sketchclip plot",
         description=__doc__,
@@ -73,7 +71,7 @@ def run(args: Sequence[str]) -> list[Path]:
             )
     runs, left_out = find_runs(options.runs)
     with styled():
-        written, missing = _draw(runs, options)
+        written, missing = _plot(runs, options)
     print("\n".join(f"Drawn: {path}" for path in written))
     for line in [*left_out, *missing]:
         print(f"Left out: {line}")
@@ -82,65 +80,58 @@ def run(args: Sequence[str]) -> list[Path]:
     return written
 
 
-def _draw(runs: Sequence[Run], options: argparse.Namespace) -> tuple[list[Path], list[str]]:
+def _plot(runs: Sequence[Run], options: argparse.Namespace) -> tuple[list[Path], list[str]]:
+    """Save every figure, and say why others are missing."""
     written: list[Path] = []
     missing: list[str] = []
     names: set[str] = set()
-
-    def add(kind: str, suffix: str, draw: Callable[[], Any]) -> bool:
-        name, number = f"{kind}_{suffix}", 1
-        while name in names:
-            number += 1
-            name = f"{kind}_{suffix}_{number}"
-        try:
-            figure = draw()
-        except SketchClipError as error:
-            missing.append(f"{kind} of {suffix}: {error}")
-            return True
-        if figure is None:
-            return False
-        names.add(name)
-        written.extend(save(figure, options.o, name, options.formats))
-        return True
-
-    # Figures of different protocols, data or backbones never share an axis.
-    groups: dict[Any, list[Run]] = defaultdict(list)
-    for one in runs:
-        if one.summary:
-            groups[one.group].append(one)
     for kind in options.figures:
-        drawn: list[bool] = []
-        if kind in CURVES:
-            for group in groups.values():
-                metric = options.metric or headline(group[0])
-                draw = partial(draw_curve, group, CURVES[kind], metric)
-                drawn.append(add(kind, str(group[0].summary.get("dataset")), draw))
-            reason = f"no two tested runs differ in {_WHY[kind]} and seed alone"
-        else:
-            reason = _NEEDS[kind]
-            for seeds in _experiments(runs, kind):
-                one = seeds[0]
-                if kind == "training":
-                    draw = partial(draw_training, seeds, options.metric)
-                elif kind == "bars":
-                    draw = partial(draw_classes, seeds, options.metric or headline(one))
-                else:
-                    drawing = (options.points, options.perplexity, options.seed, options.classes)
-                    draw = partial(draw_map, one, *drawing)
-                drawn.append(add(kind, one.name, draw))
-        if not any(drawn):
-            missing.append(f"{kind}: {reason}")
+        possible = False
+        for suffix, plot in _candidates(kind, runs, options):
+            try:
+                figure = plot()
+            except SketchClipError as error:
+                missing.append(f"{kind} of {suffix}: {error}")
+                possible = True
+                continue
+            if figure is not None:
+                name, number = f"{kind}_{suffix}", 1
+                while name in names:
+                    number += 1
+                    name = f"{kind}_{suffix}_{number}"
+                names.add(name)
+                written += save(figure, options.o, name, options.formats)
+                possible = True
+        if not possible:
+            missing.append(f"{kind}: {_NEEDS[kind]}")
     return written, missing
 
 
-def _experiments(runs: Sequence[Run], kind: str) -> list[list[Run]]:
-    """Runs that have what a figure needs, those that differ by the seed alone together."""
-    found: dict[Any, list[Run]] = defaultdict(list)
+def _candidates(
+    kind: str, runs: Sequence[Run], options: argparse.Namespace
+) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Name and maker of each figure of a kind, for runs that may share one."""
+    if kind == "map":
+        how = (options.points, options.perplexity, options.seed, options.classes)
+        yield from ((run.name, partial(plot_map, run, *how)) for run in runs if run.embeddings)
+        return
+    groups: dict[Any, dict[Any, Run]] = defaultdict(dict)
     for run in runs:
-        if kind == "map" and run.embeddings:
-            found[run.folder].append(run)
-        elif (kind == "training" and run.steps) or (kind == "bars" and run.test):
-            same = found[run.name, run.others(), run.group if kind == "bars" else ()]
-            if run.seed not in {other.seed for other in same}:
-                same.append(run)
-    return list(found.values())
+        # Metrics of different protocols, data or backbones never share an axis.
+        if kind in CURVES and run.summary:
+            groups[run.group][run.folder] = run
+        elif kind == "training" and run.steps:
+            groups[run.name, run.others()].setdefault(run.seed, run)
+        elif kind == "bars" and run.test:
+            groups[run.name, run.others(), run.group].setdefault(run.seed, run)
+    for group in (list(members.values()) for members in groups.values()):
+        first = group[0]
+        if kind == "training":
+            yield first.name, partial(plot_training, group, options.metric)
+            continue
+        metric = options.metric or headline(first)
+        if kind == "bars":
+            yield first.name, partial(plot_classes, group, metric)
+        else:
+            dataset = str(first.summary.get("dataset"))
+            yield dataset, partial(plot_curve, group, CURVES[kind], metric)

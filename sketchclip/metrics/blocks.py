@@ -1,4 +1,4 @@
-"""The metrics of a block of queries, whose scores are at hand."""
+"""Metrics of a block of queries, computed from its scores."""
 
 from dataclasses import dataclass
 
@@ -12,13 +12,14 @@ from sketchclip.metrics.definitions import (
     precision_at,
     relevance_at_the_top,
 )
+from sketchclip.metrics.fast_ranking import Ranker
 from sketchclip.metrics.nearest import nearest
-from sketchclip.metrics.ranking import Groups, Ranker, class_ranks, ranks_on_device
+from sketchclip.metrics.ranking import Groups, class_ranks, relevant_ranks
 
 
 @dataclass(frozen=True)
 class BlockMetrics:
-    """Turns scores into metrics; blocks are independent of each other, so threads share them.
+    """Metrics of any block of scores; blocks are independent of each other, so threads share it.
 
     Attributes:
         groups: Labels of both sides.
@@ -26,7 +27,7 @@ class BlockMetrics:
         precision_k: Cut-offs of P@k.
         map_k: Cut-offs of mAP@k.
         top_k: The largest of them, at most the gallery.
-        ranker: For blocks on the CPU.
+        ranker: Finder of ranks in blocks on the CPU.
         nearest: Number of first photos to name, at most the gallery.
     """
 
@@ -40,12 +41,11 @@ class BlockMetrics:
 
     def __call__(self, distances: Tensor, first: int) -> dict[str, np.ndarray]:
         """Metrics of consecutive queries by name, each (q,); ``nearest`` (q, nearest)."""
-        span = slice(first, first + len(distances))
-        count = self.groups.count[span]
+        count = self.groups.block(first, len(distances)).count
         if distances.device.type == "cpu":
             ranks = self.ranker.ranks(distances.contiguous().numpy(), first)
         else:
-            ranks = ranks_on_device(distances, self.groups, first)
+            ranks = relevant_ranks(distances, self.groups, first)
         top = relevance_at_the_top(ranks, count, self.top_k)
         values = {"mAP@all": average_precision_all(ranks, count)}
         for k in self.map_k:
@@ -54,7 +54,7 @@ class BlockMetrics:
         for k in self.precision_k:
             values[f"P@{k}"] = precision_at(top, k)
         if self.goal is not None:
-            own = class_ranks(distances, self.groups, first, self.goal[span])
+            own = class_ranks(distances, self.groups, first, self.goal[first : first + len(count)])
             values |= _own_ranks(own, ranks, count)
         if self.nearest:
             values["rank_first"] = _first_ranks(ranks, count)

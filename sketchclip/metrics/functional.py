@@ -18,7 +18,8 @@ from torch import Tensor
 
 from sketchclip.errors import SketchClipError
 from sketchclip.metrics.blocks import BlockMetrics
-from sketchclip.metrics.ranking import Groups, Ranker
+from sketchclip.metrics.fast_ranking import Ranker
+from sketchclip.metrics.ranking import Groups
 
 Score = Callable[[Tensor, Tensor], Tensor]
 Similarity = Literal["cosine", "euclidean", "hamming"]

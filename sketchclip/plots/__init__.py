@@ -1,1 +1,1 @@
-"""Figures of runs: one module a kind; matplotlib is imported when one is drawn."""
+"""Figures of runs, one module a kind; matplotlib is imported when one is plotted."""

@@ -1,4 +1,4 @@
-"""Which queries of a test a picture shows."""
+"""Choice of the queries of a test that a picture shows."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -11,14 +11,14 @@ Pick = Literal["best", "worst", "most_improved", "random"]
 def choose(
     scores: Sequence[np.ndarray], classes: Sequence[str], pick: Pick, count: int, seed: int
 ) -> list[int]:
-    """Positions of queries; equals in random order, no two of a class while there are others.
+    """Choose queries: equals in random order, no two of a class while there are others.
 
     Args:
-        scores: Higher is better, of the run and perhaps the baseline, each (Q,).
+        scores: Scores of the run and perhaps of the baseline, higher is better, each (Q,).
         classes: Class of each query.
-        pick: Which.
-        count: At most.
-        seed: Of random choices.
+        pick: Kind of queries.
+        count: Number of queries at most.
+        seed: Seed of random choices.
 
     Returns:
         Positions, the most telling first.

@@ -1,4 +1,4 @@
-"""Figures of each class with their 95 % intervals, best first."""
+"""Bars of a metric for each class with 95 % intervals, best first."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from sketchclip.plots.style import (
     caption,
     new_figure,
     protocol,
-    short,
+    shorten,
 )
 from sketchclip.runs.reading import Run
 from sketchclip.runs.results import read_classes, read_results
@@ -23,12 +23,12 @@ from sketchclip.runs.uncertainty import bootstrap_interval
 _ROWS, _ROW = 36, 0.145  # classes in a column before there are two; inches of a class
 
 
-def draw_classes(runs: Sequence[Run], metric: str) -> Any:
-    """Draw a figure.
+def plot_classes(runs: Sequence[Run], metric: str) -> Any:
+    """Plot the mean over the queries of each class.
 
     Args:
         runs: Tests of one experiment, one a seed, on the same queries.
-        metric: What is measured.
+        metric: Name of the metric.
 
     Returns:
         The figure; None if the tests have no such metric.
@@ -47,10 +47,9 @@ def draw_classes(runs: Sequence[Run], metric: str) -> Any:
     classes = np.array(read_classes(folders[0]))
     bars = []
     for name in np.unique(classes):
-        own = per_query[classes == name]
-        own = own[~np.isnan(own)]
-        if len(own):
-            bars.append((float(own.mean()), *bootstrap_interval(own), f"{name}", len(own)))
+        known = per_query[(classes == name) & ~np.isnan(per_query)]
+        if len(known):
+            bars.append((float(known.mean()), *bootstrap_interval(known), f"{name}", len(known)))
     bars.sort(key=lambda bar: (-bar[0], bar[3]))
     columns = 1 if len(bars) <= _ROWS else 2
     rows = -(-len(bars) // columns)
@@ -77,11 +76,11 @@ def draw_classes(runs: Sequence[Run], metric: str) -> Any:
 
 def _column(axes: Any, bars: Sequence[tuple[float, float, float, str, int]], rows: int) -> None:
     mean, low, high = (np.array([bar[i] for bar in bars]) for i in range(3))
-    place = np.arange(len(bars))
-    axes.barh(place, mean, height=0.72, color=COLOURS[5])
+    position = np.arange(len(bars))
+    axes.barh(position, mean, height=0.72, color=COLOURS[5])
     span = np.maximum([mean - low, high - mean], 0)
-    axes.errorbar(mean, place, xerr=span, fmt="none", ecolor="#333333", elinewidth=0.7)
-    axes.set_yticks(place, [f"{short(bar[3], 32)} ({bar[4]})" for bar in bars], fontsize=6.5)
+    axes.errorbar(mean, position, xerr=span, fmt="none", ecolor="#333333", elinewidth=0.7)
+    axes.set_yticks(position, [f"{shorten(bar[3], 32)} ({bar[4]})" for bar in bars], fontsize=6.5)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     axes.set_ylim(rows - 0.4, -0.6)  # as tall a bar in a column that is not full

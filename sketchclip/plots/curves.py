@@ -19,9 +19,9 @@ class Curve:
     """A setting that a figure varies.
 
     Attributes:
-        setting: Its dotted name.
-        label: Of the axis.
-        value: Of a run; None where it has none.
+        setting: Dotted name of the setting.
+        label: Label of the axis.
+        value: Value for a run; None where it has none.
     """
 
     setting: str
@@ -59,7 +59,7 @@ def series_of(runs: Sequence[Run], curve: Curve) -> dict[Any, Series]:
     """Runs that differ in the setting and the seed alone, by value of the setting.
 
     Args:
-        runs: Of one protocol.
+        runs: Runs of one protocol.
         curve: The setting.
 
     Returns:
@@ -75,13 +75,13 @@ def series_of(runs: Sequence[Run], curve: Curve) -> dict[Any, Series]:
     return {key: dict(sorted(points.items())) for key, points in found.items() if len(points) > 1}
 
 
-def draw_curve(runs: Sequence[Run], curve: Curve, metric: str) -> Any:
-    """Draw a figure.
+def plot_curve(runs: Sequence[Run], curve: Curve, metric: str) -> Any:
+    """Plot a metric over a setting, a line for each set of other settings.
 
     Args:
-        runs: Of one protocol.
-        curve: What varies.
-        metric: What is measured.
+        runs: Runs of one protocol.
+        curve: The setting that varies.
+        metric: Name of the metric.
 
     Returns:
         The figure; None if no two runs differ in the setting and the seed alone.
@@ -115,11 +115,11 @@ def draw_curve(runs: Sequence[Run], curve: Curve, metric: str) -> Any:
     if lines > 1:
         figure.legend(loc="outside upper left", ncols=1 if max(map(len, names)) > 24 else 2)
         figure.set_figheight(2.5 + 0.13 * lines)
-    told = {
+    explained = {
         True: "Whiskers and band: one standard deviation over seeds.",
         False: "Points of one seed: 95 % bootstrap interval over queries.",
     }
-    spread = " ".join(told[s] for s in sorted(spreads)[::-1])
+    spread = " ".join(explained[s] for s in sorted(spreads)[::-1])
     caption(figure, f"{protocol(shown, metric)} {spread}{chance}")
     return figure
 
@@ -137,7 +137,7 @@ def _spread(runs: Sequence[Run], metric: str) -> tuple[float, float]:
 
 
 def _references(axes: Any, runs: Sequence[Run], metric: str) -> str:
-    """Lines that no training moves: the frozen model and chance, which is a text if far below."""
+    """Add lines of the frozen model and of chance, which becomes a text if far below."""
     frozen = [_percent(r, metric) for r in runs if r.summary.get("method") == FROZEN]
     if frozen:
         axes.axhline(np.mean(frozen), color=GREY, linestyle="--", label="frozen CLIP")
@@ -152,7 +152,7 @@ def _references(axes: Any, runs: Sequence[Run], metric: str) -> str:
 
 
 def _names(keys: Sequence[tuple[tuple[str, str], ...]]) -> list[str]:
-    """What tells series apart: the settings in which they differ, parents before children."""
+    """Names of series: the settings in which they differ, parents before children."""
     settings = [dict(key) for key in keys]
     names = {name for one in settings for name in one}
     differ = {n for n in names if len({one.get(n) for one in settings}) > 1}

@@ -1,4 +1,4 @@
-"""A map of the embeddings that ``sketchclip predict`` wrote: PCA, then t-SNE."""
+"""Map of the embeddings that ``sketchclip predict`` wrote: PCA, then t-SNE."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,23 +7,23 @@ from typing import Any
 import numpy as np
 
 from sketchclip.errors import SketchClipError
-from sketchclip.plots.style import COLOURS, LIGHT, caption, new_figure, short
+from sketchclip.plots.style import COLOURS, LIGHT, caption, new_figure, shorten
 from sketchclip.runs.reading import Run
 
 _DIMENSIONS = 50  # that PCA keeps for t-SNE
 _MARKS = (("sketch", "^", 13), ("photo", "o", 11))
 
 
-def draw_map(
+def plot_map(
     run: Run, points: int = 2000, perplexity: float = 30, seed: int = 0, named: Sequence[str] = ()
 ) -> Any:
-    """Draw a figure.
+    """Plot a random sample of the embeddings in two dimensions.
 
     Args:
-        run: With embeddings.
-        points: At most so many images, drawn at random; t-SNE of all of a large test takes long.
-        perplexity: Of t-SNE; less where there are few images.
-        seed: Of the draw and of t-SNE.
+        run: Run with embeddings.
+        points: Number of images at most; t-SNE of all of a large test takes long.
+        perplexity: Perplexity of t-SNE; less where there are few images.
+        seed: Seed of the sample and of t-SNE.
         named: Classes in colour; by default the eight with the most images. Others are grey.
 
     Returns:
@@ -45,7 +45,7 @@ def draw_map(
     keep = np.sort(order[:points])
     states, labels, photo = states[keep], labels[keep], photo[keep]
     perplexity = min(perplexity, (len(keep) - 1) / 3)
-    xy = _embed(states, perplexity, seed)
+    xy = _flattened(states, perplexity, seed)
     figure = new_figure(height=3.5)
     axes = figure.subplots()
     for side, (_, mark, size) in enumerate(_MARKS):
@@ -53,9 +53,9 @@ def draw_map(
         options = {"marker": mark, "linewidths": 0.7, "s": size}
         axes.scatter(*xy[rest].T, **options, color=LIGHT if side else "none", edgecolors=LIGHT)
         for colour, label in zip(COLOURS, coloured, strict=False):
-            own = (photo == side) & (labels == label)
+            shown = (photo == side) & (labels == label)
             face = colour if side else "none"
-            axes.scatter(*xy[own].T, **options, color=face, edgecolors=colour)
+            axes.scatter(*xy[shown].T, **options, color=face, edgecolors=colour)
     axes.set(xticks=[], yticks=[], xlabel="t-SNE 1", ylabel="t-SNE 2")
     _legend(figure, axes, [names[label] for label in coloured], len(np.unique(labels)))
     data, split = (run.settings.get(key) or "default" for key in ("data", "data.split"))
@@ -101,7 +101,7 @@ def _coloured(named: Sequence[str], labels: np.ndarray, names: Sequence[str]) ->
     return sorted(int(i) for i in np.argsort(-count, kind="stable")[: len(COLOURS)] if count[i])
 
 
-def _embed(states: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
+def _flattened(states: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
     try:
         from sklearn.decomposition import PCA
         from sklearn.manifold import TSNE
@@ -125,7 +125,7 @@ def _legend(figure: Any, axes: Any, names: Sequence[str], classes: int) -> None:
         )
 
     handles = [entry("^", "none", "#000000", "sketch"), entry("o", "#000000", "#000000", "photo")]
-    handles += [entry("s", c, c, short(n, 22)) for c, n in zip(COLOURS, names, strict=False)]
+    handles += [entry("s", c, c, shorten(n, 22)) for c, n in zip(COLOURS, names, strict=False)]
     if classes > len(names):
         handles.append(entry("s", LIGHT, LIGHT, f"{classes - len(names)} other classes"))
     columns = 2 if max(map(len, names)) > 12 else 3

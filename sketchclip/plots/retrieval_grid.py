@@ -1,4 +1,4 @@
-"""Pictures of retrieval results: query, then the first photos with hits and misses framed."""
+"""Pictures of retrieval results: a query, then its first photos with hits and misses framed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from data_modules.images.decode import read_image
 from sketchclip.errors import SketchClipError
 
 HIT, MISS, OWN, INK, PAPER, GREY = "#1b9e3e", "#c8372d", "#0072b2", "#222222", "#ffffff", "#c9c9c9"
-_CELL, _GAP, _TEXT, _SMALL = 84, 8, 15, 12
+_CELL, _GAP, _TEXT, _TITLE, _SMALL = 84, 8, 15, 20, 12
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Ranking:
         photos: Files in rank order.
         hits: Whether each photo is relevant.
         own: Whether each is the one photo that the sketch shows; empty where there is none.
-        note: Under the label.
+        note: Text under the label.
     """
 
     label: str
@@ -36,21 +36,22 @@ class Ranking:
 def retrieval_grid(
     title: str, rows: Sequence[tuple[Path, str, Sequence[Ranking]]], footer: str | Sequence[str]
 ) -> Image.Image:
-    """Draw a grid: for each query one line a model. A file that cannot be read is a grey tile.
+    """Plot a line of photos for each query and model. A file that cannot be read is a grey tile.
 
     Args:
-        title: Above the grid.
-        rows: For each query its file, its class name and its rankings, as many for each.
+        title: Text above the grid.
+        rows: File, class name and rankings of each query, equally many rankings for each.
         footer: Lines below the grid: how queries were chosen, what the frames mean.
 
     Returns:
         RGB picture.
     """
     lines = [footer] if isinstance(footer, str) else footer
-    font, bold, small = (ImageFont.load_default(_TEXT + more) for more in (0, 5, _SMALL - _TEXT))
+    font, bold, small = map(ImageFont.load_default, (_TEXT, _TITLE, _SMALL))
     models, depth = len(rows[0][2]), max(len(r.photos) for row in rows for r in row[2])
-    told = [(r.label, r.note) for row in rows for r in row[2]]
-    label_width = int(max(max(font.getlength(a), small.getlength(b)) for a, b in told)) + 2 * _GAP
+    labels = [r for row in rows for r in row[2]]
+    widths = [max(font.getlength(r.label), small.getlength(r.note)) for r in labels]
+    label_width = int(max(widths)) + 2 * _GAP
     pitch = _CELL + _GAP
     side = models * pitch - _GAP
     left = int(_GAP + max(side, *(font.getlength(row[1]) for row in rows)) + label_width + _GAP)
@@ -93,19 +94,19 @@ def search_page(
     footer: str = "",
     columns: int = 10,
 ) -> Image.Image:
-    """Draw what a search has found, where nothing is known about which photos are relevant.
+    """Plot what a search has found, where nobody knows which photos are relevant.
 
     Args:
-        query: uint8 RGB, (H, W, 3), on the left; None for a search by text.
-        title: Above the photos.
-        photos: For each, best first, its file and two lines for below it.
+        query: Sketch for the left, uint8 RGB, (H, W, 3); None for a search by text.
+        title: Text above the photos.
+        photos: File of each photo, best first, and two lines for below it.
         footer: Line at the end.
         columns: Photos in a row.
 
     Returns:
         RGB picture.
     """
-    font, bold, small = (ImageFont.load_default(_TEXT + more) for more in (0, 5, _SMALL - _TEXT))
+    font, bold, small = map(ImageFont.load_default, (_TEXT, _TITLE, _SMALL))
     pitch, row_height, side = _CELL + 2 * _GAP, _CELL + 2 * _SMALL + 3 * _GAP, 2 * _CELL
     left = _GAP if query is None else side + 4 * _GAP
     rows = -(-len(photos) // columns)
@@ -139,11 +140,15 @@ def _frame(draw: ImageDraw.ImageDraw, x: int, y: int, hit: bool, own: bool) -> N
 
 
 def _tile(path: Path, side: int) -> Image.Image:
+    """A photo in a square, or a grey one that says which file is missing or damaged."""
     try:
-        image = Image.fromarray(read_image(path, side))
+        return _fitted(Image.fromarray(read_image(path, side)), side)
     except (SketchClipError, OSError):
-        return _grey(path, side)
-    return _fitted(image, side)
+        tile, font = Image.new("RGB", (side, side), GREY), ImageFont.load_default(11)
+    draw, name = ImageDraw.Draw(tile), _shortened(path.name, font, side - 6)
+    draw.text((side / 2, side / 2 - 7), "cannot read", INK, font, anchor="mm")
+    draw.text((side / 2, side / 2 + 7), name, INK, font, anchor="mm")
+    return tile
 
 
 def _fitted(image: Image.Image, side: int) -> Image.Image:
@@ -152,15 +157,6 @@ def _fitted(image: Image.Image, side: int) -> Image.Image:
     square = Image.new("RGB", (side, side), PAPER)
     square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
     return square
-
-
-def _grey(path: Path, side: int) -> Image.Image:
-    """A tile that says which file is missing or damaged."""
-    tile, font = Image.new("RGB", (side, side), GREY), ImageFont.load_default(11)
-    draw, name = ImageDraw.Draw(tile), _shortened(path.name, font, side - 6)
-    draw.text((side / 2, side / 2 - 7), "cannot read", INK, font, anchor="mm")
-    draw.text((side / 2, side / 2 + 7), name, INK, font, anchor="mm")
-    return tile
 
 
 def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:

@@ -1,4 +1,4 @@
-"""How every figure looks: sizes for a column of a paper, colours that all eyes tell apart."""
+"""Style of every figure: sizes for a column of a paper, colours that all eyes tell apart."""
 
 import re
 import textwrap
@@ -52,7 +52,7 @@ _MEANING = (
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Draw and save in the style of this module.
+    """Plot and save in the style of this module.
 
     Raises:
         SketchClipError: If matplotlib is not installed.
@@ -75,7 +75,7 @@ def new_figure(width: float = COLUMN, height: float = 2.6) -> Any:
 
 
 def caption(figure: Any, text: str) -> None:
-    """Write what figures are and how they were measured below the axes."""
+    """Write below the axes what a figure shows and how it was measured."""
     width = figure.get_figwidth()
     lines = textwrap.wrap(text, int(width * 20.5))
     figure.set_figheight(figure.get_figheight() + 0.1 * len(lines))
@@ -87,12 +87,15 @@ def save(figure: Any, folder: Path, name: str, formats: Sequence[str]) -> list[P
 
     Args:
         figure: The figure.
-        folder: Made if missing.
-        name: Of the file, without its ending; characters that file systems dislike are replaced.
+        folder: Folder of the files, made if missing.
+        name: Name of the files without ending; characters that file systems dislike are replaced.
         formats: png, svg, pdf.
 
     Returns:
         The files.
+
+    Raises:
+        SketchClipError: If the folder cannot be written.
     """
     stem = re.sub(r"[^\w.=-]+", "_", name).strip("_")
     paths = [folder / f"{stem}.{form}" for form in formats]
@@ -107,14 +110,14 @@ def save(figure: Any, folder: Path, name: str, formats: Sequence[str]) -> list[P
 
 
 def headline(run: Run) -> str:
-    """The metric that a figure shows unless the user names one."""
+    """Name of the metric that a figure shows unless the user names one."""
     metrics = run.summary["metrics"]
     first = ("Acc@1", "mAP@200" if str(run.summary.get("dataset")).startswith("Sketchy") else "")
     return next((name for name in first if name in metrics), "mAP@all")
 
 
 def protocol(runs: Sequence[Run], metric: str) -> str:
-    """One paragraph: metric, data, gallery, backbone and seeds."""
+    """Metric, data, gallery, backbone and seeds in one paragraph."""
     summary = runs[0].summary
     backbone = summary.get("backbone") or {}
     seeds = sorted({run.seed for run in runs})
@@ -130,7 +133,7 @@ def protocol(runs: Sequence[Run], metric: str) -> str:
 
 
 def meaning(metric: str) -> str:
-    """What a metric is, in words.
+    """Definition of a metric in a few words.
 
     >>> meaning("P@100")
     'relevant photos among the first 100'
@@ -141,10 +144,10 @@ def meaning(metric: str) -> str:
     return "docs/evaluation.md"
 
 
-def short(text: str, length: int) -> str:
-    """A text cut to a length.
+def shorten(text: str, length: int) -> str:
+    """Cut a text to a length.
 
-    >>> short("a very long name", 8)
+    >>> shorten("a very long name", 8)
     'a very …'
     """
     return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,4 +1,4 @@
-"""Training curves: every part of the loss in a panel of its own, and validation."""
+"""Training curves: a panel for every term of the loss, and one for validation."""
 
 import csv
 from collections.abc import Sequence
@@ -25,12 +25,12 @@ def read_steps(run: Run) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return columns
 
 
-def draw_training(runs: Sequence[Run], metric: str | None = None) -> Any:
-    """Draw a figure.
+def plot_training(runs: Sequence[Run], metric: str | None = None) -> Any:
+    """Plot losses and a metric of the validation over the steps.
 
     Args:
         runs: Trainings of one experiment, one a seed.
-        metric: Of the validation panel; None for Acc@1, else mAP@all.
+        metric: Metric of the validation; None for Acc@1, else mAP@all.
 
     Returns:
         The figure; None if nothing was logged.
@@ -61,9 +61,9 @@ def draw_training(runs: Sequence[Run], metric: str | None = None) -> Any:
             inside = [s for s in steps if all(c[0][0] <= s <= c[0][-1] for c in curves)]
             mean = np.mean([np.interp(inside, *curve) for curve in curves], axis=0)
             axes.plot(inside, scale * mean, color=COLOURS[1], linewidth=1.5)
-        told = name.partition("/")[2]
-        unit = f"validation {told} (%)" if name in validation else told.replace("_", " ")
-        axes.set_title("total loss" if name == _TOTAL else unit)
+        bare = name.partition("/")[2]
+        title = f"validation {bare} (%)" if name in validation else bare.replace("_", " ")
+        axes.set_title("total loss" if name == _TOTAL else title)
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
     for number, axes in enumerate(grid.flat[: len(panels)]):

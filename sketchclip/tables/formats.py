@@ -1,10 +1,12 @@
-"""A table of results as Markdown, LaTeX, CSV and HTML."""
+"""Markdown, LaTeX, CSV and HTML of a table of results."""
 
 import csv
 import html
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from tabulate import tabulate
 
 
 @dataclass
@@ -12,11 +14,11 @@ class ResultTable:
     """Rows of text under a title, with notes.
 
     Attributes:
-        title: What is measured.
-        columns: Heads; the first is that of the labels.
-        rows: As many cells each; a cell may end in note marks such as "[1]".
-        notes: Numbered from 1.
-        caption: Protocol, seeds, code.
+        title: Name of the table.
+        columns: Heads of the columns; the first column holds labels.
+        rows: Cells of each row; a cell may end in marks of notes such as "[1]".
+        notes: Texts of the notes, numbered from 1.
+        caption: Protocol, seeds and code of the measurement.
     """
 
     title: str
@@ -31,71 +33,54 @@ class ResultTable:
             self.notes.append(note)
         return f" [{self.notes.index(note) + 1}]"
 
+    def body(self, style: str, rewrite: Callable[[str], str] = str) -> str:
+        """Heads and rows in a format of tabulate, every cell rewritten first."""
+        rows = [list(map(rewrite, row)) for row in (self.columns, *self.rows)]
+        align = None if style == "html" else ("left", *["right"] * (len(self.columns) - 1))
+        return tabulate(
+            rows[1:], rows[0], style, disable_numparse=True, stralign=None, colalign=align
+        )
+
 
 def markdown(table: ResultTable) -> str:
-    """GitHub's Markdown."""
-    head = [_line(table.columns), _line(["---", *["---:"] * (len(table.columns) - 1)])]
-    lines = [f"### {table.title}", "", *head, *map(_line, table.rows), "", table.caption]
-    lines += ["", *(f"[{n}] {note}  " for n, note in enumerate(table.notes, 1))]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    """Write a table in GitHub's Markdown."""
+    notes = [f"[{number}] {note}  " for number, note in enumerate(table.notes, 1)]
+    body = table.body("pipe", lambda cell: cell.replace("|", "\\|"))
+    lines = [f"### {table.title}", "", body, "", table.caption, ""]
+    return "\n".join([*lines, *notes]).rstrip() + "\n"
 
 
 _LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
 
 
 def latex(table: ResultTable) -> str:
-    """A ``table`` environment for the booktabs package."""
-    body = [" & ".join(map(_tex, row)) + r" \\" for row in table.rows]
-    notes = "".join(f" [{n}] {_tex(note)}." for n, note in enumerate(table.notes, 1))
+    """Write a ``table`` environment for the booktabs package."""
+    notes = "".join(f" [{number}] {note}." for number, note in enumerate(table.notes, 1))
+    caption = "".join(_LATEX.get(c, c) for c in f"{table.title}. {table.caption}{notes}")
     lines = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{_tex(table.title)}. {_tex(table.caption)}{notes}}}",
-        rf"\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}",
-        r"\toprule",
-        " & ".join(map(_tex, table.columns)) + r" \\",
-        r"\midrule",
-        *body,
-        r"\bottomrule",
-        r"\end{tabular}",
+        rf"\caption{{{caption}}}",
+        table.body("latex_booktabs", lambda cell: "--" if cell == "-" else cell),
         r"\end{table}",
     ]
-    return "\n".join(lines) + "\n"
-
-
-def _tex(text: str) -> str:
-    escaped = "".join(_LATEX.get(c, c) for c in text)
-    return escaped.replace("±", r"$\pm$").replace("-", "--" if text == "-" else "-")
+    return "\n".join(lines).replace("±", r"$\pm$") + "\n"
 
 
 def comma_separated(table: ResultTable) -> str:
-    """CSV of the cells; notes and caption stand in the other formats."""
+    """Write the cells as CSV; notes and caption stand in the other formats."""
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerows([table.columns, *table.rows])
+    csv.writer(buffer, lineterminator="\n").writerows([table.columns, *table.rows])
     return buffer.getvalue()
 
 
 def hypertext(table: ResultTable) -> str:
-    """A page fragment: one ``figure`` with a table."""
-    escape = html.escape
-    head = "".join(f"<th>{escape(column)}</th>" for column in table.columns)
-    rows = [
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows
-    ]
-    notes = "".join(f"<li>{escape(note)}</li>" for note in table.notes)
+    """Write a part of a page: one ``figure`` with a table."""
+    title, caption, *notes = map(html.escape, (table.title, table.caption, *table.notes))
     lines = [
-        "<figure>",
-        f"<figcaption><strong>{escape(table.title)}</strong><br/>{escape(table.caption)}</figcaption>",
-        f"<table><thead><tr>{head}</tr></thead>",
-        "<tbody>",
-        *rows,
-        "</tbody></table>",
-        *([f"<ol>{notes}</ol>"] if notes else []),
+        f"<figure>\n<figcaption><strong>{title}</strong><br/>{caption}</figcaption>",
+        table.body("html"),
+        *([f"<ol>{''.join(f'<li>{note}</li>' for note in notes)}</ol>"] if notes else []),
         "</figure>",
     ]
     return "\n".join(lines) + "\n"
@@ -107,4 +92,4 @@ FORMATS: dict[str, Callable[[ResultTable], str]] = {
     "csv": comma_separated,
     "html": hypertext,
 }
-"""By file ending."""
+"""Writers by file ending."""

@@ -30,7 +30,6 @@ FENCE = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILIN
 DRIVER = """
 import os, runpy, shlex, sys, traceback
 from pathlib import Path
-from tests.helpers.paths import REPOSITORY
 
 sys.path.insert(0, ".")  # PYTHONPATH=.
 for number, line in enumerate(Path("commands.txt").read_text().splitlines()):

@@ -1,1 +1,1 @@
-"""The page of ``sketchclip demo``: draw, and see the photos found while you draw."""
+"""Page of ``sketchclip demo``: draw, and see the photos found while you draw."""

@@ -1,4 +1,4 @@
-"""What the page is told: photos for a query, as data and as a picture, and each photo by its id."""
+"""Answers to the page: photos for a query, as data and as a picture, and each photo by its id."""
 
 import base64
 import re
@@ -14,8 +14,8 @@ from sketchclip.errors import SketchClipError
 from sketchclip.plots.retrieval_grid import search_page
 from sketchclip.search.demo.columns import Column
 from sketchclip.search.demo.limits import RequestError
+from sketchclip.search.demo.pictures import SIDES, Thumbnails, to_png
 from sketchclip.search.demo.query import Query, parse_query
-from sketchclip.search.demo.thumbnails import SIDES, Thumbnails, to_png
 from sketchclip.search.index import Hit
 from sketchclip.semantics.class_names import spoken
 
@@ -24,12 +24,12 @@ _ID = re.compile(r"[0-9A-Za-z_-]{1,64}", re.ASCII)
 
 
 class Answers:
-    """Answers queries in all columns; to be called from threads.
+    """Answers to queries from all columns; to be asked from threads.
 
     Args:
-        columns: One list of results each.
-        cache_bytes: For photos kept in memory.
-        full_paths: Whether to tell where on this machine a photo is; else its folder and name.
+        columns: Lists of results, one or two.
+        cache_bytes: Size of the photos kept in memory.
+        full_paths: Whether to name the path of a photo on this machine; else its folder and name.
     """
 
     def __init__(self, columns: Sequence[Column], cache_bytes: int, full_paths: bool) -> None:
@@ -38,44 +38,45 @@ class Answers:
         self._full_paths = full_paths
 
     def about(self) -> dict[str, Any]:
-        """What can be searched."""
+        """Names, numbers of photos and classes of the columns."""
         columns = [{"name": column.name, "photos": len(column.index)} for column in self._columns]
         classes = {name for column in self._columns for name in column.classes}
         return {"columns": columns, "classes": sorted(classes)}
 
     def search(self, body: bytes) -> dict[str, Any]:
-        """Photos for a query, and the sketch as the model gets it.
+        """Find photos for a query.
 
         Args:
             body: The query in JSON.
 
         Returns:
-            ``results``, a list of photos for each column, and ``seen``, a data URL or None.
+            ``results``, a list of photos for each column, and ``seen``, the sketch that the model
+            gets as a data URL, or None.
 
         Raises:
-            SketchClipError: If the query is none, or cannot be answered.
+            SketchClipError: If the body is no query, or the query cannot be answered.
         """
         _, image, found = self._find(body)
         seen = None if image is None else _data_url(image)
-        return {"results": [[self._told(hit) for hit in hits] for hits in found], "seen": seen}
+        return {"results": [[self._described(hit) for hit in hits] for hits in found], "seen": seen}
 
     def grid(self, body: bytes) -> bytes:
-        """The same as a picture: a PNG's content."""
+        """Draw the photos for a query; the content of a PNG file."""
         query, image, found = self._find(body)
         if query.like is not None:
             image = read_image(self._hit(query.like.column, query.like.photo).path, SIDES[0])
         pages = [
-            search_page(image, query.text, [_shown(hit) for hit in hits], column.name)
+            search_page(image, query.text, [_labelled(hit) for hit in hits], column.name)
             for column, hits in zip(self._columns, found, strict=True)
         ]
         return to_png(_below_each_other(pages))
 
     def thumbnail(self, column: int, photo: str, side: int) -> bytes:
-        """A photo of an index as WebP.
+        """Encode a photo of an index as WebP.
 
         Args:
-            column: Whose index.
-            photo: Its id.
+            column: Number of the column.
+            photo: Id of the photo.
             side: One of ``SIDES``.
 
         Raises:
@@ -101,7 +102,7 @@ class Answers:
                 raise RequestError("There is no such photo in the index.", 404) from error
         raise RequestError("There is no such photo in the index.", 404)
 
-    def _told(self, hit: Hit) -> dict[str, Any]:
+    def _described(self, hit: Hit) -> dict[str, Any]:
         path = hit.path if self._full_paths else Path(*hit.path.parts[-2:])
         return {
             "id": hit.photo,
@@ -112,7 +113,7 @@ class Answers:
         }
 
 
-def _shown(hit: Hit) -> tuple[Path, str, str]:
+def _labelled(hit: Hit) -> tuple[Path, str, str]:
     name = spoken(hit.class_name) if hit.class_name else hit.path.name
     return hit.path, f"{hit.rank}   {hit.score:.3f}", name
 

@@ -1,19 +1,26 @@
-"""An index with the model that made it: one list of results on the page."""
+"""Lists of results on the page: each an index with the model that made it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
 
+from data_modules.bundled import Doodles, cache_folder, read_doodles
+from data_modules.images.render import Drawing
+from data_modules.splits.split import packaged_list
 from sketchclip.clip.text import TEMPLATE
 from sketchclip.errors import SketchClipError
-from sketchclip.pretrained.model import SearchModel
+from sketchclip.pretrained.model import FROZEN, SearchModel, load_model
 from sketchclip.search.demo.query import Query
 from sketchclip.search.index import Hit, PhotoIndex
 from sketchclip.search.query import combine
+from sketchclip.search.update import index_photos
 
+_MINI = "sketchclip-mini"
 _TEXTS = 256
+_EVERY = 8
+"""One in so many unseen classes lends its first doodle as an example."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +28,9 @@ class Column:
     """One list of results.
 
     Attributes:
-        name: Above it.
-        index: Of photos.
-        model: The one that made the index.
+        name: Heading of the list.
+        index: Index of photos.
+        model: Model that made the index.
     """
 
     name: str
@@ -32,7 +39,7 @@ class Column:
 
     @cached_property
     def classes(self) -> frozenset[str]:
-        """Of the index; asked for once, as that reads all of a large index."""
+        """Classes of the index; asked for once, as that reads all of a large index."""
         return frozenset(self.index.classes)
 
     @cached_property
@@ -49,7 +56,7 @@ class Column:
             like: A photo whose like is sought; of this index or of another one.
 
         Returns:
-            The best first; none if the class is one of another column alone.
+            The best first; none if this index has no photo of the class.
 
         Raises:
             SketchClipError: If the model cannot embed what is asked, or the photo is gone.
@@ -71,3 +78,56 @@ class Column:
             return self.index.vector(photo.photo)
         except SketchClipError:
             return self.model.photos([photo.path])[0]
+
+
+def open_columns(indexes: Sequence[str], device: str) -> list[Column]:
+    """Open indexes with the models that made them.
+
+    Args:
+        indexes: Folders or URIs.
+        device: Device on which the models compute.
+
+    Returns:
+        A column for each index.
+
+    Raises:
+        SketchClipError: If there is no such index, or its model is gone.
+    """
+    columns = []
+    for name in indexes:
+        index = PhotoIndex.open(name)
+        model = index.load_model(device=device)
+        columns.append(Column(f"{name}: {model.name}", index, model))
+    return columns
+
+
+def bundled_columns(models: Sequence[str], device: str) -> list[Column]:
+    """Index the photos of the bundled Doodles, of all classes, or take the index of the last time.
+
+    Args:
+        models: Names for :func:`~sketchclip.pretrained.model.load_model`; ``frozen`` is the small
+            CLIP of the package.
+        device: Device on which the models compute.
+
+    Returns:
+        A column for each model.
+
+    Raises:
+        SketchClipError: If there is no such model, or the cache cannot be written.
+    """
+    root = Doodles().data_root()
+    columns = []
+    for name in models:
+        model = load_model(name, _MINI if name == FROZEN else None, device=device)
+        # Another version of the photos and another model have indexes of their own.
+        location = str(cache_folder() / "indexes" / f"{root.name}-{model.model_hash}")
+        index_photos([root / "photo"], model, location)
+        columns.append(Column(model.name, PhotoIndex.open(location), model))
+    return columns
+
+
+def examples() -> list[tuple[str, Drawing]]:
+    """Names and strokes of doodles of unseen classes, not chosen by what they find."""
+    doodles = read_doodles()
+    unseen = packaged_list(str(Doodles.default_split), "unseen")
+    return [(name, doodles[name][0]) for name in unseen[::_EVERY]]

@@ -1,4 +1,4 @@
-"""What the page asks: a drawing, a picture or a photo of the index, with a text and a filter."""
+"""Queries of the page: a drawing, a picture or a photo of the index, with a text and a filter."""
 
 import base64
 import binascii
@@ -12,7 +12,7 @@ from sketchclip.search.demo.limits import Limits, RequestError
 from sketchclip.search.query import read_query
 
 SIZE = 224
-"""Side of a rendered drawing in pixels, as of drawings read from files."""
+"""Side of a rendered drawing in pixels, the same as for drawings read from files."""
 
 _LIMITS = Limits()
 _PNG = "data:image/png;base64,"
@@ -27,9 +27,9 @@ class Stroke(_Strict):
     """One stroke; all strokes of a drawing share one unit.
 
     Attributes:
-        x: To the right.
-        y: Downwards.
-        width: In multiples of the training sketches' line width.
+        x: Coordinates to the right.
+        y: Coordinates downwards.
+        width: Line width in multiples of the training sketches' line width.
     """
 
     x: Coordinates
@@ -41,8 +41,8 @@ class Like(_Strict):
     """A photo whose like is sought.
 
     Attributes:
-        column: Of the results it was clicked in.
-        photo: Its id.
+        column: Number of the column in which it was clicked.
+        photo: Id of the photo.
     """
 
     column: int = Field(0, ge=0, le=1)
@@ -53,13 +53,13 @@ class Query(_Strict):
     """A query; of strokes, picture and like at most one is given.
 
     Attributes:
-        strokes: Of a drawing.
-        picture: A sketch as a data URL of a PNG, as ``/api/sketch`` answers.
-        like: A photo of an index.
-        text: What the photo shows, alone or together with one of the above.
-        weight: Of the text, 0 to 1, where both are given.
-        class_name: Only photos of this class; None for all.
-        count: Photos wanted.
+        strokes: Strokes of a drawing.
+        picture: Sketch as a data URL of a PNG, as ``/api/sketch`` answers.
+        like: Photo of an index.
+        text: Description of the photo, alone or together with one of the above.
+        weight: Weight of the text, 0 to 1, where both are given.
+        class_name: Class of the photos; None for all.
+        count: Number of photos wanted.
     """
 
     strokes: list[Stroke] = Field(default=[], max_length=_LIMITS.strokes)
@@ -84,7 +84,7 @@ class Query(_Strict):
         return self
 
     def image(self) -> np.ndarray | None:
-        """The sketch as the model gets it, uint8 RGB, (H, W, 3); None where none is given.
+        """Sketch for the model, uint8 RGB, (H, W, 3); None where none is given.
 
         Strokes are rendered as the training sketches were: same margins, and a width that does
         not depend on the size at which somebody draws.
@@ -111,10 +111,10 @@ def parse_query(body: bytes) -> Query:
     """Read a query in JSON.
 
     Args:
-        body: The request's.
+        body: Body of the request.
 
     Raises:
-        RequestError: If it is no JSON or no query; the message names the first thing at fault.
+        RequestError: If the body is no JSON or no query; the message names the first fault.
     """
     try:
         return Query.model_validate_json(body)

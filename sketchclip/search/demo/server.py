@@ -1,6 +1,6 @@
-"""The web application: the page, its queries, and the photos of the index."""
+"""Web application of the demo: the page, its queries, and the photos of the index."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any
@@ -19,29 +19,26 @@ from data_modules.images.render import Drawing
 from sketchclip.errors import SketchClipError
 from sketchclip.search.demo.answers import Answers
 from sketchclip.search.demo.columns import Column
-from sketchclip.search.demo.guard import Guard
-from sketchclip.search.demo.limits import Gate, Limits, RequestError, read_body
-from sketchclip.search.demo.thumbnails import SIDES
-from sketchclip.search.demo.uploads import Uploads
+from sketchclip.search.demo.limits import Gate, Guard, Limits, RequestError, read_body
+from sketchclip.search.demo.pictures import SIDES, Uploads
 
 # Pages of a version are not to meet files of another; a photo may stay in the browser for a while.
 _FRESH = {"Cache-Control": "no-cache"}
 _KEPT = {"Cache-Control": "private, max-age=3600"}
 
-Example = tuple[str, Drawing]
-"""Name and strokes of a doodle to try."""
-
 
 class Server:
-    """Answers the requests of the page.
+    """Handlers of the page's requests.
 
     Args:
-        answers: To queries.
-        limits: On what one request may ask.
-        examples: Doodles to try.
+        answers: Answers to queries.
+        limits: Bounds of a request.
+        examples: Names and strokes of doodles to try.
     """
 
-    def __init__(self, answers: Answers, limits: Limits, examples: Sequence[Example]) -> None:
+    def __init__(
+        self, answers: Answers, limits: Limits, examples: Sequence[tuple[str, Drawing]]
+    ) -> None:
         self._answers = answers
         self._limits = limits
         self._about = {
@@ -68,35 +65,36 @@ class Server:
         ]
 
     async def about(self, _: Request) -> Response:
-        """What can be searched."""
+        """Say what can be searched and sent."""
         return JSONResponse(self._about)
 
     async def search(self, request: Request) -> Response:
-        """Photos for a query, and the sketch as the model gets it."""
-        body = await read_body(request, self._limits.query_bytes, self._limits.seconds)
-        async with self._searches:
-            return JSONResponse(await run_sync(self._answers.search, body))
+        """Answer a query with photos, and the sketch as the model gets it."""
+        return JSONResponse(await self._searched(request, self._answers.search))
 
     async def grid(self, request: Request) -> Response:
-        """The photos for a query as one picture."""
-        body = await read_body(request, self._limits.query_bytes, self._limits.seconds)
-        async with self._searches:
-            picture = await run_sync(self._answers.grid, body)
+        """Answer a query with one picture of the photos."""
+        picture = await self._searched(request, self._answers.grid)
         return Response(picture, media_type="image/png")
 
+    async def _searched(self, request: Request, search: Callable[[bytes], Any]) -> Any:
+        body = await read_body(request, self._limits.query_bytes, self._limits.seconds)
+        async with self._searches.entered():
+            return await run_sync(search, body)
+
     async def sketch(self, request: Request) -> Response:
-        """An uploaded sketch of any kind as a small PNG, which then belongs to queries."""
-        async with self.uploads.gate:
+        """Answer an uploaded sketch of any kind with a small PNG, which then belongs to queries."""
+        async with self.uploads.gate.entered():
             body = await read_body(request, self._limits.upload_bytes, self._limits.seconds)
             return Response(await self.uploads.png(body), media_type="image/png")
 
     async def photo(self, request: Request) -> Response:
-        """A photo of an index, encoded anew."""
+        """Answer with a photo of an index, encoded anew."""
         side = request.query_params.get("side", str(SIDES[0]))
         if side not in map(str, SIDES):
             raise RequestError(f"side: expected one of {SIDES}.")
         column, photo = request.path_params["column"], request.path_params["photo"]
-        async with self._photos:
+        async with self._photos.entered():
             picture = await run_sync(self._answers.thumbnail, column, photo, int(side))
         return Response(picture, media_type="image/webp", headers=_KEPT)
 
@@ -105,17 +103,17 @@ def create_app(
     columns: Sequence[Column],
     hosts: Iterable[str],
     limits: Limits | None = None,
-    examples: Sequence[Example] = (),
+    examples: Sequence[tuple[str, Drawing]] = (),
     full_paths: bool = True,
 ) -> Starlette:
-    """The web application.
+    """Make the web application.
 
     Args:
-        columns: One list of results each, one or two.
-        hosts: Names and addresses that the server is reached by.
-        limits: On what one request may ask.
-        examples: Doodles to try.
-        full_paths: Whether to tell where on this machine a photo is; else its folder and name.
+        columns: Lists of results, one or two.
+        hosts: Names and addresses by which the server is reached.
+        limits: Bounds of a request.
+        examples: Names and strokes of doodles to try.
+        full_paths: Whether to name the path of a photo on this machine; else its folder and name.
 
     Returns:
         An ASGI application.
@@ -153,8 +151,8 @@ def _refuse(_: Request, error: Exception) -> Response:
 
 def _no_such_page(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    told = {404: "There is nothing at this address.", 405: "This address takes another method."}
-    message = told.get(error.status_code, error.detail)
+    known = {404: "There is nothing at this address.", 405: "This address takes another method."}
+    message = known.get(error.status_code, error.detail)
     return JSONResponse({"error": message}, error.status_code, error.headers)
 
 

@@ -1,4 +1,4 @@
-"""From an application to an address that a browser opens: port, warnings, start and end."""
+"""Port and address of the demo, its warnings, its start and its end."""
 
 import errno
 import os
@@ -38,12 +38,17 @@ def allowed_hosts(host: str, named: list[str]) -> set[str]:
     """Names in the address bar that are taken for this server.
 
     Args:
-        host: Address it is bound to.
-        named: Further names, as the user gave them.
+        host: Address to which the server is bound.
+        named: Further names that the user gave.
 
     Returns:
         Names and addresses in lower case.
+
+    Raises:
+        SketchClipError: If a name is a pattern: it would let names of others in.
     """
+    if patterns := [name for name in named if "*" in name]:
+        raise SketchClipError(f"--allow-host {patterns[0]}: expected a name without '*'.")
     hosts = {"localhost", "127.0.0.1", "::1", host}
     if not is_local(host):
         hosts.add(socket.gethostname())
@@ -55,7 +60,7 @@ def bind(host: str, port: int | None) -> socket.socket:
 
     Args:
         host: Address of this machine.
-        port: The one to take; None for 7860 or the next free one.
+        port: Port to take; None for 7860 or the next free one.
 
     Returns:
         A socket that listens.
@@ -103,8 +108,8 @@ def serve(app: Starlette, taken: socket.socket, limits: Limits, browser: bool) -
 
     Args:
         app: The application.
-        taken: As of :func:`bind`.
-        limits: Its number of connections.
+        taken: Socket that :func:`bind` returned.
+        limits: Bounds, of which the number of connections is kept here.
         browser: Whether to open the page, where somebody sits in front of a screen.
     """
     host, port = taken.getsockname()[:2]

@@ -63,6 +63,8 @@ def test_names_of_this_machine_are_taken(monkeypatch):
     assert serving.allowed_hosts("0.0.0.0", ["Draw.example"]) == {
         *(*local, "0.0.0.0", "studio", "draw.example")
     }
+    with pytest.raises(SketchClipError, match=r"--allow-host \*\.example"):
+        serving.allowed_hosts("0.0.0.0", ["*.example"])  # the middleware would take a pattern
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])

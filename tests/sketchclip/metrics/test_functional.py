@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from sketchclip.errors import SketchClipError
 from sketchclip.metrics import (
+    fast_ranking,
     functional,
-    ranking,
     retrieval_scores,
 )
 from sketchclip.metrics.functional import cosine_scores
@@ -131,9 +131,9 @@ def machine(request, monkeypatch):
     """The ways through the engine that a small problem would otherwise not take."""
     if request.param != "one block":
         monkeypatch.setattr(functional, "_BLOCK", 100)  # 25 scores
-        monkeypatch.setattr(ranking, "_CACHED", 30)
+        monkeypatch.setattr(fast_ranking, "_CACHED", 30)
     if request.param == "all fall back":
-        monkeypatch.setattr(ranking, "_MANY_TIES", 0)
+        monkeypatch.setattr(fast_ranking, "_MANY_TIES", 0)
     if "threads" not in request.param:
         yield
         return

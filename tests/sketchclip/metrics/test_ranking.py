@@ -7,8 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sketchclip.metrics import ranking
-from sketchclip.metrics.ranking import Groups, Ranker, class_ranks, ranks_on_device
+from sketchclip.metrics import fast_ranking
+from sketchclip.metrics.fast_ranking import Ranker
+from sketchclip.metrics.ranking import Groups, class_ranks, relevant_ranks
 
 BIG = np.finfo(np.float32).max
 SMALL = np.finfo(np.float32).smallest_subnormal
@@ -35,10 +36,10 @@ def by_argsort(distances, query_labels, gallery_labels):
 
 
 def ranked(distances, query_labels, gallery_labels):
-    """Ranks from the product, on the CPU and the way of a GPU, which must agree."""
+    """Ranks from the product, by the reference (also the way of a GPU) and by the fast path."""
     groups = Groups.of(query_labels, gallery_labels)
     columns = np.ascontiguousarray(distances[:, groups.order])
-    there = ranks_on_device(torch.from_numpy(columns.copy()), groups, 0)
+    there = relevant_ranks(torch.from_numpy(columns.copy()), groups, 0)
     here = Ranker(groups).ranks(columns, 0)
     assert here.tolist() == there.tolist()
     return here.tolist()
@@ -61,8 +62,8 @@ def problems(draw, values=FLOATS):
 @pytest.mark.parametrize("many", [0, 1, 64])
 @pytest.mark.parametrize("cached", [1, 50, 1 << 17])
 def test_ranks_equal_those_of_a_stable_argsort(many, cached, monkeypatch):
-    monkeypatch.setattr(ranking, "_MANY_TIES", many)
-    monkeypatch.setattr(ranking, "_CACHED", cached)
+    monkeypatch.setattr(fast_ranking, "_MANY_TIES", many)
+    monkeypatch.setattr(fast_ranking, "_CACHED", cached)
 
     @settings(deadline=None, max_examples=120)
     @given(problems())
@@ -88,9 +89,9 @@ def test_both_ways_through_ties_are_taken(monkeypatch):
     gallery = np.tile([0, 1], 20)
     calls = []
     lexsort = np.lexsort
-    monkeypatch.setattr(ranking.np, "lexsort", lambda keys: calls.append(0) or lexsort(keys))
+    monkeypatch.setattr(fast_ranking.np, "lexsort", lambda keys: calls.append(0) or lexsort(keys))
     for many, sorts in ((64, 20), (19, 1)):
-        monkeypatch.setattr(ranking, "_MANY_TIES", many)
+        monkeypatch.setattr(fast_ranking, "_MANY_TIES", many)
         calls.clear()
         assert ranked(distances, np.array([1]), gallery) == list(range(2, 41, 2))
         assert len(calls) == sorts
@@ -123,7 +124,7 @@ def test_nan_and_infinity_are_refused_with_the_row(odd, column):
     groups = Groups.of(np.ones(20, np.int64), np.array([0, 1, 1, 0]))
     for rank in (
         Ranker(groups).ranks,
-        lambda d, first: ranks_on_device(torch.from_numpy(d), groups, first),
+        lambda d, first: relevant_ranks(torch.from_numpy(d), groups, first),
     ):
         with pytest.raises(ValueError, match="NaN or infinite") as error:
             rank(distances.copy(), 10)
@@ -136,7 +137,7 @@ def test_first_is_the_number_of_the_first_query():
     columns = np.array([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0]], np.float32)
     assert Ranker(groups).ranks(columns.copy(), 2).tolist() == [1]  # classes 1 and 2, none of 2
     assert Ranker(groups).ranks(columns.copy(), 1).tolist() == [2, 3, 1]
-    assert ranks_on_device(torch.from_numpy(columns), groups, 1).tolist() == [2, 3, 1]
+    assert relevant_ranks(torch.from_numpy(columns), groups, 1).tolist() == [2, 3, 1]
 
 
 @settings(deadline=None, max_examples=150)

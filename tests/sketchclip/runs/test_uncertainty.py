@@ -76,6 +76,20 @@ def test_p_of_few_queries_equals_enumeration(difference, unit):
     assert found == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / 20000) + 1 / 20000)
 
 
+@pytest.mark.parametrize("queries", [12, 300])
+def test_p_is_that_of_scipy(queries):
+    a, b = np.random.default_rng(queries).uniform(size=(2, queries))
+    found = stats.permutation_test(
+        (a, b),
+        lambda x, y, axis: np.mean(x - y, axis=axis),
+        permutation_type="samples",
+        n_resamples=20000,  # exact for 12 queries, whose signs are 4,096
+        rng=np.random.default_rng(1),
+    )
+    # Four standard errors of both.
+    assert paired_test(a, b, 20000) == pytest.approx(found.pvalue, abs=0.02)
+
+
 def test_p_is_uniform_where_there_is_no_difference():
     rng = np.random.default_rng(4)
     p = [paired_test(*rng.uniform(size=(2, 60)), 299, seed=s) for s in range(400)]

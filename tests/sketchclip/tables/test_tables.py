@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import statistics
 from pathlib import Path
 from xml.etree import ElementTree
@@ -10,8 +11,9 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from sketchclip.commands.table import run, tables_of
+from sketchclip.commands.table import run
 from sketchclip.errors import SketchClipError
+from sketchclip.tables.build import build_tables
 from sketchclip.tables.formats import ResultTable, comma_separated, hypertext, latex, markdown
 from sketchclip.tables.measured import collect
 from sketchclip.tables.paper import ROWS, Row
@@ -61,7 +63,7 @@ def test_means_and_deviations_over_seeds(runs):
     assert group.mean("ours", "mAP@all") == pytest.approx(statistics.mean(values))
     assert group.std("ours", "mAP@all") == pytest.approx(statistics.stdev(values))
     assert group.std("frozen", "mAP@all") is None
-    main_table, ablations, others = tables_of(group)
+    main_table, ablations, others = build_tables(group)
     by_label = {row[0]: row for row in main_table.rows}
     at = main_table.columns.index("mAP@all")
     assert by_label["Ours"][at] == "0.330 ± 0.026"
@@ -88,14 +90,14 @@ def test_other_protocols_never_share_a_table(runs, change):
     write(runs, "b_ip", 0, {"mAP@all": 0.9}, **change)
     groups, _ = collect([runs])
     assert len(groups) == 2
-    assert sum("b_ip" in group.cells for group in groups) == 1
+    assert sum("b_ip" in group.runs for group in groups) == 1
 
 
 def test_part_of_the_data_is_no_row_of_the_paper(runs):
     write(runs, "b_ip", 0, {"mAP@all": 0.9}, train_fraction=0.1)
     (group,), _ = collect([runs])
-    assert "b_ip" not in group.cells
-    main_table, _, others = tables_of(group)
+    assert "b_ip" not in group.runs
+    main_table, _, others = build_tables(group)
     assert {row[0]: row[-1] for row in main_table.rows}["B-IP"] == "-"  # no seed
     assert "b_ip, train_fraction=0.1" in {row[0] for row in others.rows}
 
@@ -116,7 +118,7 @@ def test_the_frozen_model_stands_in_a_table_without_rows_of_the_paper(tmp_path):
     write(tmp_path, "frozen", 0, {"mAP@all": 0.3})
     write(tmp_path, "my_idea", 0, {"mAP@all": 0.5})
     (group,), _ = collect([tmp_path])
-    (table,) = tables_of(group)
+    (table,) = build_tables(group)
     assert [row[0] for row in table.rows] == ["frozen CLIP", "my_idea"]
     assert "Columns headed paper" not in table.caption
 
@@ -163,15 +165,31 @@ def test_formats_hold_the_same_cells():
         "A & B", ["", "x_1 | %"], [["<Ours>", "0.1 ± 0.2 [1]"]], ["50 % of #3"], "c"
     )
     assert list(csv.reader(io.StringIO(comma_separated(table)))) == [table.columns, *table.rows]
-    assert "| <Ours> | 0.1 ± 0.2 [1] |" in markdown(table)
+    assert re.search(r"\| <Ours> +\| +0\.1 ± 0\.2 \[1\] \|", markdown(table))
     assert "x_1 \\| %" in markdown(table)
+    assert "[1] 50 % of #3" in markdown(table)
     tree = ElementTree.fromstring(hypertext(table))
     assert [cell.text for cell in tree.iter("td")] == table.rows[0]
+    assert [note.text for note in tree.iter("li")] == table.notes
     tex = latex(table)
     assert r"A \& B" in tex
     assert r"0.1 $\pm$ 0.2 [1]" in tex
     assert r"50 \% of \#3" in tex
     assert tex.count("{") - tex.count(r"\{") == tex.count("}") - tex.count(r"\}")
+
+
+def test_cells_are_text_in_every_format():
+    # Neither are numbers rounded or aligned by their points, nor is a dash or a mark taken for one.
+    rows = [["a - b", "0.100", "-"], ["c", "1e3", "0, 1"], ["", "7", "0.10 [1]"]]
+    table = ResultTable("T", ["", "x", "seeds"], rows, ["n"])
+    lines = [line for line in markdown(table).splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert [cells[0], *cells[2:]] == [table.columns, *rows]
+    body = latex(table).partition(r"\midrule")[2].partition(r"\bottomrule")[0]
+    found = [[c.strip() for c in line.split("&")] for line in body.strip().split(r"\\") if line]
+    assert found == [["a - b", "0.100", "--"], ["c", "1e3", "0, 1"], ["", "7", "0.10 [1]"]]
+    found = [cell.text or "" for cell in ElementTree.fromstring(hypertext(table)).iter("td")]
+    assert found == [cell for row in rows for cell in row]
 
 
 def test_fine_grained_rows_are_known_by_their_id():

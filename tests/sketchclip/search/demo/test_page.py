@@ -17,8 +17,7 @@ from data_modules import Doodles
 from data_modules.bundled import read_doodles
 from data_modules.splits.split import packaged_list
 from sketchclip.pretrained.model import load_model
-from sketchclip.search.demo.columns import Column
-from sketchclip.search.demo.opening import embedded_columns, examples
+from sketchclip.search.demo.columns import Column, bundled_columns, examples
 from sketchclip.search.index import PhotoIndex
 from sketchclip.search.update import index_photos
 from tests.helpers.demo import running
@@ -126,7 +125,7 @@ def test_unseen_classes_are_found_by_drawing(open_page):
     """Twenty unseen classes: their photos are among the first ten more often than by chance."""
     doodles, unseen = read_doodles(), packaged_list("doodles", "unseen")
     chosen = unseen[:: len(unseen) // 20][:20]
-    with running(embedded_columns(["frozen"], "cpu")) as site:
+    with running(bundled_columns(["frozen"], "cpu")) as site:
         page = open_page(site)
         gallery = json.loads(site.get("/api/about")[2])["columns"][0]["photos"]
         own = len(site.search(text="it", class_name=chosen[0], count=60)[1]["results"][0])

@@ -10,15 +10,17 @@ import zlib
 from itertools import pairwise
 from types import SimpleNamespace
 
+import anyio
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.responses import Response
 
 from sketchclip.pretrained.model import load_model
 from sketchclip.search.demo.columns import Column
-from sketchclip.search.demo.limits import Limits
+from sketchclip.search.demo.limits import Guard, Limits
+from sketchclip.search.demo.pictures import Thumbnails
 from sketchclip.search.demo.query import parse_query
-from sketchclip.search.demo.thumbnails import Thumbnails
 from sketchclip.search.index import PhotoIndex
 from sketchclip.search.update import index_photos
 from tests.helpers.demo import LINE, running
@@ -165,6 +167,35 @@ def test_another_name_is_refused(site, host):
     answer = site.get("/api/about", Host=host)
     assert answer[0] == 403
     assert "--allow-host" in message(answer)
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:7860", 200),
+        ("localhost", 200),
+        ("[::1]:7860", 200),
+        ("[::1]", 200),
+        ("[::2]", 403),
+        ("[localhost]", 403),
+        ("www.localhost", 403),
+        ("localhost@evil.example", 403),
+        ("evil.example#localhost", 403),
+    ],
+)
+def test_names_and_addresses_of_this_machine_are_told_from_others(host, status):
+    async def app(scope, receive, send):
+        await Response()(scope, receive, send)
+
+    answers = []
+
+    async def send(message):
+        answers.append(message)
+
+    guard = Guard(app, frozenset({"localhost", "::1"}))
+    scope = {"type": "http", "path": "/", "headers": [(b"host", host.encode())]}
+    anyio.run(guard, scope, None, send)
+    assert answers[0]["status"] == status
 
 
 def test_pages_of_other_sites_cannot_ask(site):
