@@ -1,16 +1,17 @@
-"""How far a long command is: a bar in a terminal, a line now and then in a log."""
+"""Progress of a long command: a bar in a terminal, a line now and then in a log."""
 
-import sys
 import time
 
-from tqdm import tqdm
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 
 
 class Progress:
-    """Counts files on stderr, with the time left.
+    """Counts what is done on stderr, with the time left.
 
     Args:
-        total: Number of files.
+        total: Number of steps.
         title: Shown before the count.
         show: False for silence.
         every: Seconds between the lines of a log.
@@ -20,44 +21,38 @@ class Progress:
         self.total, self.title, self.every = total, title, every
         self.done = 0
         self.start = self.last = time.monotonic()
-        terminal = show and sys.stderr.isatty()
-        self.bar = tqdm(total=total, desc=title, unit=" images") if terminal else None
-        self.lines = show and not terminal
+        self.console = Console(stderr=True, quiet=not show, highlight=False, soft_wrap=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        self.bars = Bars(
+            *columns,
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not (show and self.console.is_terminal),
+        )
+        self.task = self.bars.add_task(title, total=total)
 
     def __enter__(self) -> "Progress":
+        self.bars.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self.bar is not None:
-            self.bar.close()
-        elif self.lines and self.done == self.total:
-            self._line(f"done in {_duration(time.monotonic() - self.start)}")
+        self.bars.stop()
+        if self.done == self.total:
+            self._line(f"done in {time.monotonic() - self.start:.0f} s")
 
     def step(self) -> None:
-        """One file more."""
+        """Count one more."""
         self.reach(self.done + 1)
 
     def reach(self, done: int) -> None:
-        """Say that so many files are done."""
-        if self.bar is not None:
-            self.bar.update(done - self.done)
+        """Say that so many are done."""
         self.done = done
+        self.bars.update(self.task, completed=done)
         now = time.monotonic()
-        if self.lines and now - self.last >= self.every and 0 < done < self.total:
+        if now - self.last >= self.every and 0 < done < self.total:
             self.last = now
-            left = (now - self.start) / done * (self.total - done)
-            self._line(f"{_duration(left)} left")
+            self._line(f"{(now - self.start) / done * (self.total - done):.0f} s left")
 
     def _line(self, text: str) -> None:
-        print(f"{self.title}: {self.done} of {self.total}, {text}", file=sys.stderr, flush=True)
-
-
-def _duration(seconds: float) -> str:
-    """Seconds as a person says them.
-
-    >>> _duration(42), _duration(754), _duration(9000)
-    ('42 s', '13 min', '2.5 h')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+        if self.bars.disable:
+            self.console.print(f"{self.title}: {self.done} of {self.total}, {text}", markup=False)

@@ -20,7 +20,7 @@ from data_modules.datasets.training import (
     TrainingDataset,
     ring,
 )
-from data_modules.images.decode import DRAWINGS, is_drawing
+from data_modules.images.drawings import DRAWINGS, is_drawing
 from data_modules.transforms import Side
 from sketchclip.errors import SketchClipError
 

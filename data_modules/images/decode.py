@@ -1,4 +1,4 @@
-"""Read images of every kind as RGB on white, and say clearly which file cannot be read.
+"""Decode bitmaps as RGB on white, and say clearly which file cannot be read.
 
 Pillow tells what a file is and decodes the odd kinds. Plain JPEG goes to OpenCV: the same
 libjpeg-turbo and the same pixels, in about two thirds of the time.
@@ -16,11 +16,8 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from sketchclip.errors import SketchClipError
 
-EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"})
-"""Of pixel images, in lower case."""
-
-DRAWINGS = frozenset({".svg", ".ndjson"})
-"""Of strokes; one drawing in an ndjson file is ``cat.ndjson#12``, its line counted from 0."""
+BITMAPS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"})
+"""Endings of bitmap files, in lower case."""
 
 MAX_PIXELS = 89_478_485
 """Of a decoded image; Pillow's own limit, about 9,500 x 9,500."""
@@ -57,49 +54,23 @@ def unreadable(
     path: Path, found: str, expected: str = "", remedy: str = "repair or remove it"
 ) -> UnreadableImageError:
     """The error for an image: where, what was found, what was expected, what to do."""
-    expected = expected or f"a complete {'/'.join(sorted(e[1:] for e in EXTENSIONS))} file"
+    expected = expected or f"a complete {'/'.join(sorted(e[1:] for e in BITMAPS))} file"
     message = f"Cannot read image {path} ({found}). Expected {expected}; {remedy}."
     return UnreadableImageError(message, path)
-
-
-def is_drawing(path: Path) -> bool:
-    """Whether a path names strokes: an SVG file or a line of an ndjson file."""
-    return path.suffix.lower().partition("#")[0] in DRAWINGS
-
-
-def read_image(path: Path, side: int | None = None) -> np.ndarray:
-    """Read an image as RGB, upright, transparency over white; the first frame of an animation.
-
-    A transparent background read as black would make a sketch black on black.
-
-    Args:
-        path: An image file, an SVG file, or ``x.ndjson#n`` for the drawing of line n.
-        side: Smallest side in pixels that is still wanted: a large JPEG is decoded at a half, a
-            quarter or an eighth, never below it. Drawings are rendered at this side, by default
-            224.
-
-    Returns:
-        uint8 array, shape (H, W, 3).
-
-    Raises:
-        UnreadableImageError: If the file is missing, is no image, is incomplete or too large.
-    """
-    if is_drawing(path):
-        from data_modules.images.drawings import render_drawing  # needs this module's error
-
-        return render_drawing(path, side or 224)
-    return decode_image(read_bytes(path), path, side)
 
 
 def decode_image(
     data: bytes, path: Path, side: int | None = None, max_pixels: int | None = None
 ) -> np.ndarray:
-    """Decode an image as :func:`read_image` does.
+    """Decode a bitmap as RGB, upright, transparency over white; the first frame of an animation.
+
+    A transparent background read as black would make a sketch black on black.
 
     Args:
         data: Content of the file.
         path: What messages call it.
-        side: Smallest side in pixels that is still wanted.
+        side: Smallest side in pixels that is still wanted: a large JPEG is decoded at a half, a
+            quarter or an eighth, never below it.
         max_pixels: That the file may say it has, before anything is decoded; None for no limit
             but ``MAX_PIXELS`` of what is decoded.
 

@@ -18,11 +18,38 @@ import numpy as np
 from data_modules.images.decode import read_bytes, unreadable
 from data_modules.images.render import check_drawing, render_strokes
 
+SVG, NDJSON = ".svg", ".ndjson"
+DRAWINGS = frozenset({SVG, NDJSON})
+"""Endings of files of strokes, in lower case."""
+
 _STEP = 32
 """Lines between two known offsets: 100 MB of drawings cost 40 kB, and a read parses one line."""
 
 _FLATNESS = 0.001
 """Largest distance of a sampled SVG curve from the true one, as a share of the drawing's size."""
+
+
+def split_line(path: Path) -> tuple[Path, int | None]:
+    """File and line of a drawing: line n of an ndjson file, from 0, is named ``x.ndjson#n``.
+
+    Args:
+        path: Any path.
+
+    Returns:
+        The file and the line; the path itself and None where it names no line.
+
+    >>> split_line(Path("cat.ndjson#12"))[1], split_line(Path("cat #2.png"))[1]
+    (12, None)
+    """
+    name, _, number = path.name.rpartition("#")
+    if number.isdecimal() and name.lower().endswith(NDJSON):
+        return path.with_name(name), int(number)
+    return path, None
+
+
+def is_drawing(path: Path) -> bool:
+    """Whether a path names strokes: an SVG file or a line of an ndjson file."""
+    return path.suffix.lower().partition("#")[0] in DRAWINGS
 
 
 def read_strokes(path: Path) -> list[np.ndarray]:
@@ -38,7 +65,7 @@ def read_strokes(path: Path) -> list[np.ndarray]:
     Raises:
         UnreadableImageError: If the file or the line is missing or holds no drawing.
     """
-    is_svg = path.suffix.lower() == ".svg"
+    is_svg = path.suffix.lower() == SVG
     return parse_strokes(read_bytes(path) if is_svg else read_line(path), path, is_svg)
 
 
@@ -152,10 +179,9 @@ def read_line(path: Path) -> bytes:
     Raises:
         UnreadableImageError: If the file cannot be read, or has no such line.
     """
-    name, _, number = path.name.rpartition("#")
-    if not (name and number.isdecimal()):
+    file, line = split_line(path)
+    if line is None:
         raise unreadable(path, "no line is named", "a name as cat.ndjson#0", "name a line")
-    file, line = path.with_name(name), int(number)
     offsets, count = _lines(file)
     if line >= count:
         raise unreadable(path, f"it has {count} lines", f"a line of 0 to {count - 1}", "list anew")

@@ -6,10 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_modules.listing.entries import visible_entries
 from sketchclip.errors import SketchClipError
-
-IGNORED = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
-"""Lower-case names that operating systems leave behind."""
 
 _VARIANT = re.compile(r"tx_\d{12}(_ready)?", re.IGNORECASE)
 _DEFAULT_VARIANT = "tx_000000000000"
@@ -43,7 +41,7 @@ PLAIN = Layout("two folders", ("sketch", "sketches"), ("photo", "photos", "image
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundLayout:
     """A layout on disk.
 
     Attributes:
@@ -66,7 +64,7 @@ class Found:
         return [folder for folder in (self.sketches, self.photos, self.base) if folder]
 
 
-def find_layout(root: Path, layouts: Sequence[Layout], dataset: str) -> Found:
+def find_layout(root: Path, layouts: Sequence[Layout], dataset: str) -> FoundLayout:
     """Find the folders of a dataset.
 
     Root may be the dataset's folder, a folder above it by at most two levels, or a folder inside
@@ -115,33 +113,31 @@ def subfolders(folder: Path) -> list[Path]:
 
 
 def visible(folder: str | Path) -> list[os.DirEntry[str]]:
-    """Entries of a folder by name, without those that are hidden or left by operating systems.
+    """Entries of a folder of the dataset, see :func:`visible_entries`.
 
     Raises:
         SketchClipError: If the folder cannot be read.
     """
     try:
-        with os.scandir(folder) as entries:
-            kept = [e for e in entries if e.name[0] not in "._" and e.name.lower() not in IGNORED]
+        return visible_entries(folder)
     except OSError as error:
         raise SketchClipError(
             f"Cannot list {folder} ({error}). Make it readable, or name another folder with "
             "--data.root."
         ) from error
-    return sorted(kept, key=lambda entry: entry.name)
 
 
 def _inside(folder: Path, root: Path) -> bool:
     return folder.absolute().is_relative_to(root.absolute())
 
 
-def _locate(base: Path, layout: Layout) -> Found | None:
+def _locate(base: Path, layout: Layout) -> FoundLayout | None:
     sketches, photos, extra = (
         next(_existing(base, side), None) for side in (layout.sketches, layout.photos, layout.base)
     )
     if sketches is None or photos is None:
         return None
-    return Found(layout.name, base, sketches, photos, extra)
+    return FoundLayout(layout.name, base, sketches, photos, extra)
 
 
 def _existing(base: Path, folders: Sequence[str]) -> Iterator[Path]:

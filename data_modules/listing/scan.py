@@ -5,8 +5,9 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from data_modules.images.decode import DRAWINGS, EXTENSIONS
-from data_modules.images.drawings import count_drawings
+from data_modules.images.decode import BITMAPS
+from data_modules.images.drawings import DRAWINGS, NDJSON, count_drawings
+from data_modules.listing.entries import ending
 from data_modules.listing.layouts import visible
 from data_modules.listing.names import align, canonical
 from sketchclip.errors import SketchClipError
@@ -14,9 +15,8 @@ from sketchclip.errors import SketchClipError
 Listing = dict[str, list[Path]]
 """Canonical class name to files, both sorted."""
 
-PHOTOS = frozenset(EXTENSIONS)
-SKETCHES = frozenset(EXTENSIONS | DRAWINGS)
-_NDJSON = ".ndjson"
+PHOTOS = BITMAPS
+SKETCHES = BITMAPS | DRAWINGS
 _DOWNLOADED = re.compile(r"full_(simplified|raw)_", re.IGNORECASE)
 _TOKEN = re.compile(r"(<class>|\*\*/|\*\*|\*|\?)")
 
@@ -86,17 +86,17 @@ def list_pattern(root: Path, pattern: str, extensions: frozenset[str]) -> Listin
     if top.is_dir():
         for relative in sorted(_walk(str(top), depth)):
             match = expression.fullmatch(relative)
-            if match and _ending(relative) in extensions:
+            if match and ending(relative) in extensions:
                 names.setdefault(match["name"], []).append(relative)
     found: Listing = {}
     spelled: dict[str, str] = {}
     for name in sorted(names):
         found[_key(root, name, spelled)] = list(_files(top, names[name]))
     if not found:
-        some = sorted(_walk(str(root), 4))[:4] if root.is_dir() else []
+        examples = sorted(_walk(str(root), 4))[:4] if root.is_dir() else []
         raise SketchClipError(
             f"Pattern '{pattern}' matches no image under {root}. Found for example "
-            f"{', '.join(some) or 'nothing'}."
+            f"{', '.join(examples) or 'nothing'}."
         )
     return dict(sorted(found.items()))
 
@@ -139,9 +139,9 @@ def _class_folders(folder: Path, extensions: frozenset[str]) -> Iterator[tuple[s
     for entry in visible(folder):
         if entry.is_dir():
             # Names alone, no call to the system for each file: there may be half a million.
-            names = [e.name for e in visible(entry.path) if _ending(e.name) in extensions]
+            names = [e.name for e in visible(entry.path) if ending(e.name) in extensions]
             yield entry.name, list(_files(Path(entry.path), names))
-        elif _ending(entry.name) == _NDJSON and _NDJSON in extensions:
+        elif ending(entry.name) == NDJSON and NDJSON in extensions:
             name = _DOWNLOADED.sub("", _stem(entry.name))
             yield name, list(_files(folder, [entry.name]))
 
@@ -149,12 +149,12 @@ def _class_folders(folder: Path, extensions: frozenset[str]) -> Iterator[tuple[s
 def _files(folder: Path, names: Iterable[str]) -> Iterator[Path]:
     """Paths of sorted names, without drawings that are there as an image too."""
     names = list(names)
-    drawings = {name for name in names if _ending(name) in DRAWINGS}
+    drawings = {name for name in names if ending(name) in DRAWINGS}
     images = {_stem(name) for name in names if name not in drawings} if drawings else set()
     for name in names:
         if name not in drawings:
             yield folder / name
-        elif _ending(name) == _NDJSON:
+        elif ending(name) == NDJSON:
             for number in range(count_drawings(folder / name)):
                 yield folder / f"{name}#{number}"
         elif _stem(name) not in images:
@@ -163,11 +163,6 @@ def _files(folder: Path, names: Iterable[str]) -> Iterator[Path]:
 
 def _stem(name: str) -> str:
     return name.rpartition(".")[0]
-
-
-def _ending(name: str) -> str:
-    """Lower-case ending with its dot; cheaper than os.path's, which counts for many files."""
-    return "." + name.rpartition(".")[2].lower()
 
 
 def _expression(pattern: str) -> re.Pattern[str]:

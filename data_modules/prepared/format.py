@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from data_modules.images.drawings import read_strokes
+from data_modules.images.drawings import read_strokes, split_line
 from data_modules.transforms import Fit
 from sketchclip.errors import SketchClipError
 
@@ -109,23 +109,16 @@ def key_of(path: Path, root: Path) -> str:
     return below.replace(os.sep, "/")
 
 
-def _drawing_file(path: Path) -> Path | None:
-    """``cat.ndjson`` for ``cat.ndjson#12``, None for any other file."""
-    name, mark, number = path.name.rpartition("#")
-    is_drawing = mark and number.isdigit() and name.lower().endswith(".ndjson")
-    return path.with_name(name) if is_drawing else None
-
-
 def state_of(path: Path) -> tuple[int, int]:
     """Size and time of modification (ns); those of the whole file for a drawing inside one."""
-    stat = os.stat(_drawing_file(path) or path)
+    stat = os.stat(split_line(path)[0])
     return stat.st_size, stat.st_mtime_ns
 
 
 def digest_of(path: Path) -> str:
     """BLAKE2b of a file's bytes; of the strokes alone for a drawing inside a file of many."""
     digest = hashlib.blake2b(digest_size=16)
-    if _drawing_file(path) is None:
+    if split_line(path)[1] is None:
         digest.update(path.read_bytes())
     else:
         for stroke in read_strokes(path):

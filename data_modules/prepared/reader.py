@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from data_modules.images.decode import read_image
+from data_modules.images.read import read_image
 from data_modules.prepared.format import (
     Entry,
     Index,

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
-from data_modules.listing.layouts import PLAIN, Found, Layout, find_layout
+from data_modules.listing.layouts import PLAIN, FoundLayout, Layout, find_layout
 from data_modules.listing.scan import (
     PHOTOS,
     SKETCHES,
@@ -59,11 +59,11 @@ class DatasetFiles:
         return root
 
     @cached_property
-    def layout(self) -> Found:
+    def layout(self) -> FoundLayout:
         """Name of the layout and the folders found."""
         root = self.data_root()
         if self.sketch_files and self.photo_files:
-            return Found("data.sketch_files and data.photo_files", root, None, None)
+            return FoundLayout("data.sketch_files and data.photo_files", root, None, None)
         return find_layout(root, self.layouts, type(self).__name__)
 
     @cached_property

@@ -10,7 +10,14 @@ import data_modules
 from data_modules.base import SketchPhotoDataModule
 from data_modules.bundled import EmbeddedBenchmark
 from data_modules.folder import SketchPhotoFolder
-from data_modules.listing.layouts import PLAIN, Found, Layout, find_layout, subfolders, visible
+from data_modules.listing.layouts import (
+    PLAIN,
+    FoundLayout,
+    Layout,
+    find_layout,
+    subfolders,
+    visible,
+)
 from data_modules.listing.names import align, canonical
 from data_modules.splits.split import packaged_list
 from sketchclip.errors import SketchClipError
@@ -98,7 +105,7 @@ def recognize(root: Path, name: str | None = None, named: bool = False) -> Recog
     return Recognized(SketchPhotoFolder, reason)
 
 
-def _has_layout(dataset: type[SketchPhotoDataModule], found: Found) -> bool:
+def _has_layout(dataset: type[SketchPhotoDataModule], found: FoundLayout) -> bool:
     """Whether a layout of the dataset's own, not the plain one, has these folders."""
     return any(
         _is_one_of(found, found.sketches, layout.sketches)
@@ -108,7 +115,7 @@ def _has_layout(dataset: type[SketchPhotoDataModule], found: Found) -> bool:
     )
 
 
-def _is_one_of(found: Found, folder: Path | None, names: Iterable[str]) -> bool:
+def _is_one_of(found: FoundLayout, folder: Path | None, names: Iterable[str]) -> bool:
     path = folder.relative_to(found.root).as_posix().lower() if folder else ""
     return any(fnmatchcase(path, name.lower()) for name in names)
 
@@ -138,23 +145,23 @@ def _unknown(root: Path, known: Sequence[type[SketchPhotoDataModule]]) -> Sketch
     )
 
 
-def _try_layouts(root: Path, layouts: Sequence[Layout]) -> Found | None:
+def _try_layouts(root: Path, layouts: Sequence[Layout]) -> FoundLayout | None:
     try:
         return find_layout(root, layouts, "")
     except SketchClipError:
         return None
 
 
-def _folders(found: Found) -> str:
+def _folders(found: FoundLayout) -> str:
     return " and ".join(str(folder.relative_to(found.root)) for folder in found.folders)
 
 
-def _some_classes(found: Found) -> list[str]:
+def _some_classes(found: FoundLayout) -> list[str]:
     names = [folder.name for folder in subfolders(found.folders[0])]
     return names[:6] + (["..."] if names[6:] else [])
 
 
-def _fits(dataset: type[SketchPhotoDataModule], found: Found) -> bool:
+def _fits(dataset: type[SketchPhotoDataModule], found: FoundLayout) -> bool:
     """Whether classes and files are named as published."""
     split = dataset.default_split or ""
     listed = {*packaged_list(split, "seen"), *packaged_list(split, "unseen")}
@@ -168,7 +175,7 @@ def _fits(dataset: type[SketchPhotoDataModule], found: Found) -> bool:
     )
 
 
-def _files_fit(name: str, found: Found) -> bool:
+def _files_fit(name: str, found: FoundLayout) -> bool:
     return name in _FILE_NAMES and all(
         _all_like(_sample(folder), pattern)
         for folder, pattern in zip(found.folders, _FILE_NAMES[name], strict=False)

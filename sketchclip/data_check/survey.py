@@ -1,13 +1,15 @@
 """What lies in class folders, wanted or not, and what reading every file of it says."""
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_modules.images.decode import EXTENSIONS, read_image
+from data_modules.images.decode import BITMAPS
+from data_modules.images.drawings import NDJSON
+from data_modules.images.read import read_image
+from data_modules.listing.entries import ending
 from data_modules.listing.layouts import visible
 from data_modules.listing.names import canonical
 from data_modules.listing.scan import Listing
@@ -62,13 +64,13 @@ def survey(folder: Path, extensions: frozenset[str]) -> Survey:
     spellings: dict[str, list[Path]] = {}
     for entry in visible(folder):
         if not entry.is_dir():
-            if _ending(entry.name) != ".ndjson" or ".ndjson" not in extensions:
+            if ending(entry.name) != NDJSON or NDJSON not in extensions:
                 result.foreign.append(Path(entry.path))
             continue
         images = []
         for item in visible(entry.path):
             path = Path(item.path)
-            if _ending(item.name) not in extensions or item.is_dir():
+            if ending(item.name) not in extensions or item.is_dir():
                 result.foreign.append(path)
                 continue
             images.append(path)
@@ -76,7 +78,7 @@ def survey(folder: Path, extensions: frozenset[str]) -> Survey:
             size = item.stat().st_size if item.is_file() else 1
             if size == 0:
                 result.zero.append(path)
-            elif size > LARGE_FILE and _ending(item.name) in EXTENSIONS:
+            elif size > LARGE_FILE and ending(item.name) in BITMAPS:
                 result.large.append(path)
         if images:
             result.names.setdefault(canonical(entry.name), []).extend(images)
@@ -85,10 +87,6 @@ def survey(folder: Path, extensions: frozenset[str]) -> Survey:
         spellings.setdefault(canonical(entry.name), []).append(Path(entry.path))
     result.spellings = [folders for folders in spellings.values() if len(folders) > 1]
     return result
-
-
-def _ending(name: str) -> str:
-    return os.path.splitext(name)[1].lower()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from data_modules.images.decode import read_image
+from data_modules.images.read import read_image
 from sketchclip.errors import SketchClipError
 
 HIT, MISS, OWN, INK, PAPER, GREY = "#1b9e3e", "#c8372d", "#0072b2", "#222222", "#ffffff", "#c9c9c9"

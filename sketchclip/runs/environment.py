@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from data_modules import SketchPhotoDataModule
-from data_modules.listing.listing_hash import fingerprint
+from data_modules.listing.listing_hash import listing_hash
 from sketchclip import __version__
 from sketchclip.runs.revision import commit
 
@@ -69,14 +69,14 @@ def device_name(trainer: Trainer) -> str:
 
 
 def used_data(data: SketchPhotoDataModule, stage: str) -> dict[str, Any]:
-    """Counts and fingerprints of the files that a stage uses.
+    """Counts and hashes of the files that a stage uses.
 
     Args:
         data: The data module.
         stage: fit, validate, test or predict.
 
     Returns:
-        Dataset, split and, for each listing, classes, files and fingerprint.
+        Dataset, split and, for each listing, classes, files and hash.
     """
     listings = {}
     if stage == "fit":
@@ -92,5 +92,5 @@ def used_data(data: SketchPhotoDataModule, stage: str) -> dict[str, Any]:
     return {
         "dataset": type(data).__name__,
         "split": data.split.name,
-        **{name: fingerprint(listing, root) for name, listing in listings.items()},
+        **{name: listing_hash(listing, root) for name, listing in listings.items()},
     }

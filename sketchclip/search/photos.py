@@ -1,14 +1,14 @@
-"""Which photos lie under some folders."""
+"""List the photos under folders."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 
-from data_modules.images.decode import EXTENSIONS
-from data_modules.listing.layouts import IGNORED
+from data_modules.images.decode import BITMAPS
+from data_modules.listing.entries import ending, visible_entries
 from sketchclip.errors import SketchClipError
 
 
@@ -30,13 +30,13 @@ class Photo:
 
     @cached_property
     def id(self) -> str:
-        """Of the place, not of the content: 32 hexadecimal digits of the path."""
+        """Identity by path, not by content: 32 hexadecimal digits."""
         return blake2b(Path(self.path).as_posix().encode(), digest_size=16).hexdigest()
 
 
 @dataclass
-class Found:
-    """What lies under the folders.
+class FoundPhotos:
+    """Photos under some folders, and what was passed over.
 
     Attributes:
         photos: In the order of roots and names.
@@ -49,7 +49,7 @@ class Found:
     unlisted: dict[str, str] = field(default_factory=dict)
 
 
-def find_photos(roots: Sequence[Path]) -> Found:
+def find_photos(roots: Sequence[Path]) -> FoundPhotos:
     """List the photos under folders, at any depth.
 
     Photos are files of the kinds that data modules read, by their ending. Hidden files and folders
@@ -66,7 +66,7 @@ def find_photos(roots: Sequence[Path]) -> Found:
     Raises:
         SketchClipError: If a root is no folder or cannot be listed.
     """
-    found, seen = Found(), set[tuple[int, int]]()
+    found, seen = FoundPhotos(), set[tuple[int, int]]()
     for root in roots:
         if not root.is_dir():
             what = "is no folder" if root.exists() else "does not exist"
@@ -78,7 +78,7 @@ def find_photos(roots: Sequence[Path]) -> Found:
     return found
 
 
-def _list_folder(top: str, found: Found, seen: set[tuple[int, int]]) -> None:
+def _list_folder(top: str, found: FoundPhotos, seen: set[tuple[int, int]]) -> None:
     # A list of what is left, as folders may lie deeper than Python recurses.
     left: list[tuple[str, str | None]] = [(top, None)]
     while left:
@@ -88,7 +88,7 @@ def _list_folder(top: str, found: Found, seen: set[tuple[int, int]]) -> None:
             if (status.st_dev, status.st_ino) in seen:
                 continue
             seen.add((status.st_dev, status.st_ino))
-            entries = [*_visible(folder)]
+            entries = visible_entries(folder)
         except OSError as error:
             found.unlisted[folder] = f"cannot be listed ({error.strerror or error})"
             continue
@@ -96,19 +96,12 @@ def _list_folder(top: str, found: Found, seen: set[tuple[int, int]]) -> None:
         for entry in entries:
             if entry.is_dir():
                 below.append((entry.path, entry.name))
-            elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS:
+            elif ending(entry.name) in BITMAPS:
                 _add(entry, name, found)
         left += reversed(below)
 
 
-def _visible(folder: str) -> Iterator[os.DirEntry[str]]:
-    """Entries by name. Cameras begin names with an underscore, so these are not hidden."""
-    with os.scandir(folder) as entries:
-        kept = [e for e in entries if e.name[0] != "." and e.name.lower() not in IGNORED]
-    yield from sorted(kept, key=lambda entry: entry.name)
-
-
-def _add(entry: os.DirEntry[str], class_name: str | None, found: Found) -> None:
+def _add(entry: os.DirEntry[str], class_name: str | None, found: FoundPhotos) -> None:
     try:
         entry.path.encode()
     except UnicodeEncodeError:

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from data_modules.images.decode import EXTENSIONS
+from data_modules.images.decode import BITMAPS
 from data_modules.progress import Progress
 from sketchclip.errors import SketchClipError
 from sketchclip.pretrained.model import SearchModel
 from sketchclip.search.embed_photos import STATE, Item, Known, embedded, is_same
 from sketchclip.search.engine import ENGINE, VectorEngine
 from sketchclip.search.index import VERSION, PhotoIndex
-from sketchclip.search.photos import Found, find_photos
+from sketchclip.search.photos import FoundPhotos, find_photos
 
 
 @dataclass
@@ -134,7 +134,7 @@ def _told(model: SearchModel) -> dict[str, Any]:
     }
 
 
-def _find(roots: Sequence[str], indexed: Mapping[str, str]) -> Found:
+def _find(roots: Sequence[str], indexed: Mapping[str, str]) -> FoundPhotos:
     """List the photos; an error where there are none, as on a disk that is not mounted."""
     if not roots:
         raise SketchClipError("No folder of photos is left. Name at least one.")
@@ -149,12 +149,12 @@ def _find(roots: Sequence[str], indexed: Mapping[str, str]) -> Found:
                     f"is not mounted, mount it; to remove them from the index use --drop {root}."
                 )
     if not found.photos:
-        endings = ", ".join(sorted(EXTENSIONS))
+        endings = ", ".join(sorted(BITMAPS))
         raise SketchClipError(f"No photo under {', '.join(roots)}. Expected files of {endings}.")
     return found
 
 
-def _gone(indexed: Mapping[str, str], found: Found, skipped: Mapping[str, str]) -> list[str]:
+def _gone(indexed: Mapping[str, str], found: FoundPhotos, skipped: Mapping[str, str]) -> list[str]:
     """Photos of the index that are not there any more, or that cannot be read any more."""
     there = {photo.id for photo in found.photos if photo.path not in skipped}
     # What lies in a folder that cannot be listed may still be there.

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from data_modules.images.decode import UnreadableImageError, read_image
+from data_modules.images.decode import UnreadableImageError
+from data_modules.images.read import read_image
 from sketchclip.errors import SketchClipError
 from sketchclip.plots.retrieval_grid import search_page
 from sketchclip.search.demo.columns import Column

@@ -14,7 +14,7 @@ import anyio
 from anyio import BrokenWorkerProcess, to_process
 from PIL import Image
 
-from data_modules.images.decode import read_image
+from data_modules.images.read import read_image
 from sketchclip.search.demo.limits import Gate, RequestError
 from sketchclip.search.query import read_query
 

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image, ImageOps
 from torch.utils.data import DataLoader
 
-from data_modules.images.decode import MAX_PIXELS, UnreadableImageError, read_image
+from data_modules.images.decode import MAX_PIXELS, UnreadableImageError
+from data_modules.images.read import read_image
 
 WHITE = [255, 255, 255]
 
@@ -398,3 +399,19 @@ def test_a_huge_valid_jpeg_is_read_small_and_refused_whole(tmp_path):
     assert close(pixels, np.full_like(pixels, 77))
     with pytest.raises(UnreadableImageError, match=r"10000 x 9100 pixels; at most"):
         read_image(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "drawing"),
+    [
+        *[("a.svg", True), ("a.SVG", True), ("a.ndjson#0", True), ("a.NDJSON#12", True)],
+        *[("a.png", False), ("a #2.png", False), ("ndjson#3.jpg", False), ("a.ndjson#x", True)],
+    ],
+)
+def test_the_name_decides_who_reads_an_image(name, drawing, monkeypatch):
+    called = []
+    monkeypatch.setattr("data_modules.images.read.render_drawing", lambda *_: called.append(True))
+    monkeypatch.setattr("data_modules.images.read.read_bytes", lambda _: b"")
+    monkeypatch.setattr("data_modules.images.read.decode_image", lambda *_: called.append(False))
+    read_image(Path(name))
+    assert called == [drawing]

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_modules.images.decode import UnreadableImageError, read_image
+from data_modules.images.decode import UnreadableImageError
 from data_modules.images.drawings import (
     count_drawings,
     read_strokes,
     render_drawing,
     stroke_sequence,
 )
+from data_modules.images.read import read_image
 
 DRAWINGS = [
     [[[0, 255], [0, 255]]],

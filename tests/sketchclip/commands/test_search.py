@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from data_modules import Doodles
-from data_modules.images.decode import read_image
+from data_modules.images.read import read_image
 from data_modules.splits.split import packaged_list
 from sketchclip.cli import main
 from sketchclip.search.index import PhotoIndex

@@ -12,7 +12,7 @@ from lightning.pytorch import Trainer
 
 import sketchclip
 from data_modules import SketchPhotoFolder
-from data_modules.images.decode import read_image
+from data_modules.images.read import read_image
 from sketchclip.cli import main
 from sketchclip.errors import SketchClipError
 from sketchclip.methods import FrozenCLIP

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from data_modules.listing.listing_hash import fingerprint
+from data_modules.listing.listing_hash import listing_hash
 from sketchclip.cli import main
 from sketchclip.errors import SketchClipError
 from sketchclip.loggers import RunFiles
@@ -40,7 +40,7 @@ def test_a_run_says_what_it_ran_on(run, tree, capsys):
     assert where["precision"] == "32-true"
     sketches = where["data"]["training sketches"]
     assert (sketches["classes"], sketches["files"]) == (4, 12)
-    assert sketches == fingerprint(cli.datamodule.train_sketches(), tree)
+    assert sketches == listing_hash(cli.datamodule.train_sketches(), tree)
     with Image.open(folder(cli) / "grids" / "epoch_001.png") as picture:
         assert picture.width > 3 * 84
     printed = capsys.readouterr().out
@@ -60,7 +60,7 @@ def test_a_run_says_what_it_ran_on(run, tree, capsys):
     assert "\x1b" not in printed
 
 
-def test_the_fingerprint_sees_names_and_sizes(tmp_path):
+def test_the_listing_hash_sees_names_and_sizes(tmp_path):
     for copy in ("a", "b"):
         (tmp_path / copy / "cat").mkdir(parents=True)
         (tmp_path / copy / "cat" / "1.png").write_bytes(b"12")
@@ -68,7 +68,7 @@ def test_the_fingerprint_sees_names_and_sizes(tmp_path):
 
     def of(copy: str, *names: str) -> str:
         root = tmp_path / copy
-        return fingerprint({"cat": [root / name for name in names]}, root)["fingerprint"]
+        return listing_hash({"cat": [root / name for name in names]}, root)["listing_hash"]
 
     assert of("a", "cat/1.png") == of("b", "cat/1.png")
     assert of("a", "cat.ndjson#0") == of("b", "cat.ndjson#0") != of("a", "cat.ndjson#1")
