@@ -49,11 +49,7 @@ def run(args: Sequence[str]) -> list[Path]:
         SketchClipError: If there are no runs, or they allow no figure.
     """
     kinds = list(_NEEDS)
-    parser = Parser(
-        prog="sketchclip plot",
-        description=__doc__,
-        epilog=_EXAMPLES,
-    )
+    parser = Parser(prog="sketchclip plot", description=__doc__, epilog=_EXAMPLES)
     parser.add_argument("runs", type=Path, nargs="+", help="run folders, or folders of them")
     parser.add_argument("-o", type=Path, default=Path("figures"), help="folder (figures)")
     parser.add_argument("--figures", type=_listed, default=kinds, help=f"of {','.join(kinds)}")

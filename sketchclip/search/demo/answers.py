@@ -3,6 +3,7 @@
 import base64
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -96,10 +97,8 @@ class Answers:
 
     def _hit(self, column: int, photo: str) -> Hit:
         if column < len(self._columns) and _ID.fullmatch(photo):
-            try:
+            with suppress(SketchClipError):
                 return self._columns[column].index.hit(photo)
-            except SketchClipError as error:
-                raise RequestError("There is no such photo in the index.", 404) from error
         raise RequestError("There is no such photo in the index.", 404)
 
     def _described(self, hit: Hit) -> dict[str, Any]:
