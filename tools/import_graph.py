@@ -88,9 +88,9 @@ def ordered(rows: Sequence[Sequence[Node]], pieces: set[Edge]) -> list[list[Node
     for sweep in range(_SWEEPS):
         current = [list(row) for row in current]
         for number in range(len(current))[:: 1 if sweep % 2 == 0 else -1]:
-            place = {n: (i + 1) / (len(row) + 1) for row in current for i, n in enumerate(row)}
+            position = {n: (i + 1) / (len(row) + 1) for row in current for i, n in enumerate(row)}
             near = {n: _neighbours(n, pieces, sweep % 2 == 0) or [n] for n in current[number]}
-            middle = {n: sum(place[m] for m in near[n]) / len(near[n]) for n in near}
+            middle = {n: sum(position[m] for m in near[n]) / len(near[n]) for n in near}
             current[number].sort(key=middle.__getitem__)
         current = _swapped(current, pieces)
         if _crossings(current, pieces) < _crossings(best, pieces):
@@ -103,7 +103,7 @@ def _neighbours(node: Node, pieces: set[Edge], above: bool) -> list[Node]:
 
 
 def _crossings(rows: Sequence[Sequence[Node]], pieces: set[Edge]) -> int:
-    at = {node: place for row in rows for place, node in enumerate(row)}
+    at = {node: position for row in rows for position, node in enumerate(row)}
     row = {node: number for number, nodes in enumerate(rows) for node in nodes}
     return sum(
         row[a] == row[c] and (at[a] - at[c]) * (at[b] - at[d]) < 0
@@ -129,7 +129,7 @@ def _swapped(rows: list[list[Node]], pieces: set[Edge]) -> list[list[Node]]:
 
 def placed(rows: Sequence[Sequence[Node]], pieces: set[Edge]) -> dict[Node, float]:
     """Middle of every node from left to right, in pixels: near its neighbours, without overlap."""
-    x = {node: 100.0 * place for row in rows for place, node in enumerate(row)}
+    x = {node: 100.0 * position for row in rows for position, node in enumerate(row)}
     for sweep in range(4 * _SWEEPS):
         for row in rows if sweep % 2 == 0 else reversed(rows):
             wanted = [_balance(node, x, pieces) for node in row]

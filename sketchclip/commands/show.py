@@ -29,7 +29,7 @@ def run(args: Sequence[str]) -> Path:
     """
     parser = Parser(prog="sketchclip show", description=__doc__, epilog=_EXAMPLES)
     parser.add_argument("run", type=Path, help="folder of a test, or of a run of 'ablate'")
-    parser.add_argument("--baseline", type=Path, help="test on the same queries, drawn below")
+    parser.add_argument("--baseline", type=Path, help="test on the same queries, shown below")
     parser.add_argument("--pick", choices=get_args(Pick), default="random")
     parser.add_argument("-n", type=int, default=8, dest="count", help="queries (default: 8)")
     parser.add_argument("-o", type=Path, default=Path("grid.png"), help="default: grid.png")

@@ -62,7 +62,7 @@ class Answers:
         return {"results": [[self._described(hit) for hit in hits] for hits in found], "seen": seen}
 
     def grid(self, body: bytes) -> bytes:
-        """Draw the photos for a query; the content of a PNG file."""
+        """Plot the photos for a query; the content of a PNG file."""
         query, image, found = self._find(body)
         if query.like is not None:
             image = read_image(self._hit(query.like.column, query.like.photo).path, SIDES[0])
