@@ -1,4 +1,4 @@
-"""One ranking, scored by every definition in use: the figures of docs/evaluation.md.
+"""One ranking, scored by every definition in use: the numbers of docs/evaluation.md.
 
 python tools/evaluation_example.py
 """

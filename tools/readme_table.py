@@ -1,4 +1,4 @@
-"""The results table of README, written from the figures of a quick start.
+"""The results table of README, written from the results of a quick start.
 
 python tools/readme_table.py [--results runs/quickstart/results.json]
 

@@ -1,8 +1,8 @@
-"""Copy EmojiPairs with its sketches drawn small: a control with a gap that adaptation can close.
+"""Copy EmojiPairs with small sketches: a control with a gap that adaptation can close.
 
     python tools/small_sketches.py small
 
-What to run on it, and what came out: results/embedded/README.md, the part on the control.
+Commands to run on it and their results: results/embedded/README.md, the part on the control.
 Photos, names and splits stay; each sketch is shrunk and centred on its white page.
 """
 

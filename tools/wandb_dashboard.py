@@ -48,7 +48,7 @@ def push(entity: str, project: str) -> str:
 
     Args:
         entity: User or team.
-        project: Of the runs.
+        project: Project of the runs.
 
     Returns:
         Address of the view.

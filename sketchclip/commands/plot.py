@@ -49,11 +49,7 @@ def run(args: Sequence[str]) -> list[Path]:
         SketchClipError: If there are no runs, or they allow no figure.
     """
     kinds = list(_NEEDS)
-    parser = Parser(
-        prog="sketchclip plot",
-        description=__doc__,
-        epilog=_EXAMPLES,
-    )
+    parser = Parser(prog="sketchclip plot", description=__doc__, epilog=_EXAMPLES)
     parser.add_argument("runs", type=Path, nargs="+", help="run folders, or folders of them")
     parser.add_argument("-o", type=Path, default=Path("figures"), help="folder (figures)")
     parser.add_argument("--figures", type=_listed, default=kinds, help=f"of {','.join(kinds)}")
@@ -72,11 +68,13 @@ def run(args: Sequence[str]) -> list[Path]:
     runs, left_out = find_runs(options.runs)
     with styled():
         written, missing = _plot(runs, options)
-    print("\n".join(f"Drawn: {path}" for path in written))
+    print("\n".join(f"Written: {path}" for path in written))
     for line in [*left_out, *missing]:
         print(f"Left out: {line}")
     if not written:
-        raise SketchClipError(f"Nothing could be drawn of {len(runs)} runs; the reasons are above.")
+        raise SketchClipError(
+            f"{len(runs)} runs allow none of these figures; the reasons are above."
+        )
     return written
 
 

@@ -27,13 +27,9 @@ def run(args: Sequence[str]) -> Path:
     Raises:
         SketchClipError: If results are missing, or the runs are not on the same queries.
     """
-    parser = Parser(
-        prog="sketchclip show",
-        description=__doc__,
-        epilog=_EXAMPLES,
-    )
+    parser = Parser(prog="sketchclip show", description=__doc__, epilog=_EXAMPLES)
     parser.add_argument("run", type=Path, help="folder of a test, or of a run of 'ablate'")
-    parser.add_argument("--baseline", type=Path, help="test on the same queries, drawn below")
+    parser.add_argument("--baseline", type=Path, help="test on the same queries, shown below")
     parser.add_argument("--pick", choices=get_args(Pick), default="random")
     parser.add_argument("-n", type=int, default=8, dest="count", help="queries (default: 8)")
     parser.add_argument("-o", type=Path, default=Path("grid.png"), help="default: grid.png")
@@ -48,15 +44,8 @@ def run(args: Sequence[str]) -> Path:
         raise SketchClipError(f"--labels {options.labels}: expected {runs} names.")
     from sketchclip.plots.examples import picture
 
-    image = picture(
-        options.run,
-        options.baseline,
-        options.pick,
-        options.count,
-        options.root,
-        options.seed,
-        labels,
-    )
+    where, how = (options.run, options.baseline), (options.pick, options.count)
+    image = picture(*where, *how, options.root, options.seed, labels)
     try:
         options.o.parent.mkdir(parents=True, exist_ok=True)
         image.save(options.o)

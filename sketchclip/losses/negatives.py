@@ -8,10 +8,10 @@ from sketchclip.losses.triplet import cosine_distance
 
 
 def other_class_positions(labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """For each sample a random one of another class of the batch.
+    """Choose for each sample a random one of another class of the batch.
 
     Args:
-        labels: Shape (B,), int64.
+        labels: Class of each sample, shape (B,), int64.
         generator: Source of randomness, on the CPU.
 
     Returns:
@@ -29,20 +29,20 @@ def other_class_positions(labels: Tensor, generator: torch.Generator | None = No
 def hardest_negatives(
     sketches: Tensor, photos: Tensor, negatives: Tensor, labels: Tensor, instances: Tensor
 ) -> Tensor:
-    """For each sketch the nearest photo of its class that is not its own.
+    """Choose for each sketch the nearest photo of its class that is not its own.
 
     Candidates are the positives of the batch and the sketch's sampled negative, so that there is
     always one.
 
     Args:
-        sketches: Embeddings, shape (B, D).
-        photos: Of their own photos, shape (B, D).
-        negatives: Of a photo of the same class each, shape (B, D).
-        labels: Shape (B,), int64.
-        instances: Which photo a positive is, shape (B,), int64.
+        sketches: Embeddings of the sketches, shape (B, D).
+        photos: Embeddings of their own photos, shape (B, D).
+        negatives: Embeddings of another photo of each class, shape (B, D).
+        labels: Class of each sketch, shape (B,), int64.
+        instances: Number of each sketch's own photo, shape (B,), int64.
 
     Returns:
-        Embeddings of the nearest, shape (B, D), with gradients.
+        Embeddings of the nearest photos, shape (B, D), with gradients.
     """
     with torch.no_grad():
         units = [F.normalize(x.float(), dim=-1) for x in (sketches, photos)]

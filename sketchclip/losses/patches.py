@@ -12,8 +12,8 @@ def patch_shuffle(images: Tensor, permutation: Tensor) -> Tensor:
     back bilinearly: 224 pixels and n = 3 give blocks of 74 and a crop of 222.
 
     Args:
-        images: Shape (B, C, S, S).
-        permutation: Of the n n blocks, row by row, shape (B, n n), int64.
+        images: Square images, shape (B, C, S, S).
+        permutation: Order of the n n blocks, row by row, shape (B, n n), int64.
 
     Returns:
         Images of the same shape.
@@ -44,7 +44,7 @@ def patch_shuffle(images: Tensor, permutation: Tensor) -> Tensor:
 def draw_permutations(
     batch: int, n: int, generator: torch.Generator | None = None, same: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Two different permutations of n x n blocks for each image, uniform over all such pairs.
+    """Sample two different permutations of n x n blocks for each image, uniform over such pairs.
 
     Args:
         batch: Number of images.
@@ -53,7 +53,10 @@ def draw_permutations(
         same: Whether all images get the same two.
 
     Returns:
-        Both, (B, n n), int64; the first may be the identity.
+        Both permutations, (B, n n), int64; the first may be the identity.
+
+    Raises:
+        ValueError: If n is less than 2.
     """
     if n < 2:
         raise ValueError(f"n={n}: two different permutations need at least 2 x 2 blocks.")

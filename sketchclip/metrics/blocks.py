@@ -53,27 +53,19 @@ class BlockMetrics:
             values |= dict(zip(definition_names([k]), found, strict=True))
         for k in self.precision_k:
             values[f"P@{k}"] = precision_at(top, k)
+        start = np.cumsum(count) - count  # of each query in ranks
         if self.goal is not None:
             own = class_ranks(distances, self.groups, first, self.goal[first : first + len(count)])
-            values |= _own_ranks(own, ranks, count)
+            values["rank"] = np.where(own > 0, own, np.nan)
+            values["rank_all"] = _ranks_at(ranks, start + own - 1, own > 0)
         if self.nearest:
-            values["rank_first"] = _first_ranks(ranks, count)
+            values["rank_first"] = _ranks_at(ranks, start, count > 0)
             values["nearest"] = nearest(distances, self.groups.order, self.nearest)
         return values
 
 
-def _own_ranks(own: np.ndarray, ranks: np.ndarray, count: np.ndarray) -> dict[str, np.ndarray]:
-    """Ranks of the queries' own photos in their class and among all, NaN for none."""
-    has = own > 0
-    at = (np.cumsum(count) - count + own - 1)[has]
-    everywhere = np.full(len(own), np.nan)
-    everywhere[has] = ranks[at]
-    return {"rank": np.where(has, own, np.nan), "rank_all": everywhere}
-
-
-def _first_ranks(ranks: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """Rank of each query's first relevant photo, NaN for none."""
-    first = np.full(len(count), np.nan)
-    has = count > 0
-    first[has] = ranks[(np.cumsum(count) - count)[has]]
-    return first
+def _ranks_at(ranks: np.ndarray, position: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Rank at a position for each query, NaN where it is not known."""
+    found = np.full(len(known), np.nan)
+    found[known] = ranks[position[known]]
+    return found

@@ -2,7 +2,7 @@
 
 Each score becomes a 32-bit integer whose lowest bit says whether the photo is relevant, and these
 are sorted, which NumPy does with SIMD. Where a relevant and an irrelevant photo share all other
-bits, the few photos concerned are ordered again by the whole score and their place in the gallery,
+bits, the few photos concerned are ordered again by score and position in the gallery,
 so that the result is that of :func:`~sketchclip.metrics.ranking.relevant_ranks`, exactly.
 """
 
@@ -110,10 +110,10 @@ def _order_ties(
         for key in ties:
             columns = np.flatnonzero(keys == key)
             columns = columns[np.lexsort((block.order[columns], scores[i, columns]))]
-            place = np.flatnonzero((columns >= start) & (columns < end))
+            relevant = np.flatnonzero((columns >= start) & (columns < end))
             group = np.flatnonzero(own[mine] == key)
-            before = ranks[mine][group[0]] - 1 - (len(columns) - len(place))
-            ranks[mine][group] = before + place + 1
+            before = ranks[mine][group[0]] - 1 - (len(columns) - len(relevant))
+            ranks[mine][group] = before + relevant + 1
 
 
 class _Workspace:

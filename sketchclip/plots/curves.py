@@ -29,10 +29,6 @@ class Curve:
     value: Callable[[Run], Any]
 
 
-def _setting(name: str) -> Callable[[Run], Any]:
-    return lambda run: run.settings.get(name)
-
-
 CURVES = {
     "fraction": Curve(
         "data.train_fraction",
@@ -47,9 +43,11 @@ CURVES = {
     "prompts": Curve(
         "model.adaptation.n_prompts",
         "prompt tokens $K$",
-        _setting("model.adaptation.n_prompts"),
+        lambda run: run.settings.get("model.adaptation.n_prompts"),
     ),
-    "patches": Curve("model.patches", "patches along a side $n$", _setting("model.patches")),
+    "patches": Curve(
+        "model.patches", "patches along a side $n$", lambda run: run.settings.get("model.patches")
+    ),
 }
 
 Series = dict[float, list[Run]]

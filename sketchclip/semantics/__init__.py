@@ -1,1 +1,1 @@
-"""What is known of classes beside their images: vectors of their names."""
+"""Meaning of classes, known without their images: vectors of their names."""

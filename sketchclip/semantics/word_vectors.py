@@ -14,14 +14,14 @@ from sketchclip.errors import SketchClipError
 from sketchclip.semantics.class_names import spoken
 
 PACKAGED = Path(str(files("sketchclip"))) / "assets" / "word_vectors.txt"
-"""Vectors of the words in the class names of the embedded benchmarks."""
+"""Vectors of the words in the class names of the bundled benchmarks."""
 
 
 def vector_size(path: Path) -> int:
-    """Length of the vectors in a file.
+    """Read the length of the vectors in a file.
 
     Args:
-        path: Lines of a word and its numbers; a first line with two numbers is a header.
+        path: File of lines with a word and its numbers; a first line with two numbers is a header.
 
     Raises:
         SketchClipError: If there is no such file, or it is of another format.
@@ -41,10 +41,10 @@ def vector_size(path: Path) -> int:
 
 
 def class_vectors(path: Path, class_names: Sequence[str]) -> Tensor:
-    """Vector of each class: that of its name, or the mean over the words of the name.
+    """Look up the vector of each class: that of its name, or the mean over the words of the name.
 
     Args:
-        path: See :func:`vector_size`.
+        path: File of lines with a word and its numbers.
         class_names: Names such as "hot-air_balloon".
 
     Returns:

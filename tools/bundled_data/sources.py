@@ -1,4 +1,4 @@
-"""Access to the packages that the embedded benchmarks are made from.
+"""Access to the packages that the bundled benchmarks are made from.
 
 Every version is pinned: another version of a package would give another benchmark.
 """

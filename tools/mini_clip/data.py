@@ -81,7 +81,7 @@ class IconCorpus:
         return target
 
     def caption(self, group: int) -> str:
-        """Draw a caption of a name: itself mostly, sometimes a tag, in some template."""
+        """Sample a caption of a name: itself mostly, sometimes a tag, in some template."""
         pool = self.captions[group]
         if self.tags[group] and self.rng.random() < 0.15:
             pool = self.tags[group]
@@ -92,9 +92,9 @@ class IconCorpus:
         return re.sub(r"\ba (?=[aeiou])", "an ", text) if self.rng.random() < 0.5 else text
 
     def batch(self, names: int) -> tuple[np.ndarray, Tensor, Tensor]:
-        """Draw distinct names; returns (name ids, raw images of two views each, mono flags)."""
-        draw = torch.from_numpy(self.rng.random(len(self.weight))).log() / self.weight
-        ids = draw.topk(names).indices.numpy()  # weighted sampling without replacement
+        """Sample distinct names; returns (name ids, raw images of two views each, mono flags)."""
+        keys = torch.from_numpy(self.rng.random(len(self.weight))).log() / self.weight
+        ids = keys.topk(names).indices.numpy()  # weighted sampling without replacement
         first, second = [], []
         for group in ids:
             members = self.members[group]

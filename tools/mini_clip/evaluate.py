@@ -1,9 +1,9 @@
-"""What the mini CLIP's pre-training is steered by: validation classes and held-out vendors only.
+"""Measure the mini CLIP during pre-training, on validation classes and held-out vendors only.
 
     python tools/mini_clip/evaluate.py --corpus corpus --val starter \
         --weights main=run/latest.safetensors --curve main=run/curve.csv --out results/mini_clip
 
-Prints and writes ``figures.json``, and with ``--curve`` copies the curves and draws them.
+Prints and writes ``metrics.json``, and with ``--curve`` copies the curves and plots them.
 """
 
 from __future__ import annotations
@@ -112,17 +112,17 @@ class Validation:
         out["doodle_named"] = (best == self.doodle_class).float().mean().item()
         return {k: round(v, 4) for k, v in out.items()}
 
-    def chance(self, draws: int = 200) -> dict[str, float]:
-        """What random answers reach, for the same measures."""
+    def chance(self, samples: int = 200) -> dict[str, float]:
+        """Measure random answers in the same way."""
         rand = torch.Generator().manual_seed(0)
         relevant = self.doodle_class[:, None] == self.gallery_class
         maps = [
             mean_average_precision(torch.rand(relevant.shape, generator=rand), relevant)
-            for _ in range(draws)
+            for _ in range(samples)
         ]
         classes = int(self.gallery_class.max()) + 1
         text = 1 / len(self.named)
-        found = {"text_bare": text, "text_template": text, "doodle_map": sum(maps) / draws}
+        found = {"text_bare": text, "text_template": text, "doodle_map": sum(maps) / samples}
         return {k: round(v, 4) for k, v in (found | {"doodle_named": 1 / classes}).items()}
 
 
@@ -147,7 +147,7 @@ def zero_shot(model: open_clip.CLIP, root: Path, classes: list[str]) -> dict[str
     return {k: round(v, 4) for k, v in (out | {"doodle_map": found}).items()}
 
 
-def draw_curves(curves: dict[str, Path], figures: dict, out: Path) -> None:
+def plot_curves(curves: dict[str, Path], metrics: dict, out: Path) -> None:
     """Plot text accuracy and doodle mAP over samples, one line for each run, chance dotted."""
     import matplotlib
 
@@ -164,7 +164,7 @@ def draw_curves(curves: dict[str, Path], figures: dict, out: Path) -> None:
             rows = list(csv.DictReader(path.open()))
             x = [int(r["samples"]) / 1000 for r in rows]
             axis.plot(x, [float(r[key]) for r in rows], "o-", markersize=3, label=name)
-        axis.axhline(figures["chance"][key], color="grey", linestyle=":", label="chance")
+        axis.axhline(metrics["chance"][key], color="grey", linestyle=":", label="chance")
         axis.set(title=title, xlabel="training images (thousands)", ylim=(0, None))
         axis.legend(frameon=False)
     figure.savefig(out / "curve.png", dpi=120)
@@ -179,29 +179,29 @@ def main() -> None:
     parser.add_argument("--weights", nargs="+", default=[], help="name=file, any number")
     parser.add_argument("--curve", nargs="+", default=[], help="name=curve.csv, any number")
     parser.add_argument("--test", action="store_true", help="also the unseen classes of Doodles")
-    parser.add_argument("--out", type=Path, help="folder for figures.json, curves and the plot")
+    parser.add_argument("--out", type=Path, help="folder for metrics.json, curves and the plot")
     args = parser.parse_args()
     validation = Validation(args.val, read_codes(args.codes), args.corpus)
     torch.manual_seed(0)
     models = {"random weights": create_mini(None)}
     models |= {k: create_mini(Path(v)) for k, v in (item.split("=", 1) for item in args.weights)}
-    figures = {"chance": validation.chance()} | {k: validation(m) for k, m in models.items()}
+    metrics = {"chance": validation.chance()} | {k: validation(m) for k, m in models.items()}
     if args.test:
         benchmark = Doodles()
         lines = (SPLITS / "doodles_unseen.txt").read_text("utf-8").splitlines()
         classes = [c for c in lines if c and not c.startswith("#")]
         for name, model in models.items():
-            figures[name]["unseen"] = zero_shot(model, benchmark.data_root(), classes)
-    print(json.dumps(figures, indent=1))
+            metrics[name]["unseen"] = zero_shot(model, benchmark.data_root(), classes)
+    print(json.dumps(metrics, indent=1))
     if args.out:
         args.out.mkdir(parents=True, exist_ok=True)
-        (args.out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
+        (args.out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
         curves = {k: Path(v) for k, v in (item.split("=", 1) for item in args.curve)}
         for name, path in curves.items():
             target = args.out / ("curve.csv" if name == "main" else f"curve_{name}.csv")
             target.write_text(path.read_text())
         if curves:
-            draw_curves(curves, figures, args.out)
+            plot_curves(curves, metrics, args.out)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import base64
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ class Answers:
         return {"results": [[self._described(hit) for hit in hits] for hits in found], "seen": seen}
 
     def grid(self, body: bytes) -> bytes:
-        """Draw the photos for a query; the content of a PNG file."""
+        """Plot the photos for a query; the content of a PNG file."""
         query, image, found = self._find(body)
         if query.like is not None:
             image = read_image(self._hit(query.like.column, query.like.photo).path, SIDES[0])
@@ -97,10 +98,8 @@ class Answers:
 
     def _hit(self, column: int, photo: str) -> Hit:
         if column < len(self._columns) and _ID.fullmatch(photo):
-            try:
+            with suppress(SketchClipError):
                 return self._columns[column].index.hit(photo)
-            except SketchClipError as error:
-                raise RequestError("There is no such photo in the index.", 404) from error
         raise RequestError("There is no such photo in the index.", 404)
 
     def _described(self, hit: Hit) -> dict[str, Any]:

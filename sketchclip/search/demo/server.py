@@ -22,8 +22,7 @@ from sketchclip.search.demo.columns import Column
 from sketchclip.search.demo.limits import Gate, Guard, Limits, RequestError, read_body
 from sketchclip.search.demo.pictures import SIDES, Uploads
 
-# Pages of a version are not to meet files of another; a photo may stay in the browser for a while.
-_FRESH = {"Cache-Control": "no-cache"}
+# A photo may stay in the browser for a while; else pages of a version could meet files of another.
 _KEPT = {"Cache-Control": "private, max-age=3600"}
 
 
@@ -55,8 +54,8 @@ class Server:
         """Paths below the root; the page names them relative to itself."""
         page = files("sketchclip.search.demo") / "page"
         return [
-            Route("/", lambda _: FileResponse(str(page / "index.html"), headers=_FRESH)),
-            Mount("/page", _Files(directory=str(page))),
+            Route("/", lambda _: FileResponse(str(page / "index.html"))),
+            Mount("/page", StaticFiles(directory=str(page))),
             Route("/api/about", self.about),
             Route("/api/search", self.search, methods=["POST"]),
             Route("/api/grid", self.grid, methods=["POST"]),
@@ -158,12 +157,3 @@ def _no_such_page(_: Request, error: Exception) -> Response:
 
 def _fail(_: Request, __: Exception) -> Response:
     return JSONResponse({"error": "The server failed; its terminal says why."}, 500)
-
-
-class _Files(StaticFiles):
-    """The page's files; StaticFiles keeps to its folder, whatever the path says."""
-
-    def file_response(self, *args: Any, **kwargs: Any) -> Response:
-        response = super().file_response(*args, **kwargs)
-        response.headers.update(_FRESH)
-        return response

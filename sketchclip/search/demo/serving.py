@@ -21,7 +21,7 @@ _TRIES, _LAST = 20, 65535
 
 
 def is_local(host: str) -> bool:
-    """Whether only programs of this machine reach an address.
+    """Tell whether only programs of this machine reach an address.
 
     >>> is_local("127.0.0.1"), is_local("localhost"), is_local("::1"), is_local("0.0.0.0")
     (True, True, True, False)
@@ -137,7 +137,7 @@ def serve(app: Starlette, taken: socket.socket, limits: Limits, browser: bool) -
 
 
 def _has_screen() -> bool:
-    """Whether a browser with windows can open; one in the terminal would take it over."""
+    """Tell whether a browser with windows can open; one in the terminal would take it over."""
     if sys.platform in ("win32", "darwin"):
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

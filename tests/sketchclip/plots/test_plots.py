@@ -150,7 +150,7 @@ def test_runs_that_differ_otherwise_are_no_curve(tmp_path, capsys):
     told = capsys.readouterr()
     assert "no two tested runs differ in data.train_fraction and seed alone" in told.out
     assert "failed or still running" in told.out
-    assert "Nothing could be drawn" in told.err
+    assert "runs allow none of these figures" in told.err
 
 
 def test_many_classes_with_long_names_fit(tmp_path):

@@ -13,6 +13,7 @@ import yaml
 
 from sketchclip.commands.table import run
 from sketchclip.errors import SketchClipError
+from sketchclip.tables import paper
 from sketchclip.tables.build import build_tables
 from sketchclip.tables.formats import ResultTable, comma_separated, hypertext, latex, markdown
 from sketchclip.tables.measured import collect
@@ -55,6 +56,7 @@ def test_ids_are_unique_and_figures_are_fractions():
     assert all(0 < value < 1 for row in ROWS for value in row.reported.values())
     assert all(cell in row.reported for row in ROWS for cell in row.footnotes)
     assert all((row.method is None) == (row.config is None) for row in ROWS)
+    assert {note for row in ROWS for note in row.footnotes.values()} == {*paper._NOTES.values()}
 
 
 def test_means_and_deviations_over_seeds(runs):

@@ -142,6 +142,7 @@ def test_every_answer_has_the_headers_of_a_closed_page(site):
         assert headers["X-Content-Type-Options"] == "nosniff", path
         assert headers["X-Frame-Options"] == "DENY"
         assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+        assert headers["Cache-Control"] == "no-store"
         assert not [name for name in headers if name.lower().startswith("access-control")]
 
 
