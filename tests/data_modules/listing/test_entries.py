@@ -7,19 +7,12 @@ from PIL import Image
 from data_modules.listing.scan import PHOTOS, list_folder
 from sketchclip.search.photos import find_photos
 
-SYSTEMS = ("@eaDir", "$RECYCLE.BIN", "System Volume Information", "#recycle", "__MACOSX", ".git")
-    "@eaDir",
-    "$RECYCLE.BIN",
-    "System Volume Information",
-    "#recycle",
-    "__MACOSX",
-    ".git",
-)
+SYSTEMS = ("@eaDir", "$RECYCLE.BIN", "System Volume Information", "#recycle", "__MACOSX")
 
 
 @pytest.fixture
 def root(tmp_path):
-    for folder in ("cat", "dog", *SYSTEMS):
+    for folder in ("cat", "dog", *SYSTEMS, ".git"):
         (tmp_path / folder).mkdir()
         for name in ("_DSC0001.jpg", "2.jpg", "._2.jpg", ".hidden.jpg", "Thumbs.db"):
             Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / folder / name, "JPEG")
