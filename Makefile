@@ -45,10 +45,11 @@ test: $(VENV)/.dev ## Run the fast tests and all doctests
 test-all: $(VENV)/.dev ## Run every test
 	$(BIN)/pytest $(PARALLEL)
 
-lint: $(VENV)/.dev ## Check style, formatting and types
+lint: $(VENV)/.dev ## Check style, formatting, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
 
 format: $(VENV)/.dev ## Fix style and formatting in place
 	$(BIN)/ruff check --fix .

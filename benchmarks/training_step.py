@@ -40,8 +40,8 @@ from torch import Tensor, nn
 
 from data_modules.batch import TrainingBatch
 from sketchclip.adaptations import IndependentPrompts
+from sketchclip.checkpoint import count_parameters
 from sketchclip.clip.backbone import load_backbone
-from sketchclip.clip.encoder import count_parameters
 from sketchclip.methods import ZeroShotPromptLearning
 
 CLASSES = 104  # seen classes of Sketchy

@@ -1,6 +1,7 @@
 """Checkpoints: all that is not frozen and pretrained, deflated."""
 
 import io
+import json
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,15 +10,18 @@ from typing import Any, TypeVar
 import torch
 from lightning.fabric.utilities.types import _PATH
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import nn
 from typing_extensions import override
 
 from sketchclip.errors import SketchClipError
-from sketchclip.pretrained.hub import read_safetensors
 
 Network = TypeVar("Network", bound=nn.Module)
 
 _MARK = "_adapted_of_pretrained"
+_ENTRY = "sketchclip"
+_KEPT = ("hyper_parameters", "backbone", "preprocessing", "pytorch-lightning_version")
 
 
 class CompactCheckpointIO(TorchCheckpointIO):
@@ -164,3 +168,61 @@ def check_state(
 
 def _shape(value: Any) -> tuple[int, ...]:
     return tuple(getattr(value, "shape", ()))
+
+
+def trainable_names(module: nn.Module) -> list[str]:
+    """Names of the trainable parameters, each tensor once."""
+    return [name for name, p in module.named_parameters() if p.requires_grad]
+
+
+def count_parameters(module: nn.Module) -> tuple[int, int]:
+    """Number of trainable and of all parameters, each tensor once.
+
+    >>> count_parameters(nn.Linear(2, 3))
+    (9, 9)
+    """
+    counts = [(p.numel(), p.requires_grad) for p in module.parameters()]
+    return sum(n for n, on in counts if on), sum(n for n, _ in counts)
+
+
+def save_safetensors(checkpoint: Path, target: Path) -> None:
+    """Write the trained tensors of a checkpoint for publishing, without the optimizer's state.
+
+    Args:
+        checkpoint: Written by ``sketchclip fit``.
+        target: ``model.safetensors``; publish it with the run's config.yaml beside it.
+    """
+    write_safetensors(torch.load(checkpoint, weights_only=True, map_location="cpu"), target)
+
+
+def write_safetensors(content: Mapping[str, Any], target: Path) -> None:
+    """Write the trained tensors of a checkpoint that is in memory.
+
+    Args:
+        content: ``state_dict``, ``hyper_parameters``, ``backbone``.
+        target: See :func:`save_safetensors`.
+    """
+    about = {key: content[key] for key in _KEPT if key in content}
+    tensors = {name: tensor.contiguous() for name, tensor in content["state_dict"].items()}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, target, {_ENTRY: json.dumps(about)})
+
+
+def read_safetensors(path: Path) -> dict[str, Any]:
+    """Read what :func:`save_safetensors` wrote as a checkpoint that Lightning can test.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Tensors, hyper-parameters and the identity of the backbone.
+
+    Raises:
+        ValueError: If the file is none of ours.
+    """
+    try:
+        with safe_open(str(path), "pt") as file:
+            about = json.loads((file.metadata() or {})[_ENTRY])
+            return {**about, "state_dict": {name: file.get_tensor(name) for name in file.keys()}}  # noqa: SIM118
+    except (SafetensorError, KeyError) as error:
+        raise ValueError(f"{path}: {error}") from error

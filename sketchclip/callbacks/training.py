@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from data_modules import SketchPhotoDataModule
 from sketchclip.callbacks.best import BestCheckpoint, headline
-from sketchclip.clip.encoder import count_parameters
+from sketchclip.checkpoint import count_parameters
 from sketchclip.loggers import WandbRun
 from sketchclip.runs.environment import device_name
 

@@ -203,18 +203,3 @@ class CLIPEncoderMixin(nn.Module):
                 "--model.pretrained that it was trained with (see config.yaml of its run)."
             )
         super().on_load_checkpoint(checkpoint)  # type: ignore[misc]
-
-
-def trainable_names(module: nn.Module) -> list[str]:
-    """Names of the trainable parameters, each tensor once."""
-    return [name for name, p in module.named_parameters() if p.requires_grad]
-
-
-def count_parameters(module: nn.Module) -> tuple[int, int]:
-    """Number of trainable and of all parameters, each tensor once.
-
-    >>> count_parameters(nn.Linear(2, 3))
-    (9, 9)
-    """
-    counts = [(p.numel(), p.requires_grad) for p in module.parameters()]
-    return sum(n for n, on in counts if on), sum(n for n, _ in counts)

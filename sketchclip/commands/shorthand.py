@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from sketchclip.runs.folder import LAST, ROOT, config_of, find_checkpoint
+from sketchclip.pretrained.find import find_checkpoint
+from sketchclip.runs.folder import LAST, ROOT, config_of
 
 TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
 _SAVE_DIR = ("--trainer.logger.save_dir", "--trainer.logger.init_args.save_dir")

@@ -29,7 +29,8 @@ from sketchclip.config import LayeredConfig, consumed
 from sketchclip.errors import SketchClipError
 from sketchclip.loggers import RunFiles, WandbRun, is_main, with_files
 from sketchclip.methods import RetrievalModule
-from sketchclip.runs.folder import find_checkpoint, place
+from sketchclip.pretrained.find import find_checkpoint
+from sketchclip.runs.folder import place
 
 # Not compared with a checkpoint: the data decides the class names (a test may be on other data),
 # and the backbone's hash, not the path of its file, says whether the weights are the same.

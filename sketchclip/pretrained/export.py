@@ -11,13 +11,15 @@ from typing import Any
 import yaml
 
 from sketchclip import __version__
+from sketchclip.checkpoint import write_safetensors
 from sketchclip.errors import SketchClipError
 from sketchclip.pretrained.card import CARD, model_card
-from sketchclip.pretrained.hub import upload, write_safetensors
+from sketchclip.pretrained.find import find_checkpoint, hub_id
+from sketchclip.pretrained.hub import upload
 from sketchclip.pretrained.model import FROZEN, SearchModel, load_model
 from sketchclip.pretrained.publishable import publishable, publishable_config
 from sketchclip.pretrained.saved import Saved, read_saved
-from sketchclip.runs.folder import ABOUT, CONFIG, EXPORTED, find_checkpoint, hub_id
+from sketchclip.runs.folder import ABOUT, CONFIG, EXPORTED
 
 
 def read_export(

@@ -1,21 +1,12 @@
-"""Checkpoints from and to the Hugging Face hub, and as safetensors."""
+"""Checkpoints from and to the Hugging Face hub."""
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from sketchclip import __version__
 from sketchclip.errors import SketchClipError
 from sketchclip.runs.folder import ABOUT, CONFIG, EXPORTED
 
 _WEIGHTS = (EXPORTED, "last.ckpt", "model.ckpt")
-_ENTRY = "sketchclip"
-_KEPT = ("hyper_parameters", "backbone", "preprocessing", "pytorch-lightning_version")
 
 
 def download(repository: str, option: str = "--ckpt_path") -> Path:
@@ -68,49 +59,6 @@ def download(repository: str, option: str = "--ckpt_path") -> Path:
     for name in (CONFIG, ABOUT):
         fetch(name)
     return weights
-
-
-def save_safetensors(checkpoint: Path, target: Path) -> None:
-    """Write the trained tensors of a checkpoint for publishing, without the optimizer's state.
-
-    Args:
-        checkpoint: Written by ``sketchclip fit``.
-        target: ``model.safetensors``; publish it with the run's config.yaml beside it.
-    """
-    write_safetensors(torch.load(checkpoint, weights_only=True, map_location="cpu"), target)
-
-
-def write_safetensors(content: Mapping[str, Any], target: Path) -> None:
-    """Write the trained tensors of a checkpoint that is in memory.
-
-    Args:
-        content: ``state_dict``, ``hyper_parameters``, ``backbone``.
-        target: See :func:`save_safetensors`.
-    """
-    about = {key: content[key] for key in _KEPT if key in content}
-    tensors = {name: tensor.contiguous() for name, tensor in content["state_dict"].items()}
-    target.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, target, {_ENTRY: json.dumps(about)})
-
-
-def read_safetensors(path: Path) -> dict[str, Any]:
-    """Read what :func:`save_safetensors` wrote as a checkpoint that Lightning can test.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Tensors, hyper-parameters and the identity of the backbone.
-
-    Raises:
-        ValueError: If the file is none of ours.
-    """
-    try:
-        with safe_open(str(path), "pt") as file:
-            about = json.loads((file.metadata() or {})[_ENTRY])
-            return {**about, "state_dict": {name: file.get_tensor(name) for name in file.keys()}}  # noqa: SIM118
-    except (SafetensorError, KeyError) as error:
-        raise ValueError(f"{path}: {error}") from error
 
 
 def upload(folder: Path, repository: str, private: bool) -> str:

@@ -19,9 +19,9 @@ from data_modules.transforms import normalize
 from sketchclip.clip.text import encode_classes
 from sketchclip.errors import SketchClipError
 from sketchclip.methods import FrozenCLIP, RetrievalModule
+from sketchclip.pretrained.find import find_checkpoint, hub_id
 from sketchclip.pretrained.model_hash import model_hash
 from sketchclip.pretrained.saved import build_module, read_saved
-from sketchclip.runs.folder import find_checkpoint, hub_id
 
 FROZEN = "frozen"
 BATCH = 64

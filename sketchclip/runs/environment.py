@@ -1,18 +1,19 @@
-"""What a run ran on, kept beside its results: versions, machine, command, commit and data."""
+"""Environment of a run, kept beside its results: versions, machine, command, commit, data."""
 
 import os
 import platform
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from lightning.pytorch import Trainer
-
-from data_modules import SketchPhotoDataModule
 from data_modules.listing.listing_hash import listing_hash
 from sketchclip import __version__
 from sketchclip.runs.revision import commit
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+
+    from data_modules import SketchPhotoDataModule
 
 _PACKAGES = (
     "torch torchvision lightning open_clip_torch torchmetrics jsonargparse albumentations numpy "
@@ -20,7 +21,7 @@ _PACKAGES = (
 ).split()
 
 
-def environment(trainer: Trainer, command: str, stage: str) -> dict[str, Any]:
+def environment(trainer: "Trainer", command: str, stage: str) -> dict[str, Any]:
     """Describe where a run takes place.
 
     Args:
@@ -58,8 +59,10 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def device_name(trainer: Trainer) -> str:
+def device_name(trainer: "Trainer") -> str:
     """The device of this process in words: its model, and for a CPU its cores."""
+    import torch
+
     device = trainer.strategy.root_device
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
@@ -68,7 +71,7 @@ def device_name(trainer: Trainer) -> str:
     return device.type
 
 
-def used_data(data: SketchPhotoDataModule, stage: str) -> dict[str, Any]:
+def used_data(data: "SketchPhotoDataModule", stage: str) -> dict[str, Any]:
     """Counts and hashes of the files that a stage uses.
 
     Args:

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sketchclip.checkpoint import CompactCheckpointIO, check_state
-from sketchclip.clip.encoder import trainable_names
+from sketchclip.checkpoint import CompactCheckpointIO, check_state, trainable_names
 from sketchclip.errors import SketchClipError
 
 FAST = ("--model.prompt_lr", "1e-2", "--model.ln_lr", "1e-3")

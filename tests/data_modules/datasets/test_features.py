@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from data_modules.datasets.image_source import ImageSource
-from sketchclip.clip.encoder import trainable_names
+from sketchclip.checkpoint import trainable_names
 
 HEAD = [
     *("--model.adaptation", "LinearHead", "--model.layer_norm", "none"),

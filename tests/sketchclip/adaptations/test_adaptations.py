@@ -17,7 +17,7 @@ from sketchclip.adaptations import (
     IndependentPrompts,
     LinearHead,
 )
-from sketchclip.clip.encoder import count_parameters, trainable_names
+from sketchclip.checkpoint import count_parameters, trainable_names
 from sketchclip.clip.towers import fork_visual
 from sketchclip.errors import SketchClipError
 from sketchclip.methods import FineGrainedPromptLearning, ZeroShotPromptLearning

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sketchclip.adaptations import IndependentPrompts
-from sketchclip.clip.encoder import trainable_names
+from sketchclip.checkpoint import trainable_names
 from sketchclip.methods import ZeroShotPromptLearning
 
 HEADS = 12  # of ViT-B/32

@@ -9,8 +9,8 @@ from torch import nn
 
 from data_modules.batch import TrainingBatch
 from sketchclip.adaptations import Adaptation, IndependentPrompts
+from sketchclip.checkpoint import count_parameters, trainable_names
 from sketchclip.clip.backbone import load_backbone
-from sketchclip.clip.encoder import count_parameters, trainable_names
 from sketchclip.clip.mini import create_mini
 from sketchclip.clip.towers import PromptedTower, check_visual, fork_visual
 from sketchclip.errors import SketchClipError

@@ -13,10 +13,10 @@ from lightning.pytorch import Trainer
 import sketchclip
 from data_modules import SketchPhotoFolder
 from data_modules.images.read import read_image
+from sketchclip.checkpoint import save_safetensors
 from sketchclip.cli import main
 from sketchclip.errors import SketchClipError
 from sketchclip.methods import FrozenCLIP
-from sketchclip.pretrained.hub import save_safetensors
 
 CUSTOM = """
 from sketchclip.methods import ZeroShotPromptLearning

@@ -11,11 +11,12 @@ import torch
 from PIL import Image
 
 from data_modules.listing.listing_hash import listing_hash
+from sketchclip.checkpoint import save_safetensors
 from sketchclip.cli import main
 from sketchclip.errors import SketchClipError
 from sketchclip.loggers import RunFiles
-from sketchclip.pretrained.hub import save_safetensors
-from sketchclip.runs.folder import find_checkpoint, last_run, link_last, place
+from sketchclip.pretrained.find import find_checkpoint
+from sketchclip.runs.folder import last_run, link_last, place
 
 FAST = ("--trainer.max_epochs", "1", "--grids.queries", "0")
 
