@@ -64,6 +64,8 @@ class SketchPhotoDataModule(CachesFeatures, LightningDataModule):
         augment: Images to augment in training: none, sketches, photos or both.
         normalization: model uses the mean and standard deviation of the CLIP model, imagenet those
             of the released code.
+        allow_trained_classes: Measure on classes that the model was trained on all the same.
+            Results say so and share no table with zero-shot ones.
         on_error: raise stops at an unreadable file; skip trains without it, leaves it out of
             evaluation, and lists all such files at the end.
         prepared: Folder of 'sketchclip data prepare', whose images are read in place of the files.
@@ -93,6 +95,7 @@ class SketchPhotoDataModule(CachesFeatures, LightningDataModule):
         resize: Resize = "letterbox",
         augment: Augmented = "none",
         normalization: Literal["model", "imagenet"] = "model",
+        allow_trained_classes: bool = False,
         on_error: Literal["raise", "skip"] = "raise",
         prepared: str | None = None,
         seed: int | None = None,
@@ -117,6 +120,7 @@ class SketchPhotoDataModule(CachesFeatures, LightningDataModule):
         self.resize = resize
         self.augment = augment
         self.normalization = normalization
+        self.allow_trained_classes = allow_trained_classes
         self.on_error = on_error
         self.prepared = prepared
         # Lightning leaves seed_everything's value here, also for the processes that it starts.

@@ -21,7 +21,10 @@ Network = TypeVar("Network", bound=nn.Module)
 
 _MARK = "_adapted_of_pretrained"
 _ENTRY = "sketchclip"
-_KEPT = ("hyper_parameters", "backbone", "preprocessing", "pytorch-lightning_version")
+_KEPT = (
+    *("hyper_parameters", "backbone", "preprocessing", "training_classes"),
+    "pytorch-lightning_version",
+)
 
 
 class CompactCheckpointIO(TorchCheckpointIO):

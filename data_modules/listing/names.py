@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _APOSTROPHES = re.compile("['`\u00b4\u2018\u2019\u201b\u02bc\u02b9\u2032\uff07]")
 _SEPARATORS = re.compile("[\\s_().\u2010-\u2015\u2212-]+")
@@ -38,6 +38,16 @@ def loose(name: str) -> str:
     return name.removeprefix("the_").replace("_", "")
 
 
+def shared(names: Iterable[str], others: Iterable[str]) -> list[str]:
+    """Names of classes that also stand in another list, in any spelling.
+
+    >>> shared(["table_lamp", "cat"], ["Tablelamp", "dog"])
+    ['table_lamp']
+    """
+    known = {loose(canonical(name)) for name in others}
+    return [name for name in names if loose(canonical(name)) in known]
+
+
 def align(found: Iterable[str], wanted: Iterable[str]) -> dict[str, str]:
     """Match canonical names that differ in their separators alone.
 
@@ -62,3 +72,12 @@ def align(found: Iterable[str], wanted: Iterable[str]) -> dict[str, str]:
     for name in sorted(there - here):
         candidates[loose(name)][1].append(name)
     return {a[0]: b[0] for a, b in candidates.values() if len(a) == len(b) == 1}
+
+
+def shorten(names: Sequence[str]) -> str:
+    """List the first names in a message.
+
+    >>> shorten(list("abcdefghij"))
+    'a, b, c, d, e, f, g, h, ...'
+    """
+    return ", ".join(names[:8]) + (", ..." if names[8:] else "")

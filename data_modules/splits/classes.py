@@ -5,7 +5,8 @@ from typing import Literal
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
-from data_modules.splits.dataset_files import DatasetFiles, some
+from data_modules.listing.names import shorten
+from data_modules.splits.dataset_files import DatasetFiles
 from data_modules.splits.split import Split, carve_validation, resolve_split
 from data_modules.splits.subsets import draw
 from sketchclip.errors import SketchClipError
@@ -37,7 +38,7 @@ class DatasetClasses(DatasetFiles):
         if split.ignored:
             rank_zero_warn(
                 f"{self.layout.root}: left out {len(split.ignored)} classes that split {name} "
-                f"does not name: {some(split.ignored)}."
+                f"does not name: {shorten(split.ignored)}."
             )
         return split
 

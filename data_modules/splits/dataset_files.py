@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from data_modules.listing.layouts import PLAIN, FoundLayout, Layout, find_layout
+from data_modules.listing.names import shorten
 from data_modules.listing.scan import (
     PHOTOS,
     SKETCHES,
@@ -106,7 +107,7 @@ class DatasetFiles:
         if self.alone:
             rank_zero_warn(
                 f"{self.layout.root}: left out {len(self.alone)} classes that have only sketches "
-                f"or only photos: {some(self.alone)}."
+                f"or only photos: {shorten(self.alone)}."
             )
         both = sorted(sketches.keys() & photos.keys())
         return {c: sketches[c] for c in both}, {c: photos[c] for c in both}
@@ -140,8 +141,3 @@ class DatasetFiles:
 def _known(folder: Path | None) -> Path:
     assert folder is not None, "a layout without this folder comes with a pattern for it"
     return folder
-
-
-def some(names: Sequence[str]) -> str:
-    """The first names of a list, for messages."""
-    return ", ".join(names[:8]) + (", ..." if names[8:] else "")

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from data_modules import SketchPhotoDataModule
+from data_modules.listing.names import shared
 from sketchclip import __version__
 from sketchclip.callbacks.training import subsets
 from sketchclip.plots.examples import picture
@@ -56,6 +57,9 @@ class RunReport(Callback):
             return
         queries, gallery = (read for read, _ in counts)
         protocol = data.protocol_name + _missing(counts)
+        trained = shared(data.split.unseen, pl_module.training_classes)  # type: ignore[arg-type]
+        if trained:
+            protocol += f"; NOT ZERO-SHOT: {len(trained)} of the unseen classes were trained on"
         metrics = _metrics(trainer, "test/")
         values: dict[str, Any] = pl_module.retrieval.values  # type: ignore[assignment]
         result: dict[str, Any] = {
@@ -72,6 +76,7 @@ class RunReport(Callback):
             "gallery": gallery,
             "training_classes": len(data.class_names),
             "unseen_classes": list(data.split.unseen),
+            "trained_classes": trained,
             "classes": by_class(values, data.test_classes),
             "partial": bool(pl_module.partial or _missing(counts)),
             "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,

@@ -3,17 +3,20 @@
 import inspect
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from typing_extensions import Self
 
 from data_modules.batch import ImageBatch, Preprocessing, Protocol, TrainingBatch
 from data_modules.datasets.pairing import Pairing
+from data_modules.listing.names import shared, shorten
 from data_modules.transforms import Interpolation, Side
 from sketchclip.checkpoint import check_state, own_names, pretrained_networks
 from sketchclip.errors import SketchClipError
@@ -48,6 +51,8 @@ class RetrievalModule(LightningModule, ABC):
         super().__init__()
         self.strict_loading = False  # on_load_checkpoint compares the tensors
         self._training_parts_built = False
+        self.training_classes: list[str] = []
+        """Names of all classes that the weights were trained on."""
         self.protocol = Protocol()
         self.retrieval = self._new_metric("")
 
@@ -194,6 +199,7 @@ class RetrievalModule(LightningModule, ABC):
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {name: state[name] for name in own_names(self)}
         checkpoint["preprocessing"] = asdict(self.preprocessing)
+        checkpoint["training_classes"] = self.training_classes
         settings = checkpoint.setdefault("hyper_parameters", {})
         # The command line offers the class names to every method.
         if "class_names" not in inspect.signature(type(self)).parameters:
@@ -205,6 +211,36 @@ class RetrievalModule(LightningModule, ABC):
         """Refuse tensors that do not fit; Lightning then loads without strictness."""
         absent = () if self._training_parts_built else self.training_only
         check_state(self, checkpoint["state_dict"], absent)
+        self.training_classes = list(checkpoint["training_classes"])
+
+    def on_fit_start(self) -> None:
+        """Note the classes that training uses, and refuse to measure on them."""
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if data is not None:
+            self.training_classes = sorted({*self.training_classes, *data.class_names})
+            self._check_classes([*data.split.unseen, *data.val_classes])
+
+    def on_validation_start(self) -> None:
+        """Refuse to validate on classes that were trained on."""
+        if self.trainer.state.fn == TrainerFn.VALIDATING:
+            self._check_classes(self.trainer.datamodule.val_classes)  # type: ignore[attr-defined]
+
+    def on_test_start(self) -> None:
+        """Refuse to test on classes that were trained on."""
+        self._check_classes(self.trainer.datamodule.split.unseen)  # type: ignore[attr-defined]
+
+    on_predict_start = on_test_start
+
+    def _check_classes(self, classes: Sequence[str]) -> None:
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        trained = shared(classes, self.training_classes)
+        if trained and not data.allow_trained_classes:
+            raise SketchClipError(
+                f"{len(trained)} of the {len(classes)} classes to measure on are among those that "
+                f"the model was trained on: {shorten(trained)}. Use the split of the training "
+                "(--data.split), or one whose unseen classes leave these out. "
+                "--data.allow_trained_classes=true measures them all the same and marks results."
+            )
 
     def train(self, mode: bool = True) -> Self:
         """Set training mode for all but pretrained networks, which stay as they were trained."""

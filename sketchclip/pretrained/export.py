@@ -47,6 +47,7 @@ def read_export(
         "hyper_parameters": {"_class_path": "sketchclip.methods.FrozenCLIP", **loaded.settings},
         "backbone": module.backbone_identity,
         "preprocessing": asdict(loaded.preprocessing),
+        "training_classes": [],
     }
     return loaded, Saved(Path(FROZEN), content, {})
 

@@ -113,7 +113,7 @@ def read_saved(checkpoint: Path) -> Saved:
         content = CompactCheckpointIO().load_checkpoint(
             checkpoint, map_location=lambda storage, _: storage, weights_only=True
         )
-        for entry in ("state_dict", "hyper_parameters", "preprocessing"):
+        for entry in ("state_dict", "hyper_parameters", "preprocessing", "training_classes"):
             content[entry]
     except Exception as error:
         raise SketchClipError(
