@@ -4,21 +4,6 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 
-def headline(trainer: Trainer, module: LightningModule) -> str:
-    """The metric that epochs and runs are compared by.
-
-    Args:
-        trainer: With its data module.
-        module: The method.
-
-    Returns:
-        Acc@1 where the one photo of a sketch is looked for, else mAP@all.
-    """
-    protocol = getattr(trainer.datamodule, "protocol", None)  # type: ignore[attr-defined]
-    paired = getattr(protocol, "instances", False)
-    return "Acc@1" if paired or module.pairing == "instance_triplet" else "mAP@all"
-
-
 class BestCheckpoint(ModelCheckpoint):
     """Writes ``checkpoints/best.ckpt`` when the headline metric of validation is its highest.
 
@@ -37,7 +22,7 @@ class BestCheckpoint(ModelCheckpoint):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Choose the metric."""
-        self.monitor = f"val/{headline(trainer, pl_module)}"
+        self.monitor = f"val/{pl_module.headline}"
         super().setup(trainer, pl_module, stage)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -9,7 +9,6 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger
 
-from sketchclip.callbacks.best import headline
 from sketchclip.loggers import WandbRun
 from sketchclip.runs.environment import environment
 from sketchclip.runs.folder import CONFIG, ENVIRONMENT, link_last
@@ -50,7 +49,7 @@ class RunConfig(SaveConfigCallback):
         config = yaml.safe_load(dump)
         for logger in trainer.loggers:
             if isinstance(logger, WandbRun):
-                name = f"val/{headline(trainer, pl_module)}"
+                name = f"val/{pl_module.headline}"
                 logger.describe({**config, "environment": where}, name)
             elif not isinstance(logger, CSVLogger):
                 logger.log_hyperparams({"config": config})

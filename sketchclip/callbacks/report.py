@@ -1,26 +1,23 @@
 """The figures of validate and test, with the protocol that makes them comparable."""
 
 import os
-import re
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
-from rich.console import Console
-from rich.table import Table
 
 from data_modules import SketchPhotoDataModule
 from data_modules.listing.names import shared
 from sketchclip import __version__
 from sketchclip.callbacks.training import subsets
+from sketchclip.metrics import RetrievalResults
 from sketchclip.plots.examples import picture
 from sketchclip.runs.rankings import RANKINGS, SHOWN, write_rankings
 from sketchclip.runs.results import METRICS, QUERIES, by_class, file_hash, intervals, write_results
+from sketchclip.tables.console import print_metrics
 
 GRID = "grid.png"
 DEFINITION = (
@@ -42,11 +39,14 @@ class RunReport(Callback):
         if trainer.is_global_zero:
             title = f"{type(pl_module).__name__}: {len(data.val_classes)} validation classes"
             protocol = data.protocol.name + _missing(counts)
-            print_metrics(title, _metrics(trainer, "val/"), protocol)
+            results: Any = pl_module.results
+            print_metrics(title, results.metrics, protocol)
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Ask for the first photos of each query, which pictures show."""
-        pl_module.retrieval.nearest = SHOWN  # type: ignore[union-attr]
+        if stage == "test":
+            module: Any = pl_module
+            module.shown_photos = max(module.shown_photos, SHOWN)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the figures and keep them with the protocol that makes them comparable."""
@@ -60,11 +60,10 @@ class RunReport(Callback):
         trained = shared(data.split.unseen, pl_module.training_classes)  # type: ignore[arg-type]
         if trained:
             protocol += f"; NOT ZERO-SHOT: {len(trained)} of the unseen classes were trained on"
-        metrics = _metrics(trainer, "test/")
-        values: dict[str, Any] = pl_module.retrieval.values  # type: ignore[assignment]
+        found: RetrievalResults = pl_module.results  # type: ignore[assignment]
         result: dict[str, Any] = {
-            "metrics": metrics,
-            "interval_95": intervals(values),
+            "metrics": dict(found.metrics),
+            "interval_95": intervals(found.values),
             "definition": DEFINITION,
             "method": type(pl_module).__name__,
             "backbone": getattr(pl_module, "backbone_identity", None),
@@ -77,7 +76,7 @@ class RunReport(Callback):
             "training_classes": len(data.class_names),
             "unseen_classes": list(data.split.unseen),
             "trained_classes": trained,
-            "classes": by_class(values, data.test_classes),
+            "classes": by_class(found.values, found.labels, data.test_classes),
             "partial": bool(pl_module.partial or _missing(counts)),
             "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,
             "checkpoint_sha256": file_hash(trainer.ckpt_path),
@@ -89,29 +88,28 @@ class RunReport(Callback):
             f"{result['method']} on {result['dataset']} ({result['split']}): {queries:,} sketches, "
             f"{gallery:,} photos, {len(data.split.unseen)} unseen classes"
         )
-        print_metrics(title, metrics, protocol)
+        print_metrics(title, found.metrics, protocol)
         if trainer.logger is not None and folder is not None:
             items = trainer.test_dataloaders[0].dataset.items  # type: ignore[index]
             # Relative, so that runs on machines that keep the data elsewhere can be compared.
             root = data.data_root()
-            paths = [os.path.relpath(items[i][0], root) for i in values.get("index", ())]
-            write_results(Path(folder), result, values, paths, data.test_classes)
+            paths = [os.path.relpath(items[i][0], root) for i in found.index]
+            values, labels = found.values, found.labels
+            write_results(Path(folder), result, values, labels, paths, data.test_classes)
             print(f"Written: {folder}/{METRICS} and {QUERIES}")
-            if pl_module.retrieval.shown is not None:  # type: ignore[union-attr]
-                _keep_rankings(trainer, pl_module, Path(folder), root)
+            if len(found.first):
+                _keep_rankings(found, trainer.test_dataloaders, Path(folder), root)
 
 
-def _keep_rankings(trainer: Trainer, module: Any, folder: Path, root: Path) -> None:
+def _keep_rankings(found: RetrievalResults, loaders: Any, folder: Path, root: Path) -> None:
     """Keep the first photos of each query and a picture of some."""
-    items = trainer.test_dataloaders[1].dataset.items  # type: ignore[index]
-    metric = module.retrieval
-    labels = np.array([items.label(at) for at in metric.shown.ravel()]).reshape(metric.shown.shape)
-    hit = labels == metric.values["label"][:, None]
+    items = loaders[1].dataset.items
 
     def path_of(index: int) -> str:
         return os.path.relpath(items.path(index), root)
 
-    write_rankings(folder, metric.shown, hit, metric.own, path_of, root)
+    first, same_class = found.first[:, :SHOWN], found.same_class[:, :SHOWN]
+    write_rankings(folder, first, same_class, found.own, path_of, root)
     picture(folder).save(folder / GRID)
     print(f"Written: {folder}/{RANKINGS}; eight random queries: {folder}/{GRID}")
 
@@ -141,58 +139,7 @@ def _missing(counts: Sequence[tuple[int, int]]) -> str:
     return "".join(f"; {part}" for part in parts) + (" could be read" if parts else "")
 
 
-def _metrics(trainer: Trainer, prefix: str) -> dict[str, float]:
-    return {
-        name.removeprefix(prefix): float(value)
-        for name, value in trainer.callback_metrics.items()
-        if name.startswith(prefix)
-    }
-
-
 def versions() -> dict[str, str]:
     """Versions that a figure may depend on."""
     names = ("torch", "lightning", "open_clip_torch", "torchmetrics", "numpy")
     return {"sketchclip": __version__} | {name: version(name) for name in names}
-
-
-def print_metrics(title: str, metrics: Mapping[str, float], protocol: str) -> None:
-    """Print the figures under a line that says what they are, definitions apart from each other.
-
-    Args:
-        title: Method, data and counts.
-        metrics: Name to value.
-        protocol: Definition and gallery.
-    """
-    print(f"\n{title}")
-    own = {n: v for n, v in metrics.items() if "Acc@" in n}
-    others = {n: v for n, v in metrics.items() if n.endswith(("_voc", "_prefix"))}
-    _table({n: v for n, v in metrics.items() if n not in own and n not in others})
-    if others:
-        print("other definitions of mAP@k, for comparison with papers that use them")
-        _table(others)
-    if own:
-        print("own photo found among the first q (gallery: the photos of its class, or all photos)")
-        _accuracy_table(own)
-    print(f"{protocol}\n")
-
-
-def _accuracy_table(metrics: Mapping[str, float]) -> None:
-    cuts = [n for n in metrics if re.fullmatch(r"Acc@\d+", n)]
-    table = Table("gallery", "mean over", *(f"q = {n[4:]}" for n in cuts))
-    for gallery, scope in (("class", ""), ("all", "_all")):
-        for mean, pattern in (
-            ("sketches", "{}" + scope),
-            ("classes", "{}" + scope + "_macro"),
-            ("chance", "chance_{}" + scope),
-        ):
-            cells = (metrics[pattern.format(n)] for n in cuts)
-            table.add_row(gallery, mean, *(f"{value:.4f}" for value in cells))
-    Console(width=None if sys.stdout.isatty() else 100).print(table)
-
-
-def _table(metrics: Mapping[str, float]) -> None:
-    table = Table()
-    for name in metrics:
-        table.add_column(name, justify="right")
-    table.add_row(*(f"{value:.4f}" for value in metrics.values()))
-    Console(width=None if sys.stdout.isatty() else 100).print(table)

@@ -8,7 +8,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from data_modules import SketchPhotoDataModule
-from sketchclip.callbacks.best import BestCheckpoint, headline
+from sketchclip.callbacks.best import BestCheckpoint
 from sketchclip.checkpoint import count_parameters
 from sketchclip.loggers import WandbRun
 from sketchclip.runs.environment import device_name
@@ -49,7 +49,7 @@ class TrainingReport(Callback):
         """Print the epoch's loss and headline figure where no bar shows them."""
         if trainer.progress_bar_callback is not None or not trainer.is_global_zero:
             return
-        names = {"loss": "loss", f"val/{headline(trainer, pl_module)}": "validation {}"}
+        names = {"loss": "loss", f"val/{pl_module.headline}": "validation {}"}
         values = trainer.callback_metrics
         parts = [
             f"{shown.format(name.removeprefix('val/'))} {float(values[name]):.4f}"

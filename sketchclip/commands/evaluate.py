@@ -58,9 +58,10 @@ def run_evaluate(args: Sequence[str]) -> dict[str, float]:
 
     import torch
 
-    from sketchclip.callbacks.report import DEFINITION, print_metrics, versions
+    from sketchclip.callbacks.report import DEFINITION, versions
     from sketchclip.metrics import InstanceRetrieval
     from sketchclip.runs.results import by_class, intervals, write_results
+    from sketchclip.tables.console import print_metrics
 
     metric = InstanceRetrieval(
         options.precision_k, options.map_k, options.accuracy_k, options.similarity
@@ -82,7 +83,8 @@ def run_evaluate(args: Sequence[str]) -> dict[str, float]:
         parts = (states, labels, np.arange(len(labels)), instances)
         state, label, index, instance = map(torch.from_numpy, parts)
         metric.update(state, label, index, side, instance)
-    figures = {name: float(value) for name, value in metric.compute().items()}
+    found = metric.results()
+    figures = dict(found.metrics)
     title = f"{options.sketches}: {len(sketches[0]):,} sketches, {len(photos[0]):,} photos, "
     title += f"{len(np.unique(sketches[1]))} classes, {options.similarity}"
     protocol = "the gallery is every photo given"
@@ -91,17 +93,17 @@ def run_evaluate(args: Sequence[str]) -> dict[str, float]:
         names = {int(label): str(label) for label in np.unique(sketches[1])}
         summary = {
             "metrics": figures,
-            "interval_95": intervals(metric.values),
+            "interval_95": intervals(found.values),
             "definition": DEFINITION,
             "protocol": protocol,
             "similarity": options.similarity,
             "queries": len(sketches[0]),
             "gallery": len(photos[0]),
-            "classes": by_class(metric.values, names),
+            "classes": by_class(found.values, found.labels, names),
             **versions(),
         }
-        rows = [str(index) for index in metric.values["index"]]
-        write_results(options.out, summary, metric.values, rows, names)
+        rows = [str(index) for index in found.index]
+        write_results(options.out, summary, found.values, found.labels, rows, names)
         print(f"Written: {options.out}")
     return figures
 

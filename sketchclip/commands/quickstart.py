@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,11 +15,7 @@ from sketchclip.config import find_config
 from sketchclip.semantics.class_names import spoken
 
 if TYPE_CHECKING:
-    from lightning.pytorch import Trainer
-    from torch import Tensor
-
     from data_modules import SketchPhotoDataModule
-    from sketchclip.methods import RetrievalModule
 
 _SHOWN = ("mAP@all", "P@1", "P@5")
 _NEXT = """
@@ -70,8 +66,8 @@ def quickstart(seeds: list[int], folder: Path, epochs: int | None = None) -> dic
     print("Frozen mini CLIP on sketches of classes it is never adapted to ...")
     mini = ["--model", "FrozenCLIP", "--model.backbone", "sketchclip-mini"]
     frozen = run_cli(["test", *config, *mini])
-    results = {"frozen": [_metrics(frozen.trainer)]}
-    rankings = {"frozen": _rank(frozen.trainer, frozen.model, frozen.datamodule)}
+    results = {"frozen": [frozen.model.results.metrics]}
+    first = {"frozen": frozen.model.results.first}
     results["adapted"] = []
     for number, seed in enumerate(seeds, start=1):
         print(
@@ -79,15 +75,15 @@ def quickstart(seeds: list[int], folder: Path, epochs: int | None = None) -> dic
         )
         adapted = run_cli(["fit", *config, f"--seed_everything={seed}", *limit])
         adapted.trainer.test(adapted.model, datamodule=adapted.datamodule, verbose=False)
-        results["adapted"].append(_metrics(adapted.trainer))
+        results["adapted"].append(adapted.model.results.metrics)
         if number == 1:
-            rankings["adapted"] = _rank(adapted.trainer, adapted.model, adapted.datamodule)
+            first["adapted"] = adapted.model.results.first
 
     summary = _summary(results, seeds, frozen.datamodule)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     picture = folder / "before_after.png"
-    _draw(rankings, frozen.datamodule, seeds[0]).save(picture)
+    _draw(first, frozen.datamodule, seeds[0]).save(picture)
     _print(summary)
     print(f"\nPicture: {picture}\nFigures: {folder / 'results.json'}")
     print(f"{time.monotonic() - start:.0f} s. Run folders: {folder}")
@@ -95,25 +91,8 @@ def quickstart(seeds: list[int], folder: Path, epochs: int | None = None) -> dic
     return summary
 
 
-def _metrics(trainer: "Trainer") -> dict[str, float]:
-    return {
-        name.removeprefix("test/"): float(value)
-        for name, value in trainer.callback_metrics.items()
-        if name.startswith("test/")
-    }
-
-
-def _rank(trainer: "Trainer", model: "RetrievalModule", data: "SketchPhotoDataModule") -> "Tensor":
-    """Gallery positions in rank order for each query, (Q, G)."""
-    import torch
-
-    sides: Any = trainer.predict(model, datamodule=data)
-    queries, gallery = (torch.cat([batch["state"] for batch in side]) for side in sides)
-    return torch.argsort(model.score(queries, gallery), dim=1, descending=True, stable=True)
-
-
 def _summary(
-    results: dict[str, list[dict[str, float]]], seeds: list[int], data: "SketchPhotoDataModule"
+    results: dict[str, list[Mapping[str, float]]], seeds: list[int], data: "SketchPhotoDataModule"
 ) -> dict[str, Any]:
     columns = [name for name in _SHOWN if name in results["frozen"][0]]
     rows = {
@@ -164,7 +143,7 @@ def _print(summary: dict[str, Any]) -> None:
     print(f"mAP@all of unseen classes: {(after / before - 1) * 100:+.0f} % over the frozen model.")
 
 
-def _draw(rankings: "dict[str, Tensor]", data: "SketchPhotoDataModule", seed: int) -> Any:
+def _draw(first: dict[str, np.ndarray], data: "SketchPhotoDataModule", seed: int) -> Any:
     """Queries drawn at random, one a class, so that the picture shows no chosen cases."""
     from sketchclip.plots.retrieval_grid import Ranking, retrieval_grid
 
@@ -176,8 +155,8 @@ def _draw(rankings: "dict[str, Tensor]", data: "SketchPhotoDataModule", seed: in
     rows = []
     for label, position in list(chosen.items())[:8]:
         lines = []
-        for name, ranking in rankings.items():
-            top = [gallery.items[i] for i in ranking[position, :10].tolist()]
+        for name, ranking in first.items():
+            top = [gallery.items[i] for i in ranking[position, :10]]
             lines.append(Ranking(name, [p for p, _ in top], [other == label for _, other in top]))
         rows.append((queries.items[position][0], spoken(queries.classes[label]), lines))
     title = "Doodles of unseen classes and their first ten photos, before and after adaptation"

@@ -20,8 +20,8 @@ from data_modules.listing.names import shared, shorten
 from data_modules.transforms import Interpolation, Side
 from sketchclip.checkpoint import check_state, own_names, pretrained_networks
 from sketchclip.errors import SketchClipError
-from sketchclip.metrics import InstanceRetrieval
-from sketchclip.metrics.functional import cosine_scores
+from sketchclip.metrics import InstanceRetrieval, RetrievalResults, Similarity
+from sketchclip.metrics.functional import as_product
 
 
 class RetrievalModule(LightningModule, ABC):
@@ -40,6 +40,10 @@ class RetrievalModule(LightningModule, ABC):
     stroke_points: ClassVar[int] = 0
     """Length of the stroke sequences in a batch; 0 for none."""
 
+    similarity: ClassVar[Similarity] = "cosine"
+    """Similarity of embeddings that retrieval ranks by: cosine, euclidean or hamming."""
+    instance_level: ClassVar[bool] = False
+    """Whether the method looks for the one photo of a sketch, so that Acc@q is measured."""
     training_only: ClassVar[tuple[str, ...]] = ()
     """Prefixes of tensors that retrieval does not need: teachers, discriminators, text heads.
 
@@ -53,8 +57,11 @@ class RetrievalModule(LightningModule, ABC):
         self._training_parts_built = False
         self.training_classes: list[str] = []
         """Names of all classes that the weights were trained on."""
-        self.protocol = Protocol()
         self.retrieval = self._new_metric("")
+        self.results: RetrievalResults | None = None
+        """Results of the last validation or test."""
+        self.shown_photos = 0
+        """Number of first photos of each query that results name; callbacks raise it."""
 
     @property
     @abstractmethod
@@ -120,8 +127,36 @@ class RetrievalModule(LightningModule, ABC):
         return self.embed(images, "photo")
 
     def score(self, queries: Tensor, gallery: Tensor) -> Tensor:
-        """Scores (Q, G) of query states against gallery states; higher is nearer."""
-        return cosine_scores(queries, gallery)
+        """Scores (Q, G) of query states against gallery states; higher is nearer.
+
+        Override for a score that depends on the query in another way than ``similarity`` says.
+        Evaluation then calls this for every block of queries and the whole gallery.
+        """
+        left = as_product(queries, self.similarity, "query")
+        return left @ as_product(gallery, self.similarity, "gallery").T
+
+    def vector(self, state: Tensor) -> Tensor:
+        """Vectors (B, D) of states, by which search makes a shortlist that ``score`` then orders.
+
+        A method that overrides ``score`` overrides this as well to be searched by.
+        """
+        return state
+
+    @property
+    def scores_pairs(self) -> bool:
+        """Whether the method ranks by a score of its own in place of a similarity."""
+        return type(self).score is not RetrievalModule.score
+
+    @property
+    def headline(self) -> str:
+        """Metric that epochs and runs are compared by: Acc@1 if instances count, else mAP@all."""
+        return "Acc@1" if self.instance_level or self.protocol.instances else "mAP@all"
+
+    @property
+    def protocol(self) -> Protocol:
+        """Protocol of the data at hand."""
+        data = getattr(self._trainer, "datamodule", None)
+        return getattr(data, "protocol", Protocol())
 
     def setup(self, stage: str) -> None:
         """Build what training needs, take the protocol from the data, and check the precision."""
@@ -134,23 +169,21 @@ class RetrievalModule(LightningModule, ABC):
         if stage == "fit" and not self._training_parts_built:
             self.build_training_parts()
             self._training_parts_built = True
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        self.protocol = getattr(data, "protocol", self.protocol)
         self.retrieval = self._new_metric({"fit": "val/", "validate": "val/"}.get(stage, "test/"))
 
     def _new_metric(self, prefix: str) -> InstanceRetrieval:
-        # The plain cosine is ranked as a matrix product, without calling score for each block.
-        score = None if type(self).score is RetrievalModule.score else self.score
-        k = self.protocol
-        return InstanceRetrieval(k.precision_k, k.map_k, score=score, prefix=prefix)
+        # A similarity is ranked as a matrix product, without calling score for each block.
+        score = self.score if self.scores_pairs else None
+        cuts = (self.protocol.precision_k, self.protocol.map_k)
+        return InstanceRetrieval(*cuts, similarity=self.similarity, score=score, prefix=prefix)
 
     def validation_step(self, batch: ImageBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Embed a batch of queries (loader 0) or of the gallery (loader 1)."""
         states = (self.query_state, self.gallery_state)[dataloader_idx](batch.image)
         read = batch.index >= 0  # an image that data.on_error=skip passed over is no result
         side = ("query", "gallery")[dataloader_idx]
-        paired = self.protocol.instances or self.pairing == "instance_triplet"
-        ids = batch.instance[read] if paired and batch.instance is not None else None
+        instances = batch.instance if self.headline == "Acc@1" else None
+        ids = instances if instances is None else instances[read]
         self.retrieval.update(states[read], batch.label[read], batch.index[read], side, ids)
 
     def test_step(self, batch: ImageBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
@@ -164,8 +197,10 @@ class RetrievalModule(LightningModule, ABC):
         data = trainer.datamodule  # type: ignore[attr-defined]
         self.partial = trainer.sanity_checking or not isinstance(limit, float) or limit < 1
         # A part of the gallery is no gallery: queries without any photo in it are left out.
-        self.retrieval.partial = self.partial or getattr(data, "on_error", None) == "skip"
-        self.log_dict(self.retrieval.compute(), rank_zero_only=False)
+        partial = self.partial or getattr(data, "on_error", None) == "skip"
+        self.results = self.retrieval.results(self.shown_photos, partial)
+        metrics = {self.retrieval.prefix + n: v for n, v in self.results.metrics.items()}
+        self.log_dict(metrics, rank_zero_only=False)
         self.retrieval.reset()
 
     on_test_epoch_end = on_validation_epoch_end

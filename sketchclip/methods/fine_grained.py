@@ -65,6 +65,7 @@ class FineGrainedPromptLearning(CLIPEncoderMixin, RetrievalModule):
         grad_checkpointing: Recompute activations to save memory.
     """
 
+    instance_level = True
     pairing = "instance_triplet"
     batch_layout = "classes"
 

@@ -17,7 +17,9 @@ all            AP = S_G / R                        the released code of the pape
 P@k = r_k / k, also where R < k or G < k: a class of fewer than k photos cannot reach 1.
 """
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -138,3 +140,72 @@ def definition_names(map_k: Sequence[int]) -> list[str]:
     """
     suffix = {"strict": ""}
     return [f"mAP@{k}{suffix.get(d, '_' + d)}" for k in map_k for d in DEFINITIONS]
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """Facts about a metric that reports, tables and plots show.
+
+    Attributes:
+        label: Head of its column.
+        meaning: Definition in a few words, ``{}`` for the cut-off.
+        scope: category counts photos of the class; class and all look for the sketch's own photo,
+            among the photos of its class or among all.
+        quoted: Whether papers quote it, unlike other definitions and means over classes.
+        chance: Whether it is the level of a random ranking.
+    """
+
+    label: str
+    meaning: str
+    scope: Literal["category", "class", "all"] = "category"
+    quoted: bool = True
+    chance: bool = False
+
+
+METRICS = {
+    "mAP@all": MetricInfo("mAP@all", "mean average precision over the whole ranking"),
+    "mAP@{}": MetricInfo(
+        "mAP@{} (strict)",
+        "mean average precision, strict: precision at hits in the top {0} / min(R, {0})",
+    ),
+    "mAP@{}_voc": MetricInfo(
+        "mAP@{} (voc)", "interpolated mean average precision of the top {}", quoted=False
+    ),
+    "mAP@{}_prefix": MetricInfo(
+        "mAP@{} (prefix)", "mean average precision of the top {} / hits among them", quoted=False
+    ),
+    "P@{}": MetricInfo("P@{}", "relevant photos among the first {}"),
+    "Acc@{}": MetricInfo(
+        "Acc@{} (class gallery)", "own photo among the first {} of the photos of its class", "class"
+    ),
+    "Acc@{}_all": MetricInfo(
+        "Acc@{} (all photos)", "own photo among the first {} of all photos", "all"
+    ),
+}
+"""Every metric by its name, ``{}`` for the cut-off; higher is better for all of them."""
+
+
+def metric_info(name: str) -> MetricInfo:
+    """Facts about a metric by its full name.
+
+    Args:
+        name: Such as ``P@100``, ``Acc@1_macro`` or ``chance_mAP@all``.
+
+    Returns:
+        The entry of ``METRICS`` with its cut-off filled in; for an unknown name its own label.
+
+    >>> metric_info("P@100").meaning, metric_info("Acc@1").meaning
+    ('relevant photos among the first 100', 'own photo first among the photos of its class')
+    """
+    plain = name.removeprefix("chance_").removesuffix("_macro")
+    cut = re.search(r"@(\d+)", plain)
+    pattern = plain.replace(cut[1], "{}", 1) if cut else plain
+    known = METRICS.get(pattern, MetricInfo(name, "see the documentation of evaluation"))
+    label, meaning = (text.format(cut[1] if cut else "") for text in (known.label, known.meaning))
+    return replace(
+        known,
+        label=label,
+        meaning=meaning.replace("among the first 1 of", "first among"),
+        quoted=known.quoted and plain == name,
+        chance=name.startswith("chance_"),
+    )

@@ -12,7 +12,9 @@ from torchmetrics.utilities import dim_zero_cat
 
 from sketchclip.errors import SketchClipError
 from sketchclip.metrics.chance import chance_levels
+from sketchclip.metrics.definitions import metric_info
 from sketchclip.metrics.functional import Score, Similarity, retrieval_scores
+from sketchclip.metrics.results import RetrievalResults
 
 SIDES = ("query", "gallery")
 PARTS = ("states", "labels", "index", "instances")
@@ -35,16 +37,6 @@ class CategoryRetrieval(Metric):
         score: In place of a similarity; see ``retrieval_scores`` in
             :mod:`sketchclip.metrics.functional`.
         prefix: Put before each name in the result, for example ``"test/"``.
-
-    Attributes:
-        partial: Set where only a part of the gallery was loaded (debug runs): queries without any
-            relevant photo are then left out instead of being an error.
-        nearest: Set where the first photos of each query are wanted: their number.
-        values: After ``compute``, one value a query for each metric, with ``index`` and ``label``.
-        shown: After ``compute`` with ``nearest``, dataset indices of the first photos of each
-            query, (Q, nearest), or None.
-        own: After ``compute``, dataset index of the one photo that each query shows, -1 for none,
-            (Q,), or None at category level.
 
     Example:
         >>> metric = CategoryRetrieval(precision_k=[1], map_k=[])
@@ -73,11 +65,6 @@ class CategoryRetrieval(Metric):
         self.similarity: Similarity = similarity
         self.score = score
         self.prefix = prefix
-        self.partial = False
-        self.nearest = 0
-        self.values: dict[str, np.ndarray] = {}
-        self.shown: np.ndarray | None = None
-        self.own: np.ndarray | None = None
         for side in SIDES:
             for part in PARTS:
                 self.add_state(f"{side}_{part}", default=[], dist_reduce_fx="cat")
@@ -157,7 +144,7 @@ class CategoryRetrieval(Metric):
         return states[keep], labels[keep], index[keep], instances[keep]
 
     def compute(self) -> dict[str, Tensor]:
-        """Mean over queries of each metric, and what a random ranking is expected to reach.
+        """Mean over queries of each metric, and the level of a random ranking.
 
         Returns:
             Scalars by name. Names ending in ``_macro`` are means over classes of class means.
@@ -165,19 +152,42 @@ class CategoryRetrieval(Metric):
         Raises:
             SketchClipError: If a class of queries has no photo in the gallery.
         """
+        metrics = self._rank(first=0, partial=False).metrics
+        return {self.prefix + name: torch.tensor(value) for name, value in metrics.items()}
+
+    def results(self, first: int = 0, partial: bool = False) -> RetrievalResults:
+        """Rank once, with all processes, and give everything that is known of the ranking.
+
+        Args:
+            first: Photos of each query to name.
+            partial: Whether only a part of the gallery was loaded (debug runs): queries without
+                any relevant photo are then left out instead of being an error.
+
+        Returns:
+            The results, the same in every process.
+
+        Raises:
+            SketchClipError: If a class of queries has no photo in the gallery.
+        """
+        with self.sync_context():
+            return self._rank(first, partial)
+
+    def _rank(self, first: int, partial: bool) -> RetrievalResults:
         queries, labels, index, instances = self.bank("query")
         gallery, gallery_labels, gallery_index, gallery_instances = self.bank("gallery")
         answered = torch.isin(labels, gallery_labels)
-        if self.partial:
+        if partial:
             queries, labels, index, instances = (
                 x[answered] for x in (queries, labels, index, instances)
             )
             if len(queries) == 0:
-                return {}
+                nothing = np.zeros(0, np.int64)
+                none = nothing.reshape(0, first)
+                return RetrievalResults({}, {}, nothing, nothing, none, none, None, True)
         elif len(gallery) and not answered.all():
-            lonely = labels[~answered].unique().tolist()
+            unanswered = labels[~answered].unique().tolist()
             raise SketchClipError(
-                f"Queries of class ids {lonely[:10]} have no photo in the gallery; their "
+                f"Queries of class ids {unanswered[:10]} have no photo in the gallery; their "
                 "average precision is undefined. Remove these classes from the split."
             )
         targets = self._targets(instances, gallery_instances)
@@ -192,24 +202,29 @@ class CategoryRetrieval(Metric):
             targets,
             self.similarity,
             self.score,
-            self.nearest,
+            first,
         )
-        photos = gallery_index.cpu().numpy()
-        first = values.pop("nearest", None)
-        self.shown = None if first is None else photos[first.numpy()]
-        self.own = None
+        photos, classes_of = gallery_index.cpu().numpy(), gallery_labels.cpu().numpy()
+        nearest = values.pop("nearest", torch.zeros(len(queries), 0, dtype=torch.long)).numpy()
+        own = None
         if targets is not None:
-            at = targets.numpy()
-            self.own = np.where(at >= 0, photos[at], -1)
-        self.values = {name: value.numpy() for name, value in values.items()}
-        self.values |= {"index": index.cpu().numpy(), "label": labels.cpu().numpy()}
-        result = {n: v.nanmean() for n, v in values.items() if not n.startswith("rank")}
+            own = np.where(targets.numpy() >= 0, photos[targets.numpy()], -1)
+        means = {n: v.nanmean() for n, v in values.items() if not n.startswith("rank")}
         classes, at = labels.cpu().unique(return_inverse=True)
-        for name in [n for n in result if n.startswith("Acc@")]:
-            means = [values[name][at == c].nanmean() for c in range(len(classes))]
-            result[f"{name}_macro"] = torch.stack(means).nanmean()
-        result |= chance_levels(labels.cpu(), gallery_labels.cpu(), targets, self.accuracy_k)
-        return {self.prefix + name: value.float() for name, value in result.items()}
+        for name in [n for n in means if metric_info(n).scope != "category"]:
+            of_classes = [values[name][at == c].nanmean() for c in range(len(classes))]
+            means[f"{name}_macro"] = torch.stack(of_classes).nanmean()
+        means |= chance_levels(labels.cpu(), gallery_labels.cpu(), targets, self.accuracy_k)
+        return RetrievalResults(
+            metrics={name: float(value.float()) for name, value in means.items()},
+            values={name: value.numpy() for name, value in values.items()},
+            index=index.cpu().numpy(),
+            labels=labels.cpu().numpy(),
+            first=photos[nearest],
+            first_labels=classes_of[nearest],
+            own=own,
+            partial=partial,
+        )
 
     def _targets(self, instances: Tensor, gallery_instances: Tensor) -> Tensor | None:
         return None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sketchclip.errors import SketchClipError
+from sketchclip.metrics.definitions import metric_info
 from sketchclip.runs.reading import Run
 
 COLUMN, PAGE = 3.5, 7.16
@@ -36,18 +37,6 @@ _RC: Any = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "sketchclip",
 }
-_MEANING = (
-    (r"Acc@(\d+)_all", "own photo among the first {} of all photos"),
-    (r"Acc@(\d+)", "own photo among the first {} of the photos of its class"),
-    (r"mAP@all", "mean average precision over the whole ranking"),
-    (
-        r"mAP@(\d+)",
-        "mean average precision, strict: precision at hits in the top {0} / min(R, {0})",
-    ),
-    (r"mAP@(\d+)_voc", "interpolated mean average precision of the top {}"),
-    (r"mAP@(\d+)_prefix", "mean average precision of the top {} / hits among them"),
-    (r"P@(\d+)", "relevant photos among the first {}"),
-)
 
 
 @contextmanager
@@ -122,26 +111,15 @@ def protocol(runs: Sequence[Run], metric: str) -> str:
     backbone = summary.get("backbone") or {}
     seeds = sorted({run.seed for run in runs})
     return (
-        f"{metric}: {meaning(metric)}; mean over queries. {summary.get('dataset')}, split "
-        f"{summary.get('split')}: {summary.get('queries', 0):,} sketches, "
+        f"{metric}: {metric_info(metric).meaning}; mean over queries. "
+        f"{summary.get('dataset')}, split {summary.get('split')}: "
+        f"{summary.get('queries', 0):,} sketches, "
         f"{summary.get('gallery', 0):,} photos, {len(summary.get('unseen_classes') or ())} unseen "
         f"classes; {summary.get('protocol')}. "
         + ("Part of the data only. " if summary.get("partial") else "")
         + (f"Backbone {backbone.get('name')}. " if isinstance(backbone, dict) and backbone else "")
         + f"Seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}."
     )
-
-
-def meaning(metric: str) -> str:
-    """Definition of a metric in a few words.
-
-    >>> meaning("P@100")
-    'relevant photos among the first 100'
-    """
-    for pattern, text in _MEANING:
-        if found := re.fullmatch(pattern, metric):
-            return text.format(*found.groups()).replace("among the first 1 of", "first among")
-    return "docs/evaluation.md"
 
 
 def shorten(text: str, length: int) -> str:

@@ -7,12 +7,11 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from sketchclip import __version__
 from sketchclip.clip.mini import MINI_NAME
+from sketchclip.metrics.definitions import metric_info
 
 CARD = "README.md"
 _TASK = "image-feature-extraction"
 _TASK_NAME = "Zero-shot sketch-based image retrieval"
-# Chance levels and other definitions of mAP@k are in config.json; a card shows what papers quote.
-_NOT_SHOWN = ("_voc", "_prefix", "_macro")
 _USE = """```python
 import sketchclip
 
@@ -98,7 +97,7 @@ def _shown(metrics: Mapping[str, float]) -> dict[str, float]:
     return {
         name: value
         for name, value in metrics.items()
-        if not name.endswith(_NOT_SHOWN) and not name.startswith("chance_")
+        if metric_info(name).quoted  # chance levels and other definitions are in config.json
     }
 
 

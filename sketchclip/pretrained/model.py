@@ -77,7 +77,7 @@ class SearchModel:
     @property
     def fine_grained(self) -> bool:
         """Whether it was trained to find the one photo that a sketch was drawn from."""
-        return self.module.pairing == "instance_triplet"
+        return self.module.instance_level
 
     @cached_property
     def about(self) -> dict[str, Any]:

@@ -18,14 +18,13 @@ SAME_QUERIES = ("dataset", "split", "protocol", "queries", "gallery", "unseen_cl
 """What two tests share if their queries can be compared one by one."""
 SAME_FIGURES = (*SAME_QUERIES, "definition", "backbone", "generalized", "partial")
 """What tests share if their figures may stand in one column or on one axis."""
-_NOT_METRICS = frozenset({"index", "label"})
 
 
 def intervals(values: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
     """Bootstrap interval over queries of each metric's mean.
 
     Args:
-        values: Metric to one value a query; ``index``, ``label`` and ranks are passed over.
+        values: Metric to one value a query; ranks are passed over.
 
     Returns:
         Metric to [low, high], 95 %.
@@ -33,28 +32,31 @@ def intervals(values: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
     return {
         name: list(bootstrap_interval(known, LEVEL))
         for name, value in values.items()
-        if name not in _NOT_METRICS and not name.startswith("rank")
+        if not name.startswith("rank")
         for known in [value[~np.isnan(value)]]
         if len(known)
     }
 
 
 def by_class(
-    values: Mapping[str, np.ndarray], class_names: Sequence[str] | Mapping[int, str]
+    values: Mapping[str, np.ndarray],
+    labels: np.ndarray,
+    class_names: Sequence[str] | Mapping[int, str],
 ) -> dict[str, dict[str, float]]:
     """Mean of each metric over the queries of each class, with their number.
 
     Args:
-        values: Metric to one value a query, and ``label``.
+        values: Metric to one value a query.
+        labels: Class of each query.
         class_names: Name of each label.
 
     Returns:
         Class to metric to value.
     """
     result: dict[str, dict[str, float]] = {}
-    for label in np.unique(values["label"]):
-        rows = values["label"] == label
-        known = {n: v[rows] for n, v in values.items() if n not in _NOT_METRICS}
+    for label in np.unique(labels):
+        rows = labels == label
+        known = {name: value[rows] for name, value in values.items()}
         result[class_names[int(label)]] = {"queries": int(rows.sum())} | {
             name: float(np.nanmean(value))
             for name, value in known.items()
@@ -67,6 +69,7 @@ def write_results(
     folder: Path,
     summary: Mapping[str, Any],
     values: Mapping[str, np.ndarray],
+    labels: np.ndarray,
     paths: Sequence[str],
     class_names: Sequence[str] | Mapping[int, str],
 ) -> None:
@@ -75,19 +78,19 @@ def write_results(
     Args:
         folder: Made if missing.
         summary: Figures and protocol.
-        values: Metric to one value a query, with ``index`` and ``label``.
+        values: Metric to one value a query.
+        labels: Class of each query.
         paths: File of each query, in the order of the values.
         class_names: Name of each label.
     """
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(summary, indent=2) + "\n"
     (folder / METRICS).write_text(text, encoding="utf-8")
-    names = [name for name in values if name not in _NOT_METRICS]
     with (folder / QUERIES).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["query", "class", *names])
-        for row, (path, label) in enumerate(zip(paths, values["label"], strict=True)):
-            cells = (values[name][row] for name in names)
+        writer.writerow(["query", "class", *values])
+        for row, (path, label) in enumerate(zip(paths, labels, strict=True)):
+            cells = (value[row] for value in values.values())
             writer.writerow([path, class_names[int(label)], *(_cell(value) for value in cells)])
 
 

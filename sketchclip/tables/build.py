@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from sketchclip.metrics.definitions import metric_info
 from sketchclip.tables.formats import ResultTable
 from sketchclip.tables.measured import Group
 from sketchclip.tables.paper import FINE_GRAINED, QUICKDRAW, ROWS, SKETCHY, TU_BERLIN, Column, Row
@@ -10,13 +11,6 @@ from sketchclip.tables.paper import FINE_GRAINED, QUICKDRAW, ROWS, SKETCHY, TU_B
 _REPORTED = {"TUBerlin": TU_BERLIN, "QuickDraw": QUICKDRAW}
 _CATEGORY = ("mAP@all", "mAP@200", "P@1", "P@5", "P@100", "P@200")
 _INSTANCE = ("Acc@1", "Acc@5", "Acc@1_all", "Acc@5_all")
-_HEADS = {
-    "mAP@200": "mAP@200 (strict)",
-    "Acc@1": "Acc@1 (class gallery)",
-    "Acc@5": "Acc@5 (class gallery)",
-    "Acc@1_all": "Acc@1 (all photos)",
-    "Acc@5_all": "Acc@5 (all photos)",
-}
 
 
 def build_tables(group: Group) -> list[ResultTable]:
@@ -55,7 +49,7 @@ def _table(
     measured = {name for values in group.runs.values() for name in values}
     metrics = [name for name in (_INSTANCE if fine else _CATEGORY) if name in measured]
     heads = [f"paper: {dataset} {metric}" for dataset, metric in reported]
-    columns = ["", *heads, *(_HEADS.get(metric, metric) for metric in metrics), "seeds"]
+    columns = ["", *heads, *(metric_info(metric).label for metric in metrics), "seeds"]
     table = ResultTable(f"{title}: {group.dataset}", columns)
     for name in extra:
         label = "frozen CLIP" if name.endswith("frozen") else name

@@ -90,21 +90,17 @@ def work(rank, folder):
         for name, shares in SHARES.items():
             metric = InstanceRetrieval(**options(process_group=groups[world]))
             found[world, name] = feed(metric, shares, rank, world).compute()
-            found[world, name, "values"] = as_tensors(metric.values)
+            found[world, name, "values"] = as_tensors(metric.results().values)
     for name, shares in SHARES.items():
         # A sanity check sees a few batches, then everything starts again.
         metric = feed(InstanceRetrieval(**options()), SHARES["padded"], rank, 3, half=True)
-        metric.partial = True
-        metric.compute()
+        metric.results(partial=True)
         metric.reset()
-        metric.partial = False
         found["sanity", name] = feed(metric, shares, rank, 3).compute()
     # Without a reset the share is still there after the banks were gathered, and grows.
     metric = InstanceRetrieval(**options())
     feed(metric, {"gallery": SHARES["nothing on some"]["gallery"]}, rank, 3)
-    metric.partial = True
-    metric.compute()
-    metric.partial = False
+    metric.results(partial=True)
     found["grown"] = feed(metric, {"query": uneven, "gallery": uneven}, rank, 3).compute()
     parts = {"c": CategoryRetrieval([1], [4], prefix="c/"), "i": InstanceRetrieval(**options())}
     collection = feed(MetricCollection(parts), SHARES["no photos on some"], rank, 3)
@@ -155,7 +151,7 @@ def test_any_number_of_processes_equals_one(found, expected, world, shares):
     assert 0 < result["Acc@1"] < 1
     for rank in range(world):
         equal(found[rank][world, shares], result)
-        equal(found[rank][world, shares, "values"], as_tensors(expected.values))
+        equal(found[rank][world, shares, "values"], as_tensors(expected.results().values))
 
 
 @pytest.mark.ddp

@@ -36,12 +36,12 @@ def test_scores_name_the_first_photos_and_the_first_hit():
 
 def test_the_metric_tells_dataset_indices():
     metric = InstanceRetrieval(precision_k=[], map_k=[], accuracy_k=[1])
-    metric.nearest = 2
     photos = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.9, 0.1]])
     metric.update(photos, torch.zeros(3), torch.tensor([30, 10, 20]), "gallery", torch.arange(3))
     metric.update(photos[1:2], torch.zeros(1), torch.tensor([5]), "query", torch.tensor([2]))
     metric.update(photos[:1], torch.zeros(1), torch.tensor([6]), "query", torch.tensor([9]))
-    metric.compute()
-    assert metric.shown.tolist() == [[10, 20], [30, 20]]
-    assert metric.own.tolist() == [20, -1]
-    assert "nearest" not in metric.values
+    found = metric.results(first=2)
+    assert found.first.tolist() == [[10, 20], [30, 20]]
+    assert found.own.tolist() == [20, -1]
+    assert found.hits.tolist() == [[False, True], [True, True]]
+    assert "nearest" not in found.values

@@ -101,22 +101,22 @@ def test_ties_are_broken_by_the_dataset_not_by_arrival():
         metric.update(torch.ones(1, 2), torch.tensor([index]), torch.tensor([index]), "gallery")
     metric.update(torch.ones(2, 2), torch.tensor([0, 1]), torch.arange(2))
     assert metric.compute()["P@1"] == 0.5
-    assert metric.values["P@1"].tolist() == [1, 0]
+    assert metric.results().values["P@1"].tolist() == [1, 0]
 
 
 def test_result_is_the_mean_over_queries(banks):
     metric = fill(new(), banks, batch=4, order=torch.Generator().manual_seed(1))
-    result = metric.compute()
+    result, found = metric.compute(), metric.results()
     (queries, labels, index, shown), (gallery, others, _, photos) = banks.values()
     # Photo numbers are gallery positions here, where the gallery has them.
     assert bool(torch.equal(photos, torch.arange(29)))
     values = retrieval_scores(queries, labels, gallery, others, [1, 5], [4], [1, 2], shown)
     for name, of_queries in values.items():
-        np.testing.assert_array_equal(metric.values[name], of_queries.numpy())
+        np.testing.assert_array_equal(found.values[name], of_queries.numpy())
         if not name.startswith("rank"):
             assert result[name].item() == pytest.approx(of_queries.mean().item(), abs=1e-6)
-    assert metric.values["index"].tolist() == index.tolist()
-    assert metric.values["label"].tolist() == labels.tolist()
+    assert found.index.tolist() == index.tolist()
+    assert found.labels.tolist() == labels.tolist()
     assert not [name for name in result if "rank" in name]
 
 
@@ -143,8 +143,8 @@ def test_sketches_without_a_photo_do_not_count_for_accuracy(banks):
     whole = fill(new(), banks)
     expected = whole.compute()
     kept = np.delete(np.arange(13), [0, 4, 7])
-    assert result["Acc@2"].item() == pytest.approx(whole.values["Acc@2"][kept].mean())
-    by_class = [whole.values["Acc@2"][kept][labels[kept] == c].mean() for c in range(3)]
+    assert result["Acc@2"].item() == pytest.approx(whole.results().values["Acc@2"][kept].mean())
+    by_class = [whole.results().values["Acc@2"][kept][labels[kept] == c].mean() for c in range(3)]
     assert result["Acc@2_macro"].item() == pytest.approx(np.mean(by_class))
     assert result["mAP@all"] == expected["mAP@all"]  # they do count at category level
 
@@ -155,7 +155,7 @@ def test_a_class_without_any_known_photo_is_left_out_of_the_macro_mean(banks):
     result = compute({**banks, "query": (states, labels, index, missing)})
     whole = fill(new(), banks)
     whole.compute()
-    means = [whole.values["Acc@1_all"][labels.numpy() == c].mean() for c in (0, 2)]
+    means = [whole.results().values["Acc@1_all"][labels.numpy() == c].mean() for c in (0, 2)]
     assert result["Acc@1_all_macro"].item() == pytest.approx(np.mean(means))
 
 
@@ -242,19 +242,18 @@ def test_class_without_photos_is_an_error_that_names_it(banks):
 
 def test_partial_leaves_unanswered_queries_out(banks):
     few = {**banks, "gallery": tuple(x[banks["gallery"][1] != 1] for x in banks["gallery"])}
-    metric = new()
-    metric.partial = True
-    result = fill(metric, few).compute()
+    found = fill(new(), few).results(partial=True)
     kept = banks["query"][1] != 1
-    assert result == compute({**few, "query": tuple(x[kept] for x in banks["query"])})
-    assert metric.values["index"].tolist() == torch.arange(13)[kept].tolist()
+    expected = compute({**few, "query": tuple(x[kept] for x in banks["query"])})
+    assert {name: torch.tensor(value) for name, value in found.metrics.items()} == expected
+    assert found.index.tolist() == torch.arange(13)[kept].tolist()
+    assert found.partial
 
 
 def test_partial_without_any_answer_has_no_result(banks):
-    metric = new()
-    metric.partial = True
-    fill(metric, {"query": banks["query"]})
-    assert metric.compute() == {}
+    found = fill(new(), {"query": banks["query"]}).results(first=3, partial=True)
+    assert found.metrics == {}
+    assert found.first.shape == (0, 3)
 
 
 @pytest.mark.parametrize(

@@ -80,12 +80,10 @@ def test_a_checkpoint_is_named_by_its_content(run):
 
 def test_ranks_and_undefined_values_stay_out_of_means():
     values = {
-        "index": np.arange(3),
-        "label": np.array([0, 0, 1]),
         "Acc@1": np.array([1.0, np.nan, np.nan]),
         "rank": np.array([1.0, np.nan, np.nan]),
     }
-    told = by_class(values, ["cat", "dog"])
+    told = by_class(values, np.array([0, 0, 1]), ["cat", "dog"])
     assert told == {"cat": {"queries": 2, "Acc@1": 1.0}, "dog": {"queries": 1}}
     assert intervals(values) == {"Acc@1": [1.0, 1.0]}
 

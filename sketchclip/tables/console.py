@@ -1,0 +1,51 @@
+"""Tables of metrics in the terminal."""
+
+import sys
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.table import Table
+
+from sketchclip.metrics.definitions import metric_info
+
+
+def print_metrics(title: str, metrics: Mapping[str, float], protocol: str) -> None:
+    """Print metrics under a line that says what was measured, definitions apart from each other.
+
+    Args:
+        title: Method, data and counts.
+        metrics: Name to value.
+        protocol: Definition and gallery.
+    """
+    print(f"\n{title}")
+    infos = {name: metric_info(name) for name in metrics}
+    category = [name for name, info in infos.items() if info.scope == "category"]
+    _print([n for n in category if infos[n].quoted or infos[n].chance], metrics)
+    others = [n for n in category if not infos[n].quoted and not infos[n].chance]
+    if others:
+        print("other definitions of mAP@k, for comparison with papers that use them")
+        _print(others, metrics)
+    cuts = [name for name, info in infos.items() if info.scope == "class" and info.quoted]
+    if cuts:
+        print("own photo found among the first q (gallery: the photos of its class, or all photos)")
+        table = Table("gallery", "mean over", *(f"q = {n.partition('@')[2]}" for n in cuts))
+        for gallery, scope in (("class", ""), ("all", "_all")):
+            rows = {"sketches": "{}" + scope, "classes": "{}" + scope + "_macro"}
+            rows["chance"] = "chance_{}" + scope
+            for mean, pattern in rows.items():
+                values = (metrics[pattern.format(name)] for name in cuts)
+                table.add_row(gallery, mean, *(f"{value:.4f}" for value in values))
+        _console().print(table)
+    print(f"{protocol}\n")
+
+
+def _print(names: list[str], metrics: Mapping[str, float]) -> None:
+    table = Table()
+    for name in names:
+        table.add_column(name, justify="right")
+    table.add_row(*(f"{metrics[name]:.4f}" for name in names))
+    _console().print(table)
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else 100)
