@@ -67,7 +67,8 @@ def run(args: Sequence[str]) -> "list[Hit]":
     sketch = None if image is None else model.sketches([image])[0]
     text = None if options.text is None else model.texts([options.text])[0]
     query = combine(sketch, text, options.text_weight)
-    hits = index.search(query, options.k, options.class_filter)
+    rescore = model.pair_scorer(image)
+    hits = index.search(query, options.k, options.class_filter, rescore)
     if options.save is not None:
         _save(options.save, image, options.text, hits, model.name)
     about = index.about
@@ -81,7 +82,8 @@ def run(args: Sequence[str]) -> "list[Hit]":
         found = [{**vars(hit), "path": str(hit.path), "score": round(hit.score, 6)} for hit in hits]
         print(json.dumps({**asked, "index": options.index, "model": model.name, "hits": found}))
     else:
-        _print(hits, f"{len(index):,} photos of {options.index}, {model.name}")
+        scored = "score" if rescore else model.similarity
+        _print(hits, f"{len(index):,} photos of {options.index}, {model.name}", scored)
         if not about["complete"]:
             print(
                 "The index is not complete: 'sketchclip index' was interrupted, or is at work. "
@@ -92,14 +94,18 @@ def run(args: Sequence[str]) -> "list[Hit]":
     return hits
 
 
-def _print(hits: "Sequence[Hit]", note: str) -> None:
+_SCORES = {"cosine": ("cosine", 1), "euclidean": ("distance", -1), "hamming": ("bits apart", -1)}
+
+
+def _print(hits: "Sequence[Hit]", note: str, similarity: str) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("rank", "score", "class", "photo", caption=note, caption_justify="left")
+    head, sign = _SCORES.get(similarity, ("score", 1))
+    table = Table("rank", head, "class", "photo", caption=note, caption_justify="left")
     for hit in hits:
-        cells = (f"{hit.rank}", f"{hit.score:.4f}", hit.class_name or "", str(hit.path))
+        cells = (f"{hit.rank}", f"{sign * hit.score:.4f}", hit.class_name or "", str(hit.path))
         table.add_row(*map(Text, cells))  # a name in brackets is no markup
     # Paths are there to be copied: a narrow terminal or a pipe must not cut or fold them.
     needed = max((len(str(hit.path)) + len(hit.class_name or "") for hit in hits), default=0) + 32

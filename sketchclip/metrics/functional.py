@@ -40,6 +40,24 @@ def cosine_scores(queries: Tensor, gallery: Tensor) -> Tensor:
     return F.normalize(queries.float(), dim=-1) @ F.normalize(gallery.float(), dim=-1).T
 
 
+def as_vectors(states: Tensor, similarity: Similarity) -> Tensor:
+    """Vectors to store and search: unit vectors, plain ones, or codes of -1 and 1.
+
+    Args:
+        states: Shape (N, D); any float or integer type.
+        similarity: Cosine, euclidean, or hamming on codes of 0/1 or of signs.
+
+    Returns:
+        fp32, shape (N, D). The inner product is the cosine; the squared Euclidean distance of
+        codes is 4 x their Hamming distance.
+    """
+    if similarity == "cosine":
+        return F.normalize(states.float(), dim=-1)
+    if similarity == "hamming":
+        return torch.where(states > 0, 1.0, -1.0)
+    return states.float()
+
+
 def as_product(states: Tensor, similarity: Similarity, side: Literal["query", "gallery"]) -> Tensor:
     """Vectors whose inner product orders the gallery as the similarity does.
 
@@ -55,11 +73,9 @@ def as_product(states: Tensor, similarity: Similarity, side: Literal["query", "g
     Returns:
         fp32, shape (N, D) or (N, D + 1).
     """
-    x = states.float()
-    if similarity == "cosine":
-        return F.normalize(x, dim=-1)
-    if similarity == "hamming":
-        return torch.where(x > 0, 1.0, -1.0)
+    x = as_vectors(states, similarity)
+    if similarity != "euclidean":
+        return x
     last = torch.ones_like(x[:, :1]) if side == "query" else -0.5 * (x * x).sum(1, keepdim=True)
     return torch.cat([x, last], dim=1)
 

@@ -3,13 +3,12 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from data_modules.batch import Preprocessing
@@ -19,6 +18,8 @@ from data_modules.transforms import normalize
 from sketchclip.clip.text import encode_classes
 from sketchclip.errors import SketchClipError
 from sketchclip.methods import FrozenCLIP, RetrievalModule
+from sketchclip.metrics import Similarity
+from sketchclip.metrics.functional import as_vectors
 from sketchclip.pretrained.find import find_checkpoint, hub_id
 from sketchclip.pretrained.model_hash import model_hash
 from sketchclip.pretrained.saved import build_module, read_saved
@@ -31,7 +32,8 @@ _READERS = 4
 class SearchModel:
     """Embeds sketches, photos and texts, with the preprocessing of evaluation.
 
-    Embeddings are unit vectors in fp32; their inner product is the cosine that evaluation ranks by.
+    Embeddings are fp32 vectors whose ``similarity`` evaluation ranks by: unit vectors for cosine,
+    plain ones for euclidean, codes of -1 and 1 for hamming.
 
     Args:
         module: The method, trained or frozen.
@@ -43,7 +45,7 @@ class SearchModel:
         results: Figures of its tests, with their protocols.
 
     Raises:
-        SketchClipError: If the method ranks by a score of its own, which no index knows.
+        SketchClipError: If the method ranks by a score of its own and has no vectors.
     """
 
     def __init__(
@@ -56,11 +58,10 @@ class SearchModel:
         source: dict[str, str | None],
         results: Sequence[dict[str, Any]] = (),
     ) -> None:
-        if type(module).score is not RetrievalModule.score:
+        if module.scores_pairs and type(module).vector is RetrievalModule.vector:
             raise SketchClipError(
-                f"{name}: {type(module).__name__} ranks by a score of its own. Search compares "
-                "unit vectors by their inner product; it takes methods that do not override "
-                "score()."
+                f"{name}: {type(module).__name__} ranks by a score of its own. Search makes a "
+                "shortlist by vectors first: override vector() beside score()."
             )
         self.module = module.to(device).eval().requires_grad_(False)
         self.name = name
@@ -73,6 +74,11 @@ class SearchModel:
         self._reader = FileReader(self._fit)
         blank = np.zeros((1, preprocessing.size, preprocessing.size, 3), np.uint8)
         self.dim = int(self.embed_fitted(blank, "query").shape[1])
+
+    @property
+    def similarity(self) -> Similarity:
+        """Similarity that embeddings are compared by."""
+        return self.module.similarity
 
     @property
     def fine_grained(self) -> bool:
@@ -88,6 +94,7 @@ class SearchModel:
             "backbone": getattr(self.module, "backbone_identity", None),
             "preprocessing": asdict(self.preprocessing),
             "dim": self.dim,
+            "similarity": self.similarity,
             "fine_grained": self.fine_grained,
             "results": self.results,
         }
@@ -128,7 +135,7 @@ class SearchModel:
             images: Files, or uint8 RGB arrays (H, W, 3) with dark ink on white.
 
         Returns:
-            fp32, shape (N, dim), unit length.
+            fp32, shape (N, dim).
 
         Raises:
             SketchClipError: If one cannot be read; the message names the file.
@@ -152,7 +159,7 @@ class SearchModel:
             SketchClipError: If the method has no text encoder.
         """
         clip = getattr(self.module, "clip", None)
-        if clip is None:
+        if clip is None or self.similarity != "cosine":
             raise SketchClipError(f"{self.name} has no text encoder. Search by sketch or photo.")
         if not texts:
             return np.zeros((0, self.dim), np.float32)
@@ -181,8 +188,37 @@ class SearchModel:
         batch = torch.stack([to_tensor(image) for image in images]).to(self.device)
         state: Callable[[Tensor], Tensor] = getattr(self.module, f"{side}_state")
         pixels = normalize(batch, self.preprocessing.mean, self.preprocessing.std)
-        embedded = F.normalize(state(pixels).float(), dim=-1)
-        return embedded.cpu().numpy()
+        vectors = self.module.vector(state(pixels))
+        return as_vectors(vectors, self.similarity).cpu().numpy()
+
+    def pair_scorer(
+        self, sketch: Path | np.ndarray | None
+    ) -> Callable[[list[Path]], np.ndarray] | None:
+        """Scorer of photos for a sketch; None where vectors alone decide."""
+        if sketch is None or not self.module.scores_pairs:
+            return None
+        return partial(self.pair_scores, sketch)
+
+    @torch.inference_mode()
+    def pair_scores(
+        self, sketch: Path | np.ndarray, photos: Sequence[Path | np.ndarray]
+    ) -> np.ndarray:
+        """Score photos for one sketch as the method's evaluation does, see ``score``.
+
+        Args:
+            sketch: File, or uint8 RGB (H, W, 3).
+            photos: The same, a shortlist.
+
+        Returns:
+            fp32, shape (N,); higher is nearer.
+        """
+        states = []
+        for images, side in (([sketch], "query"), (photos, "gallery")):
+            fitted = [to_tensor(self.read(image)) for image in images]
+            pixels = torch.stack(fitted).to(self.device)
+            pixels = normalize(pixels, self.preprocessing.mean, self.preprocessing.std)
+            states.append(getattr(self.module, f"{side}_state")(pixels))
+        return self.module.score(*states)[0].float().cpu().numpy()
 
 
 def load_model(

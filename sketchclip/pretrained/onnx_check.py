@@ -17,7 +17,7 @@ from rich.table import Table
 
 from data_modules import Doodles
 from sketchclip.errors import SketchClipError
-from sketchclip.metrics.functional import retrieval_scores
+from sketchclip.metrics import Similarity, retrieval_scores
 from sketchclip.pretrained.model import SearchModel
 
 TOLERANCE = 1e-4
@@ -51,7 +51,7 @@ def verify(model: SearchModel, folder: Path, forms: Sequence[str], queries: int)
     ]
     own = [_torch(model, side) for side in ("query", "gallery")]
     expected = [_embed_all(embed, batch) for embed, batch in zip(own, images, strict=True)]
-    reference, order = _figures(expected, labels)
+    reference, order = _figures(expected, labels, model.similarity)
     told: dict[str, Any] = {
         "benchmark": f"Doodles, {len(sketches)} unseen classes",
         "sketches": len(images[0]),
@@ -65,10 +65,10 @@ def verify(model: SearchModel, folder: Path, forms: Sequence[str], queries: int)
         files = [folder / f"{side}{form}.onnx" for side in ("sketch", "photo")]
         embeds = [_onnx(file) for file in files]
         found = [_embed_all(embed, batch) for embed, batch in zip(embeds, images, strict=True)]
-        figures, ranked = _figures(found, labels)
+        figures, ranked = _figures(found, labels, model.similarity)
         told[f"onnx{form}"] = figures | {
             "max_difference": max(
-                float(np.abs(a - b).max()) for a, b in zip(found, expected, strict=True)
+                _difference(a, b, model.similarity) for a, b in zip(found, expected, strict=True)
             ),
             "same_first_10": float((ranked == order).all(axis=1).mean()),
             "ms_per_sketch": _latency(embeds[0], images[0]),
@@ -91,7 +91,7 @@ def check(told: dict[str, Any], name: str) -> None:
     found = told["onnx"]["max_difference"]
     if not found <= TOLERANCE:
         raise SketchClipError(
-            f"{name}: its ONNX files embed in another way than PyTorch (numbers of unit vectors "
+            f"{name}: its ONNX files embed in another way than PyTorch (numbers of their vectors "
             f"differ by up to {found:.1e}; expected at most {TOLERANCE:.0e}). They are not to be "
             "used; export without --onnx, and with other versions of torch and onnxscript."
         )
@@ -114,12 +114,21 @@ def _embed_all(embed: Embed, images: np.ndarray) -> np.ndarray:
     return np.concatenate([embed(images[a:b]) for a, b in pairwise([*starts, len(images)])])
 
 
+def _difference(found: np.ndarray, expected: np.ndarray, similarity: Similarity) -> float:
+    """Largest difference of a number in units of the largest one; for codes, the share of bits."""
+    apart = np.abs(found - expected)
+    if similarity == "hamming":
+        return float(apart.mean() / 2)
+    return float(apart.max() / (1.0 if similarity == "cosine" else np.abs(expected).max()))
+
+
 def _figures(
-    states: Sequence[np.ndarray], labels: Sequence[np.ndarray]
+    states: Sequence[np.ndarray], labels: Sequence[np.ndarray], similarity: Similarity
 ) -> tuple[dict[str, float], np.ndarray]:
     queries, photos = (torch.from_numpy(array) for array in states)
     asked, given = (torch.from_numpy(array) for array in labels)
     cuts: dict[str, Any] = {"precision_k": [1, 5], "map_k": [], "nearest": _SHOWN}
+    cuts["similarity"] = similarity
     values = retrieval_scores(queries, asked, photos, given, **cuts)
     figures = {name: float(values[name].mean()) for name in ("mAP@all", "P@1", "P@5")}
     return figures, values["nearest"].numpy()

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.torch_version import TorchVersion
 
 from sketchclip.errors import SketchClipError
+from sketchclip.metrics.functional import as_vectors
 from sketchclip.pretrained.card import CARD, onnx_section
 from sketchclip.pretrained.model import SearchModel
 
@@ -50,7 +50,7 @@ def require_packages() -> None:
 
 
 class Tower(nn.Module):
-    """One side of a method, from the pixels of fitted images to unit vectors.
+    """One side of a method, from the pixels of fitted images to vectors that search compares.
 
     Args:
         model: The model.
@@ -70,9 +70,10 @@ class Tower(nn.Module):
         self.register_buffer("scale", 255 * std)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Embed uint8 RGB (B, size, size, 3) as fp32 (B, D), unit length."""
+        """Embed uint8 RGB (B, size, size, 3) as fp32 (B, D)."""
         pixels = (images.permute(0, 3, 1, 2).float() - self.shift) / self.scale
-        return F.normalize(getattr(self.module, self.state)(pixels).float(), dim=-1)
+        state = getattr(self.module, self.state)(pixels)
+        return as_vectors(self.module.vector(state), self.module.similarity)
 
 
 def write_onnx(model: SearchModel, folder: Path, int8: bool, queries: int) -> dict[str, Any]:

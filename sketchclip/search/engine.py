@@ -6,6 +6,7 @@ is one transaction: after a crash it has happened or it has not.
 """
 
 import json
+import math
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -103,6 +104,20 @@ class VectorEngine:
         with self._told("read"):
             return int(self._table(_PHOTOS).count_rows())
 
+    @cached_property
+    def _distance(self) -> Literal["dot", "l2"]:
+        """Distance in LanceDB's words: of unit vectors the inner product, of others Euclid's."""
+        return "dot" if self.compares_directions else "l2"
+
+    @property
+    def compares_directions(self) -> bool:
+        """Whether the length of a vector does not matter."""
+        return self._similarity == "cosine"
+
+    @cached_property
+    def _similarity(self) -> str:
+        return str(self.about.get("model", {}).get("similarity", "cosine"))
+
     @property
     def width(self) -> int:
         """Of the vectors."""
@@ -118,7 +133,7 @@ class VectorEngine:
 
         Args:
             rows: With the keys of ``COLUMNS``.
-            vectors: fp32, shape (N, width), unit length.
+            vectors: fp32, shape (N, width).
         """
         import pyarrow as pa
 
@@ -157,24 +172,32 @@ class VectorEngine:
     def search(
         self, vector: np.ndarray, k: int, class_name: str | None = None
     ) -> list[dict[str, Any]]:
-        """Nearest photos by inner product.
+        """Nearest photos by the similarity of the model that embedded them.
 
         Args:
-            vector: fp32, shape (width,), unit length.
+            vector: fp32, shape (width,), as the model embeds queries.
             k: Number of photos.
             class_name: Search among this class alone, exactly.
 
         Returns:
-            Rows with a ``score`` each, best first; fewer than k if there are not more.
+            Rows with a ``score`` each, best first; fewer than k if there are not more. The score
+            is a cosine, or a distance (Euclidean, differing bits) with a minus.
         """
         with self._told("search"):
-            query = self._table(_PHOTOS).search(vector.astype(np.float32)).distance_type("dot")
+            query = (
+                self._table(_PHOTOS).search(vector.astype(np.float32)).distance_type(self._distance)
+            )
             query = query.nprobes(_PROBES).refine_factor(_REFINE)
             if class_name is not None:
                 # The neighbours' index may hold too few of a rare class near the query.
                 query = query.bypass_vector_index().where(_is_one_of("class_name", [class_name]))
             rows = query.limit(k).select([*COLUMNS, "_distance"]).to_list()
-        return [{**row, "score": 1.0 - row.pop("_distance")} for row in rows]
+        return [{**row, "score": self._score(row.pop("_distance"))} for row in rows]
+
+    def _score(self, distance: float) -> float:
+        if self._similarity == "cosine":
+            return 1.0 - distance
+        return -distance / 4 if self._similarity == "hamming" else -math.sqrt(max(0.0, distance))
 
     def optimise(self, alone: bool = False) -> None:
         """Join the parts that batches have left, and index what is large enough.
@@ -201,7 +224,9 @@ class VectorEngine:
             stats = table.index_stats(there["vector"]) if "vector" in there else None
             if stats is None or stats.num_unindexed_rows > stats.num_indexed_rows:
                 bits = max(1, min(4, _BITS // self.width))
-                table.create_index("vector", config=IvfRq(distance_type="dot", num_bits=bits))
+                table.create_index(
+                    "vector", config=IvfRq(distance_type=self._distance, num_bits=bits)
+                )
 
     def _table(self, name: str) -> Any:
         if name not in self._tables:

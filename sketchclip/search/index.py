@@ -1,5 +1,6 @@
 """An index of photos to search in."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,10 @@ from sketchclip.search.engine import VectorEngine
 if TYPE_CHECKING:
     from sketchclip.pretrained.model import SearchModel
 
-VERSION = 1
+SHORTLIST = 100
+"""Photos that a method's own score puts in order."""
+
+VERSION = 2
 """Of what an index tells about itself."""
 
 
@@ -22,7 +26,8 @@ class Hit:
 
     Attributes:
         rank: From 1; 0 for a photo that was asked for by its id.
-        score: Cosine between query and photo; 1 for a photo that was asked for by its id.
+        score: Higher is nearer: a cosine, a distance with a minus, or the method's own score; 1 for
+            a photo that was asked for by its id.
         photo: Its id: 32 hexadecimal digits.
         path: The file, when it was indexed.
         class_name: Folder directly above; None for a photo that lies directly in a root.
@@ -96,16 +101,23 @@ class PhotoIndex:
         """Number of photos."""
         return len(self.engine)
 
-    def search(self, vector: np.ndarray, k: int = 20, class_name: str | None = None) -> list[Hit]:
+    def search(
+        self,
+        vector: np.ndarray,
+        k: int = 20,
+        class_name: str | None = None,
+        rescore: Callable[[list[Path]], np.ndarray] | None = None,
+    ) -> list[Hit]:
         """Find the photos nearest to a query.
 
         Files with equal content are one photo here: one of them is shown.
 
         Args:
-            vector: Embedding of the query, (dim,), by the model of the index; need not be of unit
-                length.
+            vector: Embedding of the query, (dim,), by the model of the index.
             k: Number of photos.
             class_name: Search in this class alone.
+            rescore: Scores of photos, in place of those of their vectors: the photos nearest by
+                vector, ``SHORTLIST`` at least, are put in the order of these.
 
         Returns:
             At most k photos, best first.
@@ -121,20 +133,28 @@ class PhotoIndex:
             )
         if k < 1:
             raise SketchClipError(f"Expected at least one photo, found k = {k}.")
-        asked, rows = k, list[dict[str, Any]]()
+        wanted = k if rescore is None else max(k, SHORTLIST)
+        asked, rows = wanted, list[dict[str, Any]]()
+        if self.engine.compares_directions:
+            vector = vector / length
         while True:
-            rows = self.engine.search(vector / length, asked, class_name)
+            rows = self.engine.search(vector, asked, class_name)
             first: dict[str, dict[str, Any]] = {}
             for row in sorted(rows, key=lambda row: (-row["score"], row["path"])):
                 first.setdefault(row["digest"], row)
-            if len(first) >= k or len(rows) < asked:
+            if len(first) >= wanted or len(rows) < asked:
                 break
             asked *= 2  # equal files took places
         if not rows and class_name is not None and class_name not in self.classes:
             raise SketchClipError(
                 f"The index has no class '{class_name}'. It has {_some(self.classes)}."
             )
-        return [_hit(row, rank) for rank, row in enumerate([*first.values()][:k], 1)]
+        found = [*first.values()][:wanted]
+        if rescore is not None and found:
+            scores = rescore([Path(row["path"]) for row in found])
+            found = [{**row, "score": float(s)} for row, s in zip(found, scores, strict=True)]
+            found.sort(key=lambda row: (-row["score"], row["path"]))
+        return [_hit(row, rank) for rank, row in enumerate(found[:k], 1)]
 
     def hit(self, photo: str) -> Hit:
         """An indexed photo by its id.
@@ -145,7 +165,7 @@ class PhotoIndex:
         return _hit(self._row(photo))
 
     def vector(self, photo: str) -> np.ndarray:
-        """Embedding of an indexed photo: fp32, shape (dim,), unit length; see :meth:`hit`."""
+        """Embedding of an indexed photo: fp32, shape (dim,); see :meth:`hit`."""
         return np.array(self._row(photo, vectors=True)["vector"], np.float32)
 
     def load_model(self, model: str | None = None, device: str = "auto") -> "SearchModel":

@@ -73,12 +73,12 @@ def combine(sketch: np.ndarray | None, text: np.ndarray | None, weight: float) -
     """Combine the embeddings of a sketch and a text: "this shape, but red".
 
     Args:
-        sketch: Unit vector, (dim,); None for a search by text.
+        sketch: Vector, (dim,), of unit length if there is a text; None for a search by text.
         text: Unit vector, (dim,); None for a search by sketch.
         weight: Of the text, from 0 (the sketch alone) to 1 (the text alone).
 
     Returns:
-        Unit vector, fp32, shape (dim,).
+        fp32, shape (dim,): the one that is given as it is, else a unit vector.
 
     Raises:
         SketchClipError: If there is neither, or the weight is outside 0..1.
@@ -88,10 +88,10 @@ def combine(sketch: np.ndarray | None, text: np.ndarray | None, weight: float) -
     if sketch is None and text is None:
         raise SketchClipError("Nothing to search for: give a sketch, a text or both.")
     if sketch is None or text is None:
-        mixed = sketch if text is None else text
-        assert mixed is not None
-    else:
-        mixed = (1 - weight) * sketch + weight * text
+        given = sketch if text is None else text
+        assert given is not None
+        return given.astype(np.float32)
+    mixed = (1 - weight) * sketch + weight * text
     length = np.linalg.norm(mixed)
     if length < 1e-6:
         raise SketchClipError("Sketch and text cancel each other out. Choose another weight.")

@@ -92,3 +92,40 @@ class DistilledMethod(ToyMethod):
         told_apart = F.cross_entropy(self.discriminator(features), sides)
         distilled = F.mse_loss(features, self.teacher(torch.cat([batch.sketch, batch.photo])))
         return super().training_step(batch, batch_idx) + told_apart + distilled
+
+
+class EuclideanMethod(ToyMethod):
+    """Ranks by Euclidean distance; the lengths of its embeddings differ much."""
+
+    similarity = "euclidean"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = small_net()
+
+    def embed(self, images: Tensor, side: Side) -> Tensor:
+        embedded = super().embed(images, side)
+        return embedded * (1 + 20 * embedded[:, :1].abs())
+
+
+class HammingMethod(EuclideanMethod):
+    """Ranks by the number of signs that differ."""
+
+    similarity = "hamming"
+
+
+class PairMethod(EuclideanMethod):
+    """Scores pairs of token sets by their best match; means of tokens make the shortlist."""
+
+    similarity = "cosine"
+
+    def query_state(self, images: Tensor) -> Tensor:
+        return self.net(images).unflatten(1, (4, 4))
+
+    gallery_state = query_state
+
+    def score(self, queries: Tensor, gallery: Tensor) -> Tensor:
+        return torch.einsum("qid,gjd->qgij", queries, gallery).amax((2, 3))
+
+    def vector(self, state: Tensor) -> Tensor:
+        return state.mean(1)

@@ -69,7 +69,10 @@ class Column:
         words = query.text.strip()
         text = self._text(words) if words else None
         return self.index.search(
-            combine(shape, text, query.weight), query.count, query.class_name or None
+            combine(shape, text, query.weight),
+            query.count,
+            query.class_name or None,
+            self.model.pair_scorer(image),
         )
 
     def _photo(self, photo: Hit) -> np.ndarray:

@@ -1,0 +1,134 @@
+"""Methods that rank in another way than by cosine: evaluated, indexed, searched, exported."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import sketchclip
+from sketchclip.cli import main
+from sketchclip.errors import SketchClipError
+from sketchclip.methods import FrozenCLIP
+from sketchclip.metrics import retrieval_scores
+from tests.helpers.toys import EuclideanMethod, HammingMethod, PairMethod
+
+TOYS = (EuclideanMethod, HammingMethod, PairMethod)
+
+
+@pytest.fixture
+def fit(tree, tmp_path):
+    """A toy that was fitted for an epoch; returns its run folder."""
+
+    def call(toy: type) -> Path:
+        cli = main(
+            [
+                *("fit", "--model", f"tests.helpers.toys.{toy.__name__}"),
+                *("--data", "SketchPhotoFolder", "--data.root", str(tree)),
+                *("--data.split", "random:4:0", "--data.validation", "none"),
+                *("--data.num_workers", "0", "--data.batch_size", "6"),
+                *("--trainer.accelerator", "cpu", "--trainer.max_epochs", "1"),
+                *("--trainer.logger", "csv", "--trainer.logger.save_dir", str(tmp_path / "runs")),
+            ]
+        )
+        return Path(cli.trainer.log_dir)
+
+    return call
+
+
+def distances(toy: type, queries: np.ndarray, photos: np.ndarray) -> np.ndarray:
+    """Distance of each query from each photo, written out."""
+    if toy is HammingMethod:
+        return ((queries[:, None] > 0) != (photos[None] > 0)).sum(2)
+    return np.sqrt(((queries[:, None] - photos[None]) ** 2).sum(2))
+
+
+@pytest.mark.parametrize("toy", [EuclideanMethod, HammingMethod])
+def test_every_part_ranks_by_the_same_distance(toy, fit, tree, tmp_path, capsys):
+    folder = fit(toy)
+    tested = main(["test", "--ckpt_path", str(folder), "--data.num_workers", "0"])
+    sides = tested.trainer.predict(tested.model, datamodule=tested.datamodule)
+    (queries, labels), (photos, classes) = (
+        (torch.cat([b["state"] for b in side]), torch.cat([b["label"] for b in side]))
+        for side in sides
+    )
+    apart = distances(toy, queries.numpy(), photos.numpy())
+    order = np.argsort(apart, axis=1, kind="stable")
+    assert tested.model.results.first.tolist() == order[:, :10].tolist()
+    other = retrieval_scores(queries, labels, photos, classes)["mAP@all"].mean()
+    measured = tested.model.results.metrics["mAP@all"]
+    ours = retrieval_scores(queries, labels, photos, classes, similarity=toy.similarity)
+    assert measured == pytest.approx(float(ours["mAP@all"].mean()), abs=1e-6)
+    assert measured != pytest.approx(float(other), abs=1e-4)  # cosine is another ranking
+
+    index = str(tmp_path / "index")
+    main(["index", str(tree / "photo"), "-o", index, "--model", str(folder)])
+    model = sketchclip.from_pretrained(folder)
+    files = sorted((tree / "photo").glob("*/*.png"))
+    sketch = min((tree / "sketch").glob("*/*.png"))
+    expected = distances(toy, model.sketches([sketch]), model.photos(files))[0]
+    capsys.readouterr()
+    found = main(["search", str(sketch), "--index", index, "-k", str(len(files))])
+    shown = capsys.readouterr().out
+    assert ("distance" if toy is EuclideanMethod else "bits apart") in shown
+    assert [-hit.score for hit in found] == pytest.approx(sorted(expected), rel=1e-4, abs=1e-4)
+    by_file = dict(zip(map(str, files), expected, strict=True))
+    assert [-hit.score for hit in found] == pytest.approx(
+        [by_file[str(hit.path)] for hit in found], rel=1e-4, abs=1e-4
+    )
+    with pytest.raises(SketchClipError, match="no text encoder"):
+        model.texts(["a red square"])
+
+
+@pytest.mark.parametrize("toy", [EuclideanMethod, HammingMethod])
+def test_onnx_files_give_the_vectors_that_search_compares(toy, fit, tree, tmp_path):
+    pytest.importorskip("onnxruntime")
+    import onnxruntime
+
+    folder, exported = fit(toy), tmp_path / "exported"
+    told = main(["export", str(folder), "--to", str(exported), "--onnx", "--queries", "1"])
+    assert told["similarity"] == toy.similarity
+    assert told["onnx"]["onnx"]["same_first_10"] == 1
+    model = sketchclip.from_pretrained(exported)
+    files = sorted((tree / "photo").glob("*/*.png"))[:5]
+    session = onnxruntime.InferenceSession(exported / "photo.onnx")
+    (vectors,) = session.run(None, {"images": np.stack([model.read(file) for file in files])})
+    np.testing.assert_allclose(vectors, model.photos(files), rtol=1e-3, atol=1e-4)
+    if toy is EuclideanMethod:
+        assert np.ptp(np.linalg.norm(vectors, axis=1)) > 1e-3  # not of unit length
+    else:
+        assert {*np.unique(vectors)} == {-1.0, 1.0}
+
+
+def test_a_score_of_pairs_orders_the_shortlist(fit, tree, tmp_path):
+    folder = fit(PairMethod)
+    main(["test", "--ckpt_path", str(folder), "--data.num_workers", "0"])
+    index = str(tmp_path / "index")
+    main(["index", str(tree / "photo"), "-o", index, "--model", str(folder)])
+    model = sketchclip.from_pretrained(folder)
+    files = sorted((tree / "photo").glob("*/*.png"))
+    sketch = min((tree / "sketch").glob("*/*.png"))
+    scores = model.pair_scores(sketch, files)
+    vectors = model.photos(files) @ model.sketches([sketch])[0]
+    assert np.argsort(-scores).tolist() != np.argsort(-vectors).tolist()
+    found = main(["search", str(sketch), "--index", index, "-k", "5"])
+    best = sorted(zip(-scores, map(str, files), strict=True))[:5]
+    assert [str(hit.path) for hit in found] == [path for _, path in best]
+    assert [-hit.score for hit in found] == pytest.approx([score for score, _ in best], abs=1e-5)
+
+
+class ScoreAlone(FrozenCLIP):
+    def score(self, queries, gallery):
+        return -torch.cdist(queries, gallery)
+
+
+def test_a_score_without_vectors_is_refused(run):
+    path = f"{ScoreAlone.__module__}.ScoreAlone"
+    tested = run("test", method=path)
+    assert json.loads((Path(tested.trainer.log_dir) / "metrics.json").read_text())["metrics"]
+    module = tested.model
+    with pytest.raises(SketchClipError, match=r"override vector\(\) beside score\(\)"):
+        sketchclip.pretrained.model.SearchModel(
+            module, "a model", module.preprocessing, torch.device("cpu"), {}, {}
+        )
