@@ -112,7 +112,7 @@ def main() -> None:
             for kind in ("", "prepared")
         }
         files = modules[""]
-        sketches, photos = files.train_sketches(), files.train_photos()
+        sketches, photos = files.catalogue.training[0], files.catalogue.training[1]
         paths = [p for side in (sketches, photos) for group in side.values() for p in group]
         size = sum(len(path.read_bytes()) for path in paths)  # into the page cache
         fit = Fit(SIZE, "letterbox_black")

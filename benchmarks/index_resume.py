@@ -53,7 +53,7 @@ def make_photos(folder: Path, count: int) -> None:
 
     from data_modules import Doodles
 
-    sources = sorted((Doodles().data_root() / "photo").rglob("*.*"))
+    sources = sorted((Doodles().catalogue.files.root / "photo").rglob("*.*"))
     rng = np.random.default_rng(0)
     for number in range(count):
         source = sources[number % len(sources)]

@@ -32,7 +32,7 @@ WIDTH, CLASSES = 512, 100
 
 def build(place: Path, count: int) -> None:
     """Fill an index as 'sketchclip index' would, without embedding anything."""
-    files = sorted(map(str, (Doodles().data_root() / "photo").rglob("*.*")))
+    files = sorted(map(str, (Doodles().catalogue.files.root / "photo").rglob("*.*")))
     engine = VectorEngine(str(place))
     engine.create(WIDTH, {"version": VERSION, "complete": True})
     scores, ids = np.empty((QUERIES, 0), np.float32), np.empty((QUERIES, 0), np.int64)
@@ -104,7 +104,7 @@ def main() -> None:
     named = itertools.cycle([f"c{number}" for number in range(CLASSES)])
     alone = timed(lambda q: index.search(q, 20, next(named)), known["queries"][:60])[1]
     print(f"| search in one class of {CLASSES} {alone}")
-    sketches = sorted((Doodles().data_root() / "sketch").rglob("*.png"))[: args.queries]
+    sketches = sorted((Doodles().catalogue.files.root / "sketch").rglob("*.png"))[: args.queries]
     images, told = timed(read_query, sketches)
     print(f"| read the sketch {told}")
     print(f"| embed it {timed(lambda image: model.sketches([image]), images)[1]}")

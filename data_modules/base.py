@@ -1,31 +1,45 @@
 """The base of all data modules: folders of sketches and photos, split by class."""
 
 import os
-from collections.abc import Iterable
-from typing import ClassVar, Literal
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+import torch
 from lightning.pytorch import LightningDataModule
+from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler, Sampler
 
-from data_modules.batch import SIDES, ImageBatch, Preprocessing, Protocol
+from data_modules.batch import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    SIDES,
+    B,
+    BatchSpec,
+    ImageBatch,
+    Preprocessing,
+    Protocol,
+    TensorBatch,
+)
 from data_modules.datasets.evaluation import ImageDataset, instances
-from data_modules.datasets.features import CachesFeatures, FeatureSource
-from data_modules.datasets.hooks import CLIP, IMAGENET
+from data_modules.datasets.features import FeatureSource, stored_features
 from data_modules.datasets.image_source import ImageSource
-from data_modules.datasets.image_table import ImageTable
 from data_modules.datasets.pairing import training_dataset
 from data_modules.datasets.sampling import ClassBatchSampler, EpochSampler, TrainingLoader
 from data_modules.datasets.training import TrainingDataset
 from data_modules.datasets.unreadable import UnreadableFiles
+from data_modules.listing.listing_hash import listing_hash
 from data_modules.listing.scan import Listing
 from data_modules.prepared.reader import PreparedReader, open_reader
-from data_modules.splits.catalogue import Gallery, Validation
-from data_modules.transforms import Augment, Augmented, Fit, Resize, Side
+from data_modules.progress import Progress
+from data_modules.splits.catalogue import Catalogue
+from data_modules.splits.classes import Gallery, SplitSettings, Validation
+from data_modules.splits.dataset_files import Dataset, DatasetFiles
+from data_modules.transforms import Augment, Augmented, Resize, Side, normalize
 from sketchclip.errors import SketchClipError
 
 
-class SketchPhotoDataModule(CachesFeatures, LightningDataModule):
+class SketchPhotoDataModule(Dataset, LightningDataModule):
     """Sketches and photos in class folders, with a split into seen and unseen classes.
 
     A dataset subclasses it with class attributes alone and has no constructor of its own.
@@ -101,32 +115,70 @@ class SketchPhotoDataModule(CachesFeatures, LightningDataModule):
         seed: int | None = None,
     ) -> None:
         super().__init__()
-        self.root = root
-        self.sketch_files = sketch_files
-        self.photo_files = photo_files
-        self.split_name = split
-        self.validation = validation
-        self.val_fraction = val_fraction
-        self.train_fraction = train_fraction
-        self.seen_classes = seen_classes
-        self.generalized = generalized
-        self.gallery = gallery
-        self.batch_size = batch_size
-        self.classes_per_batch = classes_per_batch
-        self.shuffle = shuffle
-        self.eval_batch_size = eval_batch_size
+        self.save_hyperparameters(logger=False)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         self.num_workers = min(8, (cores or 1) - 1) if num_workers is None else num_workers
-        self.resize = resize
-        self.augment = augment
-        self.normalization = normalization
-        self.allow_trained_classes = allow_trained_classes
-        self.on_error = on_error
-        self.prepared = prepared
         # Lightning leaves seed_everything's value here, also for the processes that it starts.
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
-        self.subset_seed = self.seed if subset_seed is None else subset_seed
+        files = DatasetFiles(self, root, sketch_files, photo_files)
+        settings = SplitSettings(
+            split=split,
+            validation=validation,
+            val_fraction=val_fraction,
+            train_fraction=train_fraction,
+            seen_classes=seen_classes,
+            subset_seed=self.seed if subset_seed is None else subset_seed,
+            generalized=generalized,
+            gallery=gallery,
+            seed=self.seed,
+        )
+        self.catalogue = Catalogue(files, settings)
+        self.on_error = on_error
         self.unreadable = UnreadableFiles()
+        self._training: TrainingDataset | None = None
+        self.features: dict[Any, np.ndarray] | None = None
+        """Path to features, (D,), fp32; None while training works on images."""
+
+    @property
+    def class_names(self) -> list[str]:
+        """Training classes in the order of their labels, for methods that ask for them."""
+        return self.catalogue.class_names
+
+    @property
+    def batch_spec(self) -> BatchSpec:
+        """What the method asks for; outside a Trainer there is none to ask."""
+        model = self.trainer.lightning_module if self.trainer else None
+        found: BatchSpec = getattr(model, "batch_spec", BatchSpec())
+        return found
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """Steps from an image to the model's input, of all images of the run."""
+        spec = self.batch_spec
+        own = self.hparams["normalization"] == "model"
+        mean, std = (spec.mean, spec.std) if own else (IMAGENET_MEAN, IMAGENET_STD)
+        resize = self.hparams["resize"]
+        return Preprocessing(spec.image_size, mean, std, resize, spec.interpolation)
+
+    def setup(self, stage: str) -> None:
+        """Say before the first epoch what the method asks for and cannot have."""
+        self.features = None  # of an earlier run: another method may need the images
+        if stage != "fit":
+            return
+        processes, _ = self._world()
+        size = self.hparams["batch_size"]
+        if size % processes or not size // processes:
+            raise SketchClipError(
+                f"data.batch_size={size} is the batch of all processes together and "
+                f"must be a multiple of their number, {processes}."
+            )
+        overfit: Any = getattr(self.trainer, "overfit_batches", 0)
+        if self.batch_spec.layout == "classes" and overfit:
+            raise SketchClipError(
+                "trainer.overfit_batches would break up the method's batches of classes. Use "
+                "--trainer.limit_train_batches."
+            )
+        self._training = self._training_set()
 
     def _world(self) -> tuple[int, int]:
         """Number of processes and the rank of this one."""
@@ -135,58 +187,38 @@ class SketchPhotoDataModule(CachesFeatures, LightningDataModule):
     def _pin_memory(self) -> bool:
         return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
 
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """Steps from an image to the model's input, of all images of the run."""
-        own = self.method_says("normalization", CLIP)
-        mean, std = IMAGENET if self.normalization == "imagenet" else own
-        kind = self.method_says("interpolation", "bicubic")
-        return Preprocessing(self._size, mean, std, self.resize, kind)
-
-    @property
-    def _size(self) -> int:
-        return self.method_says("image_size", 224)  # ViT-B/32's without a model
-
     def _source(self, files: Iterable[Listing], augment: bool = False) -> ImageSource:
         """Reader of these files with the settings of this run."""
-        fit = Fit(self._size, self.resize, self.method_says("interpolation", "bicubic"))
-        reader = open_reader(fit, self.prepared, self.data_root())
+        spec, changed = self.batch_spec, self.hparams["augment"]
+        root = self.catalogue.files.root
+        reader = open_reader(self.preprocessing.fit, self.hparams["prepared"], root)
         if isinstance(reader, PreparedReader):
             reader.report(path for listing in files for paths in listing.values() for path in paths)
         changes = None
-        if augment and self.augment != "none":
+        if augment and changed != "none":
             # A mirrored photo is no longer what its sketch shows, unless both are mirrored.
-            flip = self.method_says("pairing", "") != "instance_triplet" or self.augment == "both"
-            changes = Augment(self._size, self.augment, flip)
-        points = self.method_says("stroke_points", 0)
-        return ImageSource(reader, self.seed, changes, self.on_error == "skip", points)
+            flip = spec.pairing != "instance_triplet" or changed == "both"
+            changes = Augment(spec.image_size, changed, flip)
+        skip = self.on_error == "skip"
+        return ImageSource(reader, self.seed, changes, skip, spec.stroke_points)
+
+    def _training_set(self) -> TrainingDataset:
+        sketches, photos = self.catalogue.training
+        if self.features is None:
+            source = self._source((sketches, photos), augment=True)
+        else:
+            source = FeatureSource(self.features, self.seed)
+        spec, names = self.batch_spec, self.class_names
+        return training_dataset(spec, sketches, photos, names, source, self.instance_of)
 
     def train_dataloader(self) -> DataLoader:
         """Batches of the training classes as the method asks for them, uint8 (see normalize)."""
         processes, rank = self._world()
-        local, rest = divmod(self.batch_size, processes)
-        if rest or not local:
-            raise SketchClipError(
-                f"data.batch_size={self.batch_size} is the batch of all processes together and "
-                f"must be a multiple of their number, {processes}."
-            )
-        sketches, photos = self.train_sketches(), self.train_photos()
-        if self.features is None:
-            source, workers = self._source((sketches, photos), augment=True), self.num_workers
-        else:  # in memory, so that processes would only copy them
-            source, workers = FeatureSource(self.features, self.seed), 0
-        dataset = training_dataset(
-            self.method_says("pairing", "class_triplet"),
-            sketches,
-            photos,
-            self.class_names,
-            source,
-            self.instance_of,
-            self.method_says("sketch_ratio", 0.5),
-        )
+        dataset = self._training_set() if self.features or not self._training else self._training
+        workers = self.num_workers if self.features is None else 0  # processes would only copy
         return TrainingLoader(
             dataset,
-            batch_size=local,
+            batch_size=self.hparams["batch_size"] // processes,
             sampler=self._sampler(dataset, processes, rank),
             num_workers=workers,
             persistent_workers=workers > 0,
@@ -195,40 +227,29 @@ class SketchPhotoDataModule(CachesFeatures, LightningDataModule):
         )
 
     def _sampler(self, dataset: TrainingDataset, processes: int, rank: int) -> EpochSampler:
-        if self.method_says("batch_layout", "shuffled") == "shuffled":
-            return EpochSampler(dataset, processes, rank, shuffle=self.shuffle, seed=self.seed)
-        if dataset.batch is ImageBatch:
-            raise SketchClipError("A method of pairing singles has no batches of classes.")
-        if getattr(self.trainer, "overfit_batches", 0):
-            raise SketchClipError(
-                "trainer.overfit_batches would break up the method's batches of classes. Use "
-                "--trainer.limit_train_batches."
-            )
-        shape = (self.classes_per_batch, self.batch_size)
+        if self.batch_spec.layout == "shuffled":
+            shuffle = self.hparams["shuffle"]
+            return EpochSampler(dataset, processes, rank, shuffle=shuffle, seed=self.seed)
+        shape = (self.hparams["classes_per_batch"], self.hparams["batch_size"])
         return ClassBatchSampler(
             dataset, dataset.sketches.counts, *shape, processes, rank, self.seed
         )
 
     def _evaluation_loaders(self, classes: list[str]) -> list[DataLoader]:
-        files = (self.query_sketches(classes), self.gallery_photos(classes))
+        files = (self.catalogue.queries(classes), self.catalogue.gallery(classes))
         ids = instances(*files, classes, self.instance_of)
-        source = self._source(files)
+        source, size = self._source(files), self.batch_spec.image_size
         loaders = []
         for images, side, positions in zip(files, SIDES, ids, strict=True):
-            dataset = ImageDataset(images, classes, source, side, self._size, positions)
+            dataset = ImageDataset(images, classes, source, side, size, positions)
             order: Sampler = DistributedSampler(dataset, *self._world(), shuffle=False)
             loaders.append(self._image_loader(dataset, order))
         return loaders
 
-    def _single_images(self, images: Listing, side: Side) -> tuple[DataLoader, ImageTable]:
-        source, none = self._source([images]), np.full(sum(map(len, images.values())), -1)
-        dataset = ImageDataset(images, self.class_names, source, side, self._size, none)
-        return self._image_loader(dataset), dataset.items
-
     def _image_loader(self, dataset: ImageDataset, order: Sampler | None = None) -> DataLoader:
         return DataLoader(
             dataset,
-            batch_size=self.eval_batch_size,
+            batch_size=self.hparams["eval_batch_size"],
             sampler=order,
             num_workers=self.num_workers,
             pin_memory=self._pin_memory(),
@@ -237,12 +258,93 @@ class SketchPhotoDataModule(CachesFeatures, LightningDataModule):
 
     def val_dataloader(self) -> list[DataLoader]:
         """Queries and gallery of the validation classes; empty for validation=none."""
-        return self._evaluation_loaders(self.val_classes) if self.val_classes else []
+        classes = self.catalogue.val_classes
+        return self._evaluation_loaders(classes) if classes else []
 
     def test_dataloader(self) -> list[DataLoader]:
         """Queries and gallery of the test classes: every photo once."""
-        return self._evaluation_loaders(self.test_classes)
+        return self._evaluation_loaders(self.catalogue.test_classes)
 
     def predict_dataloader(self) -> list[DataLoader]:
         """The images of the test."""
         return self.test_dataloader()
+
+    def training_images(self, images: Listing, side: Side) -> DataLoader:
+        """Loader of all training images of one side, each once, in their order."""
+        none = np.full(sum(map(len, images.values())), -1)
+        size, source = self.batch_spec.image_size, self._source([images])
+        dataset = ImageDataset(images, self.class_names, source, side, size, none)
+        return self._image_loader(dataset)
+
+    def cache_features(self, embed: Callable[[Tensor], Tensor]) -> None:
+        """Give training the features that ``batch_spec.features`` declares in place of images.
+
+        They are computed at the first run on the same files and kept for others, see
+        :func:`~data_modules.datasets.features.stored_features`. Nothing happens where images are
+        augmented: they are never the same twice.
+
+        Args:
+            embed: Features (B, D) of normalised images on the device of the method.
+        """
+        trainer = self.trainer
+        if self.hparams["augment"] != "none" or trainer is None:
+            return
+        sides = self.catalogue.training
+        paths = [path for side in sides for files in side.values() for path in files]
+        root = self.catalogue.files.root
+        hashes = [listing_hash(side, root)["listing_hash"] for side in sides]
+        device, precision = trainer.strategy.root_device, trainer.precision_plugin
+        encoder = f"{self.batch_spec.features} on {device.type}, {trainer.precision}"
+
+        def compute() -> np.ndarray:
+            shown = trainer.is_global_zero and trainer.progress_bar_callback is not None
+            parts: list[np.ndarray] = []
+            with Progress(len(paths), "Features of the training images", shown) as bar:
+                for images, side in zip(sides, SIDES, strict=True):
+                    for batch in self.training_images(images, side):
+                        moved = self.normalize(batch.to(device)).image
+                        with torch.no_grad(), precision.forward_context():
+                            rows = embed(moved).float().cpu().numpy()
+                        rows[batch.index.numpy() < 0] = np.nan  # it could not be read
+                        parts.append(rows)
+                        bar.reach(bar.done + len(rows))
+            return np.concatenate(parts)
+
+        where = (encoder, self.preprocessing, "-".join(hashes))
+        self.features = stored_features(paths, *where, compute)
+        self.unreadable.add("training", [str(p) for p in paths if p not in self.features])
+
+    def normalize(self, batch: B) -> B:
+        """Turn the uint8 images of a batch into what the model expects.
+
+        Loaders give uint8, a quarter of the bytes to move. A Trainer calls this on the device;
+        whoever iterates over a loader without one calls it on each batch.
+
+        Args:
+            batch: Batch of any of the loaders.
+
+        Returns:
+            The batch with fp32 images, normalised by the mean and standard deviation of the model.
+        """
+        steps = self.preprocessing
+        # Nothing else in a batch is uint8.
+        return batch.map_tensors(
+            lambda x: normalize(x, steps.mean, steps.std) if x.dtype == torch.uint8 else x
+        )
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Note unreadable files; Lightning calls this in the main process of every rank."""
+        skipped = getattr(batch, "skipped", None)
+        if skipped:
+            training = self.trainer is not None and self.trainer.training
+            self.unreadable.add("training" if training else SIDES[int(batch.side[0])], skipped)
+        return batch
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Normalise on the device."""
+        return self.normalize(batch) if isinstance(batch, TensorBatch) else batch
+
+    def teardown(self, stage: str) -> None:
+        """List the files that were passed over."""
+        if self.on_error == "skip":
+            self.unreadable.report(self.trainer.log_dir if self.trainer else None)

@@ -14,6 +14,10 @@ from sketchclip.errors import SketchClipError
 Pairing = Literal["class_triplet", "instance_triplet", "class_pair", "singles"]
 BatchLayout = Literal["shuffled", "classes"]
 Channels = tuple[float, ...]
+CLIP_MEAN: Channels = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD: Channels = (0.26862954, 0.26130258, 0.27577711)
+IMAGENET_MEAN: Channels = (0.485, 0.456, 0.406)
+IMAGENET_STD: Channels = (0.229, 0.224, 0.225)
 
 B = TypeVar("B", bound="TensorBatch")
 SIDES: tuple[Side, Side] = ("sketch", "photo")
@@ -58,6 +62,13 @@ class BatchSpec:
             many samples each.
         sketch_ratio: Part of the samples that are sketches, for pairing=singles.
         stroke_points: Length of the stroke sequences in a batch; 0 for none.
+        image_size: Side of the square input in pixels.
+        mean: Mean of each channel in [0, 1].
+        std: Standard deviation of each channel.
+        interpolation: Interpolation of resizing.
+        features: Identity of the frozen encoder whose output training takes in place of images;
+            None for images.
+        word_vectors: Whether training needs vectors of the class names.
 
     Raises:
         SketchClipError: If a value is not one of those listed.
@@ -67,6 +78,12 @@ class BatchSpec:
     layout: BatchLayout = "shuffled"
     sketch_ratio: float = 0.5
     stroke_points: int = 0
+    image_size: int = 224
+    mean: Channels = CLIP_MEAN
+    std: Channels = CLIP_STD
+    interpolation: Interpolation = "bicubic"
+    features: str | None = None
+    word_vectors: bool = False
 
     def __post_init__(self) -> None:
         """Refuse typing errors where the method is defined."""
@@ -76,9 +93,15 @@ class BatchSpec:
                     f"BatchSpec({name}={getattr(self, name)!r}): expected one of "
                     f"{', '.join(get_args(allowed))}."
                 )
-        if not 0 < self.sketch_ratio < 1:
+        if not 0 < self.sketch_ratio <= 1:
             raise SketchClipError(
-                f"BatchSpec(sketch_ratio={self.sketch_ratio}): expected a part between 0 and 1."
+                f"BatchSpec(sketch_ratio={self.sketch_ratio}): expected the part of sketches among "
+                "the images of a batch, above 0 and at most 1."
+            )
+        if self.pairing == "singles" and self.layout == "classes":
+            raise SketchClipError(
+                "BatchSpec(pairing='singles', layout='classes'): single images have no batches of "
+                "classes."
             )
         if self.stroke_points < 0:
             raise SketchClipError(
@@ -114,8 +137,8 @@ class TensorBatch:
 def _join(values: list[Any]) -> Any:
     if isinstance(values[0], list):
         return [entry for value in values for entry in value]
-    if values[0] is None:
-        return None
+    if values[0] is None or isinstance(values[0], bool):
+        return values[0]
     # In a worker, default_collate stacks straight into the memory that it shares.
     if values[0].dtype == torch.uint8:  # images are stored as they were read, (H, W, 3)
         return default_collate([value.permute(1, 2, 0) for value in values]).permute(0, 3, 1, 2)
@@ -163,6 +186,7 @@ class TrainingBatch(TensorBatch):
         instance: Position of the positive among the training photos, (B,), int64.
         strokes: Points of the sketch, (B, N, 3), fp32: x and y in [0, 1], y down, and the pen, 0
             within a stroke, 1 at its last point, -1 for padding; None unless a method asks.
+        features: Whether sketch, photo and negative are features, (B, D), of a frozen encoder.
         skipped: Files that could not be read and were replaced.
     """
 
@@ -172,6 +196,7 @@ class TrainingBatch(TensorBatch):
     label: Tensor
     instance: Tensor | None = None
     strokes: Tensor | None = None
+    features: bool = False
     skipped: list[str] = field(default_factory=list)
 
 

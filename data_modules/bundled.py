@@ -1,7 +1,6 @@
 """The benchmarks inside the package: real doodles and emoji, no download."""
 
 import json
-import os
 import shutil
 import tempfile
 import zipfile
@@ -12,6 +11,7 @@ from typing import ClassVar, Literal
 
 from data_modules.base import SketchPhotoDataModule
 from data_modules.batch import Protocol
+from data_modules.cache import cache_folder
 from data_modules.images.render import Drawing, render_strokes
 from data_modules.splits.published import Published
 from sketchclip.errors import SketchClipError
@@ -22,16 +22,16 @@ HELD_OUT_VENDORS = frozenset({"noto", "openmoji"})
 _STROKES = "sketches.json"
 
 
-class EmbeddedBenchmark(SketchPhotoDataModule):
+class BundledBenchmark(SketchPhotoDataModule):
     """An archive of the package, unpacked once into the cache (or into root) as class folders."""
 
     archive: ClassVar[str]
 
-    def data_root(self) -> Path:
+    def find_root(self, root: str | None) -> Path:
         """Unpack at first use; later runs and other processes find the folder."""
         with as_file(files("data_modules") / "benchmarks" / self.archive) as archive:
-            if self.root is not None:
-                target = Path(self.root).expanduser()
+            if root is not None:
+                target = Path(root).expanduser()
             else:
                 version = sha256(archive.read_bytes()).hexdigest()[:8]
                 target = cache_folder() / f"{archive.stem}-{version}"
@@ -40,16 +40,8 @@ class EmbeddedBenchmark(SketchPhotoDataModule):
         return target
 
 
-def cache_folder() -> Path:
-    """Where unpacked benchmarks live: $SKETCHCLIP_CACHE, else the user's cache folder."""
-    chosen = os.environ.get("SKETCHCLIP_CACHE")
-    if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sketchclip"
-
-
 def read_doodles(archive: Path | None = None) -> dict[str, list[Drawing]]:
-    """The doodles of an embedded benchmark as strokes.
+    """The doodles of a bundled benchmark as strokes.
 
     Args:
         archive: Of the benchmark; None for that of ``Doodles``.
@@ -95,7 +87,7 @@ def _unpack(archive: Path, target: Path) -> None:
             ) from None
 
 
-class Doodles(EmbeddedBenchmark):
+class Doodles(BundledBenchmark):
     """Quick, Draw! doodles and the same things as emoji by five designers; 64 unseen classes.
 
     Training uses the designers that the mini CLIP was pre-trained on; galleries hold the two that
@@ -116,7 +108,7 @@ class Doodles(EmbeddedBenchmark):
         return "gallery" if photo.stem in HELD_OUT_VENDORS else "train"
 
 
-class EmojiPairs(EmbeddedBenchmark):
+class EmojiPairs(BundledBenchmark):
     """OpenMoji outlines and Fluent 3D renders of the same emoji, in Unicode's subgroups."""
 
     archive = "emoji_pairs.zip"

@@ -6,6 +6,7 @@ from typing import ClassVar
 from data_modules.base import SketchPhotoDataModule
 from data_modules.batch import Protocol
 from data_modules.listing.layouts import PLAIN, Layout
+from data_modules.splits.dataset_files import DatasetFiles
 from data_modules.splits.published import Published
 
 _OWN = ("256x256/", "rendered_256x256/256x256/")
@@ -59,17 +60,16 @@ class Sketchy(SketchPhotoDataModule):
         "sketchy_100_25, zse_dup": Published(15_229, 17_101, 75_481, 85_502),
     }
 
-    @property
-    def published_key(self) -> str:
-        """The figures depend on which photo folders are there and on ``gallery``."""
-        _, photos, base = self.sides
-        if self.gallery == "zse_dup":
-            return f"{self.split.name}, zse_dup"
+    def published_key(self, split: str, gallery: str, files: DatasetFiles) -> str:
+        """Key by the photo folders that are there and the gallery."""
+        _, photos, base = files.sides
+        if gallery == "zse_dup":
+            return f"{split}, zse_dup"
         if base:
-            return self.split.name
+            return split
         # Extended photos beyond the base ones are named ext_<n>.jpg.
         extended = any(p.name.startswith("ext_") for files in photos.values() for p in files)
-        return f"{self.split.name}, {'extended' if extended else 'base'} photos alone"
+        return f"{split}, {'extended' if extended else 'base'} photos alone"
 
 
 class SketchyBasic(Sketchy):
@@ -81,7 +81,6 @@ class SketchyBasic(Sketchy):
     layouts = (_READY, _ORIGINAL, _SEM_PCYC, _DOODLE2SEARCH, PLAIN)
     protocol = Protocol("base photos of unseen classes, mAP@k strict", (200,), (100, 200), True)
 
-    @property
-    def published_key(self) -> str:
-        """Whatever lies in the folder must be the base photos."""
-        return f"{self.split.name}, base photos alone"
+    def published_key(self, split: str, gallery: str, files: DatasetFiles) -> str:
+        """Key of the base photos, which the folder must hold."""
+        return f"{split}, base photos alone"

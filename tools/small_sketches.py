@@ -31,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("target", type=Path, help="folder to make")
     target = parser.parse_args().target
-    source = EmojiPairs().data_root()
+    source = EmojiPairs().catalogue.files.root
     shutil.copytree(source / "photo", target / "photo")
     for path in sorted((source / "sketch").glob("*/*.png")):
         copy = target / path.relative_to(source)

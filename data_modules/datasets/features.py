@@ -1,21 +1,22 @@
-"""Training on features that were computed once in place of the images."""
+"""Features of a frozen encoder in place of images, kept on disk for the next run."""
 
+import json
+import os
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from rich.progress import track
+from filelock import FileLock
 from torch import Tensor
-from torch.utils.data import DataLoader
 
-from data_modules.batch import SIDES
-from data_modules.datasets.hooks import BatchHooks
+from data_modules.batch import Preprocessing
+from data_modules.cache import cache_folder
 from data_modules.datasets.image_source import ImageSource
-from data_modules.datasets.image_table import ImageTable
-from data_modules.listing.scan import Listing
-from data_modules.splits.catalogue import Catalogue
-from data_modules.transforms import Augmented, Side
+from data_modules.transforms import Side
 
 
 class FeatureSource(ImageSource):
@@ -23,8 +24,10 @@ class FeatureSource(ImageSource):
 
     Args:
         features: Path to fp32 features, (D,); a file without any is passed over.
-        seed: Of the draws of a dataset.
+        seed: Seed of the samples of a dataset.
     """
+
+    gives_features = True
 
     def __init__(self, features: Mapping[Path, np.ndarray], seed: int) -> None:
         super().__init__(features.__getitem__, seed)
@@ -46,45 +49,56 @@ class FeatureSource(ImageSource):
         return torch.from_numpy(image)
 
 
-class CachesFeatures(Catalogue, BatchHooks):
-    """Computes the features of all training images; part of the data module."""
+def stored_features(
+    paths: list[Path],
+    encoder: str,
+    preprocessing: Preprocessing,
+    listing_hash: str,
+    compute: Callable[[], np.ndarray],
+) -> dict[Path, np.ndarray]:
+    """Features of files from the cache folder, computed and kept there if they are not.
 
-    augment: Augmented
-    eval_batch_size: int
-    num_workers: int
-    features: dict[Path, np.ndarray] | None = None
-    """Path to features, (D,), fp32; None while training works on images."""
+    Of several processes one computes, the others wait for it. A damaged file is made again.
 
-    def setup(self, stage: str) -> None:
-        """Forget the features of an earlier run: another method may need the images."""
-        super().setup(stage)  # type: ignore[misc]
-        self.features = None
+    Args:
+        paths: Files.
+        encoder: Identity of the encoder, with all that changes its numbers.
+        preprocessing: Steps from a file to its input.
+        listing_hash: Hash of the files.
+        compute: Gives the rows of ``paths``, fp32, (N, D); NaN for a file that cannot be read.
 
-    def cache_features(self, embed: Callable[[Tensor], Tensor]) -> None:
-        """Compute the features that train_dataloader then gives in place of images.
+    Returns:
+        Features by path, (D,), without those that cannot be read.
+    """
+    key = {"encoder": encoder, "preprocessing": asdict(preprocessing), "listing": listing_hash}
+    name = blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=8).hexdigest()
+    file = cache_folder() / "features" / f"{name}.npy"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(file.with_suffix(".lock")):
+            rows = _read(file, len(paths))
+            if rows is None:
+                rows = compute()
+                _write(file, rows, key)
+    except OSError:  # a cache that cannot be written is none
+        rows = compute()
+    known = ~np.isnan(rows[:, 0])
+    # Copies: an array over the map would be read from disk again and again.
+    return {path: np.array(row) for path, row, ok in zip(paths, rows, known, strict=True) if ok}
 
-        Nothing happens where images are augmented: they are never the same twice.
 
-        Args:
-            embed: Features (B, D) of normalised images on the device of the method.
-        """
-        if self.augment != "none" or self.trainer is None:
-            return
-        device, precision = self.trainer.strategy.root_device, self.trainer.precision_plugin
-        shown = self.trainer.is_global_zero and self.trainer.progress_bar_callback is not None
-        features: dict[Path, np.ndarray] = {}
-        for images, side in zip((self.train_sketches(), self.train_photos()), SIDES, strict=True):
-            loader, table = self._single_images(images, side)
-            title = f"Features of the training {side}{'es' if side == 'sketch' else 's'}"
-            for batch in track(loader, title) if shown else loader:
-                self.unreadable.add("training", batch.skipped)
-                with torch.no_grad(), precision.forward_context():
-                    rows = embed(self.normalize(batch.to(device)).image).float().cpu().numpy()
-                for row, at in zip(rows, batch.index.tolist(), strict=True):
-                    if at >= 0:  # it could be read
-                        features[table.path(at)] = row
-        self.features = features
+def _read(file: Path, length: int) -> np.ndarray | None:
+    try:
+        rows = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    whole = rows.dtype == np.float32 and rows.ndim == 2 and len(rows) == length
+    return rows if whole else None
 
-    def _single_images(self, images: Listing, side: Side) -> tuple[DataLoader, ImageTable]:
-        """Loader of the images of one side in their order, and their paths."""
-        raise NotImplementedError
+
+def _write(file: Path, rows: np.ndarray, key: Mapping[str, Any]) -> None:
+    partial = file.with_suffix(f".{os.getpid()}.tmp")
+    with partial.open("wb") as target:
+        np.save(target, rows)
+    file.with_suffix(".json").write_text(json.dumps(key, indent=2) + "\n", encoding="utf-8")
+    os.replace(partial, file)

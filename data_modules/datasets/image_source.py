@@ -25,6 +25,9 @@ class ImageSource:
         stroke_points: Points of a stroke sequence; 0 for none.
     """
 
+    gives_features = False
+    """Whether items are features of a frozen encoder in place of images."""
+
     def __init__(
         self,
         reader: Reader,

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
-from data_modules.batch import TrainingBatch
+from data_modules.batch import BatchSpec, TrainingBatch
 from data_modules.datasets.image_source import ImageSource
 from data_modules.datasets.image_table import ImageTable
 from data_modules.datasets.singles import Singles
@@ -24,7 +23,6 @@ from data_modules.images.drawings import DRAWINGS, is_drawing
 from data_modules.transforms import Side
 from sketchclip.errors import SketchClipError
 
-Pairing = Literal["class_triplet", "instance_triplet", "class_pair", "singles"]
 InstanceOf = Callable[[Path, Side], str]
 
 
@@ -76,6 +74,7 @@ class ClassPairs(TrainingDataset):
             torch.tensor(label),
             torch.tensor(position),
             self.strokes(at),
+            self.source.gives_features,
             skipped,
         )
 
@@ -156,6 +155,7 @@ class InstanceTriplets(TrainingDataset):
             torch.tensor(label),
             torch.tensor(positive),
             self.strokes(at),
+            self.source.gives_features,
             skipped,
         )
 
@@ -184,41 +184,34 @@ def _report_unpaired(sketches: Listing, paired: Listing, single: Sequence[str]) 
 
 
 def training_dataset(
-    pairing: str,
+    spec: BatchSpec,
     sketches: Listing,
     photos: Listing,
     classes: Sequence[str],
     source: ImageSource,
     instance_of: InstanceOf,
-    sketch_ratio: float,
 ) -> TrainingDataset:
-    """The dataset that a method's ``pairing`` names.
+    """Make the dataset that a method asks for.
 
     Args:
-        pairing: class_triplet, instance_triplet, class_pair or singles.
+        spec: What a batch is to hold.
         sketches: Class name to sketches.
         photos: Class name to photos.
         classes: Label order.
         source: Reads and augments.
         instance_of: Name that a sketch and its photo share within a class.
-        sketch_ratio: For singles.
 
     Raises:
         SketchClipError: If the data cannot give such samples.
     """
     dataset: TrainingDataset
-    if pairing == "instance_triplet":
+    if spec.pairing == "instance_triplet":
         dataset = InstanceTriplets(sketches, photos, classes, source, instance_of)
-    elif pairing == "singles":
-        dataset = Singles(sketches, photos, classes, source, sketch_ratio)
-    elif pairing in ("class_triplet", "class_pair"):
-        dataset = ClassPairs(sketches, photos, classes, source, pairing == "class_triplet")
-    else:  # a class attribute, which nothing else checks
-        raise SketchClipError(
-            f"The method's pairing is '{pairing}'; expected class_triplet, instance_triplet, "
-            "class_pair or singles."
-        )
-    if source.stroke_points:
+    elif spec.pairing == "singles":
+        dataset = Singles(sketches, photos, classes, source, spec.sketch_ratio)
+    else:
+        dataset = ClassPairs(sketches, photos, classes, source, spec.pairing == "class_triplet")
+    if spec.stroke_points:
         _check_strokes(dataset.sketches)
     return dataset
 

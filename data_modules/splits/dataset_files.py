@@ -1,12 +1,12 @@
 """The files of a dataset by class, wherever its archive put them."""
 
+import os
 import re
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Literal
-
-from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from data_modules.listing.layouts import PLAIN, FoundLayout, Layout, find_layout
 from data_modules.listing.names import shorten
@@ -20,13 +20,17 @@ from data_modules.listing.scan import (
     renamed,
     without,
 )
+from data_modules.splits.published import Published
 from data_modules.splits.split import packaged_list
-from data_modules.transforms import Side
 from sketchclip.errors import SketchClipError
 
+if TYPE_CHECKING:
+    from data_modules.batch import Protocol
+    from data_modules.transforms import Side
 
-class DatasetFiles:
-    """Finds and lists sketches and photos, as a data module's root and patterns say."""
+
+class Dataset:
+    """Facts about a dataset, which its data module declares; no file is looked at."""
 
     layouts: ClassVar[Sequence[Layout]] = (PLAIN,)
     """Where the folders may lie under root, in the order they are tried."""
@@ -37,35 +41,90 @@ class DatasetFiles:
     instance_pattern: ClassVar[str] = r"(.+)-\d+"
     """Name of a sketch without its ending; the group is the name of its photo."""
 
-    root: str | None
-    sketch_files: str | None
-    photo_files: str | None
+    published: ClassVar[Mapping[str, Published]] = {}
+    """Counts of the complete dataset by :meth:`published_key`."""
 
-    def data_root(self) -> Path:
+    protocol: ClassVar["Protocol"]
+    """How results are measured."""
+
+    def find_root(self, root: str | None) -> Path:
         """Folder of the dataset.
 
+        Args:
+            root: What the user named.
+
         Raises:
-            SketchClipError: If none was given or it does not exist.
+            SketchClipError: If none was named or it does not exist.
         """
         expected = " or ".join(map(str, self.layouts))
-        if self.root is None:
+        if root is None:
             raise SketchClipError(
                 f"{type(self).__name__} needs a folder: --data.root=/path/to/data with {expected}."
             )
-        root = Path(self.root).expanduser()
-        if not root.is_dir():
+        folder = Path(root).expanduser()
+        if not folder.is_dir():
             raise SketchClipError(
-                f"Data root {root} does not exist. Expected a folder with {expected}."
+                f"Data root {folder} does not exist. Expected a folder with {expected}."
             )
-        return root
+        return folder
+
+    def photo_role(self, photo: Path) -> Literal["train", "gallery", "both"]:
+        """Whether a photo is for training, for galleries or (the default) for both."""
+        return "both"
+
+    def instance_of(self, path: Path, side: "Side") -> str:
+        """Name that a sketch shares with its photo, within one class.
+
+        Args:
+            path: The file.
+            side: sketch or photo.
+
+        Returns:
+            The photo's name without ending; for a sketch that follows no pattern its own.
+        """
+        if side == "photo":
+            return path.stem
+        match = re.fullmatch(self.instance_pattern, path.stem)
+        return match[1] if match else path.stem
+
+    def published_key(self, split: str, gallery: str, files: "DatasetFiles") -> str:
+        """Key of the published counts that hold for a split, a gallery and the folders found."""
+        return split
+
+
+class DatasetFiles:
+    """Sketches and photos of a dataset on disk, found and listed when they are first asked for.
+
+    Args:
+        dataset: Facts about the dataset.
+        root: Folder that the user named.
+        sketch_files: Pattern in place of the dataset's own layout of sketches.
+        photo_files: The same for photos.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        root: str | None = None,
+        sketch_files: str | None = None,
+        photo_files: str | None = None,
+    ) -> None:
+        self.dataset = dataset
+        self.named_root = root
+        self.sketch_files = sketch_files
+        self.photo_files = photo_files
+
+    @cached_property
+    def root(self) -> Path:
+        """Folder of the dataset."""
+        return self.dataset.find_root(self.named_root)
 
     @cached_property
     def layout(self) -> FoundLayout:
         """Name of the layout and the folders found."""
-        root = self.data_root()
         if self.sketch_files and self.photo_files:
-            return FoundLayout("data.sketch_files and data.photo_files", root, None, None)
-        return find_layout(root, self.layouts, type(self).__name__)
+            return FoundLayout("data.sketch_files and data.photo_files", self.root, None, None)
+        return find_layout(self.root, self.dataset.layouts, type(self.dataset).__name__)
 
     @cached_property
     def sides(self) -> tuple[Listing, Listing, Listing]:
@@ -74,7 +133,7 @@ class DatasetFiles:
         Classes have the spelling of the dataset's split, else that of the sketches. They may be
         in one side only.
         """
-        found, root = self.layout, self.data_root()
+        found, root = self.layout, self.root
         base: Listing = {}
         if self.sketch_files:
             sketches = list_pattern(root, self.sketch_files, SKETCHES)
@@ -93,7 +152,7 @@ class DatasetFiles:
                     f"data.sketch_files={self.sketch_files}. Make the pattern of the sketches "
                     "narrower, such as '<class>/*_sketch.png'."
                 )
-        split = self.default_split or ""
+        split = self.dataset.default_split or ""
         reference = [*packaged_list(split, "seen"), *packaged_list(split, "unseen")]
         sketches = renamed(sketches, reference)
         photos, base = (renamed(renamed(x, reference), sketches) for x in (photos, base))
@@ -105,7 +164,7 @@ class DatasetFiles:
         sketches, photos, base = self.sides
         photos = merge(photos, base) if base else photos
         if self.alone:
-            rank_zero_warn(
+            warn(
                 f"{self.layout.root}: left out {len(self.alone)} classes that have only sketches "
                 f"or only photos: {shorten(self.alone)}."
             )
@@ -118,26 +177,16 @@ class DatasetFiles:
         sketches, photos, base = self.sides
         return sorted(sketches.keys() ^ (photos.keys() | base.keys()))
 
-    def photo_role(self, photo: Path) -> Literal["train", "gallery", "both"]:
-        """Whether a photo is for training, for galleries or (the default) for both."""
-        return "both"
-
-    def instance_of(self, path: Path, side: Side) -> str:
-        """Name that a sketch shares with its photo, within one class.
-
-        Args:
-            path: The file.
-            side: sketch or photo.
-
-        Returns:
-            The photo's name without ending; for a sketch that follows no pattern its own.
-        """
-        if side == "photo":
-            return path.stem
-        match = re.fullmatch(self.instance_pattern, path.stem)
-        return match[1] if match else path.stem
-
 
 def _known(folder: Path | None) -> Path:
     assert folder is not None, "a layout without this folder comes with a pattern for it"
     return folder
+
+
+def warn(message: str) -> None:
+    """Warn, in the first of several processes."""
+    rank = next(
+        (os.environ[n] for n in ("RANK", "LOCAL_RANK", "SLURM_PROCID") if n in os.environ), "0"
+    )
+    if rank == "0":
+        warnings.warn(message, stacklevel=3)

@@ -37,7 +37,9 @@ class RunReport(Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         counts = evaluated(data, trainer.val_dataloaders or [])
         if trainer.is_global_zero:
-            title = f"{type(pl_module).__name__}: {len(data.val_classes)} validation classes"
+            title = (
+                f"{type(pl_module).__name__}: {len(data.catalogue.val_classes)} validation classes"
+            )
             protocol = data.protocol.name + _missing(counts)
             results: Any = pl_module.results
             print_metrics(title, results.metrics, protocol)
@@ -56,8 +58,8 @@ class RunReport(Callback):
         if not trainer.is_global_zero:
             return
         queries, gallery = (read for read, _ in counts)
-        protocol = data.protocol_name + _missing(counts)
-        trained = shared(data.split.unseen, pl_module.training_classes)  # type: ignore[arg-type]
+        protocol = data.catalogue.protocol_name + _missing(counts)
+        trained = shared(data.catalogue.split.unseen, pl_module.training_classes)  # type: ignore[arg-type]
         if trained:
             protocol += f"; NOT ZERO-SHOT: {len(trained)} of the unseen classes were trained on"
         found: RetrievalResults = pl_module.results  # type: ignore[assignment]
@@ -66,17 +68,17 @@ class RunReport(Callback):
             "interval_95": intervals(found.values),
             "definition": DEFINITION,
             "method": type(pl_module).__name__,
-            "backbone": getattr(pl_module, "backbone_identity", None),
+            "backbone": getattr(pl_module, "identity", None),
             "dataset": type(data).__name__,
-            "split": data.split.name,
+            "split": data.catalogue.split.name,
             "protocol": protocol,
-            **subsets(data),
+            **subsets(data.catalogue),
             "queries": queries,
             "gallery": gallery,
             "training_classes": len(data.class_names),
-            "unseen_classes": list(data.split.unseen),
+            "unseen_classes": list(data.catalogue.split.unseen),
             "trained_classes": trained,
-            "classes": by_class(found.values, found.labels, data.test_classes),
+            "classes": by_class(found.values, found.labels, data.catalogue.test_classes),
             "partial": bool(pl_module.partial or _missing(counts)),
             "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,
             "checkpoint_sha256": file_hash(trainer.ckpt_path),
@@ -86,16 +88,16 @@ class RunReport(Callback):
         }
         title = (
             f"{result['method']} on {result['dataset']} ({result['split']}): {queries:,} sketches, "
-            f"{gallery:,} photos, {len(data.split.unseen)} unseen classes"
+            f"{gallery:,} photos, {len(data.catalogue.split.unseen)} unseen classes"
         )
         print_metrics(title, found.metrics, protocol)
         if trainer.logger is not None and folder is not None:
             items = trainer.test_dataloaders[0].dataset.items  # type: ignore[index]
             # Relative, so that runs on machines that keep the data elsewhere can be compared.
-            root = data.data_root()
+            root = data.catalogue.files.root
             paths = [os.path.relpath(items[i][0], root) for i in found.index]
             values, labels = found.values, found.labels
-            write_results(Path(folder), result, values, labels, paths, data.test_classes)
+            write_results(Path(folder), result, values, labels, paths, data.catalogue.test_classes)
             print(f"Written: {folder}/{METRICS} and {QUERIES}")
             if len(found.first):
                 _keep_rankings(found, trainer.test_dataloaders, Path(folder), root)

@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from data_modules import SketchPhotoDataModule
+from data_modules.splits.catalogue import Catalogue
 from sketchclip.callbacks.best import BestCheckpoint
 from sketchclip.checkpoint import count_parameters
 from sketchclip.loggers import WandbRun
@@ -26,15 +26,16 @@ class TrainingReport(Callback):
         self.started = time.monotonic()
         trained, total = count_parameters(pl_module)
         data = trainer.datamodule  # type: ignore[attr-defined]
+        files: Catalogue = data.catalogue
         rows = {
             "method": f"{type(pl_module).__name__}, {trained:,} of {total:,} parameters train",
-            "data": f"{type(data).__name__}, split {data.split.name}: {len(data.class_names)} "
-            f"training, {len(data.val_classes)} validation ({data.validation}), "
-            f"{len(data.split.unseen)} unseen classes",
-            "training": _sizes(data.train_sketches(), data.train_photos()) + _listed(subsets(data)),
-            "validation": _evaluated(data, data.val_classes),
-            "test": _evaluated(data, data.test_classes),
-            "protocol": data.protocol_name,
+            "data": f"{type(data).__name__}, split {files.split.name}: {len(files.class_names)} "
+            f"training, {len(files.val_classes)} validation ({files.settings.validation}), "
+            f"{len(files.split.unseen)} unseen classes",
+            "training": _sizes(*files.training) + _listed(subsets(files)),
+            "validation": _evaluated(files, files.val_classes),
+            "test": _evaluated(files, files.test_classes),
+            "protocol": files.protocol_name,
             "compute": f"{trainer.world_size} x {trainer.strategy.root_device} "
             f"({device_name(trainer)}), precision {trainer.precision}",
             "run folder": (folder if trainer.loggers else None) or "none (no logger)",
@@ -88,18 +89,19 @@ class TrainingReport(Callback):
         _print(trainer, rows)
 
 
-def subsets(data: SketchPhotoDataModule) -> dict[str, float]:
+def subsets(files: Catalogue) -> dict[str, float]:
     """Settings that take a part of the data, where they are not the default.
 
     Args:
-        data: The data module.
+        files: Files of the run.
 
     Returns:
         Any of train_fraction, seen_classes and generalized, and the subset_seed beside them.
     """
     defaults = {"train_fraction": 1.0, "seen_classes": None, "generalized": 0.0}
-    used = {n: getattr(data, n) for n, value in defaults.items() if getattr(data, n) != value}
-    return used | {"subset_seed": data.subset_seed} if used else {}
+    chosen = vars(files.settings)
+    used = {name: chosen[name] for name, usual in defaults.items() if chosen[name] != usual}
+    return used | {"subset_seed": chosen["subset_seed"]} if used else {}
 
 
 def _print(trainer: Trainer, rows: Mapping[str, Any]) -> None:
@@ -107,10 +109,10 @@ def _print(trainer: Trainer, rows: Mapping[str, Any]) -> None:
         print("\n".join(f"{key:>10}  {value}" for key, value in rows.items()), flush=True)
 
 
-def _evaluated(data: SketchPhotoDataModule, classes: list[str]) -> str:
+def _evaluated(files: Catalogue, classes: list[str]) -> str:
     if not classes:
         return "none"
-    return _sizes(data.query_sketches(classes), data.gallery_photos(classes))
+    return _sizes(files.queries(classes), files.gallery(classes))
 
 
 def _sizes(sketches: Mapping[str, Sequence[Path]], photos: Mapping[str, Sequence[Path]]) -> str:

@@ -1,9 +1,11 @@
 """What every CLIP-based method shares: towers, text bank, preprocessing, checkpoint identity."""
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from data_modules.batch import BatchSpec, Channels
 from data_modules.transforms import Interpolation, Side
 from sketchclip.adaptations import Adaptation
 from sketchclip.clip.backbone import CLIPModel, backbone_hash, load_backbone
@@ -50,7 +52,7 @@ class CLIPEncoderMixin(nn.Module):
         """
         self.clip = load_backbone(backbone, pretrained)
         self.backbone = backbone
-        self.backbone_identity = {
+        self._identity = {
             "name": backbone,
             "pretrained": pretrained or "default",
             "hash": backbone_hash(self.clip.visual),
@@ -77,32 +79,59 @@ class CLIPEncoderMixin(nn.Module):
         return int(self.clip.visual.image_size[0])
 
     @property
-    def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation a channel of the CLIP model's own preprocessing."""
-        import open_clip
+    def dim(self) -> int:
+        """Numbers of an embedding."""
+        return int(self.clip.visual.output_dim)
 
-        config = open_clip.get_model_preprocess_cfg(self.clip)
-        return tuple(config["mean"]), tuple(config["std"])
+    @property
+    def mean(self) -> Channels:
+        """Mean of each channel in the CLIP model's own preprocessing."""
+        return tuple(self._own_steps["mean"])
+
+    @property
+    def std(self) -> Channels:
+        """Standard deviation of each channel in the CLIP model's own preprocessing."""
+        return tuple(self._own_steps["std"])
 
     @property
     def interpolation(self) -> Interpolation:
         """Interpolation of the CLIP model's own preprocessing."""
+        own: Interpolation = self._own_steps["interpolation"]
+        return own
+
+    @property
+    def _own_steps(self) -> dict[str, Any]:
         import open_clip
 
-        own: Interpolation = open_clip.get_model_preprocess_cfg(self.clip)["interpolation"]
-        return own
+        return dict(open_clip.get_model_preprocess_cfg(self.clip))
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Name, weights and hash of the frozen CLIP."""
+        return self._identity
+
+    @property
+    def batch_spec(self) -> BatchSpec:
+        """Request to the data module: features if only a head behind frozen towers trains."""
+        spec: BatchSpec = super().batch_spec  # type: ignore[misc]
+        cached = self.output_fixed and not self.needs_images
+        return replace(spec, features=self.identity["hash"] if cached else None)
 
     def embed(self, images: Tensor, side: Side) -> Tensor:
         """Embed one side's images.
 
         Args:
-            images: Normalised RGB, shape (B, 3, H, W), or features; see :class:`PromptedTower`.
-            side: Which tower reads them.
+            images: Normalised RGB, shape (B, 3, H, W).
+            side: Side whose tower reads them.
 
         Returns:
             Embeddings, not normalised, shape (B, D).
         """
         return self.sketch_tower(images) if side == "sketch" else self.photo_tower(images)
+
+    def embed_training(self, values: Tensor, side: Side, features: bool) -> Tensor:
+        """Embed what a training batch holds: images, or features of the frozen tower, (B, D)."""
+        return self.adaptation.head(values, side) if features else self.embed(values, side)
 
     def build_text_head(self, text_head: TextHead, used: bool) -> None:
         """Take the head that the classification losses compare with.
@@ -135,7 +164,7 @@ class CLIPEncoderMixin(nn.Module):
     def on_fit_start(self) -> None:
         """Embed the training images once where only a head behind the frozen towers trains."""
         super().on_fit_start()  # type: ignore[misc]
-        if self.output_fixed and not self.needs_images:
+        if self.batch_spec.features is not None:
             trainer: Any = self.trainer
             trainer.datamodule.cache_features(self.clip.visual)
 
@@ -190,11 +219,11 @@ class CLIPEncoderMixin(nn.Module):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write which backbone the few trained tensors belong to."""
         super().on_save_checkpoint(checkpoint)  # type: ignore[misc]
-        checkpoint["backbone"] = dict(self.backbone_identity)
+        checkpoint["backbone"] = dict(self.identity)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another backbone before any tensor is compared."""
-        theirs, ours = checkpoint.get("backbone"), self.backbone_identity
+        theirs, ours = checkpoint.get("backbone"), self.identity
         if theirs is None or theirs["hash"] != ours["hash"]:
             found = f"'{theirs['name']}' ({theirs})" if theirs else "no backbone entry"
             raise SketchClipError(

@@ -127,14 +127,11 @@ class PromptedTower(nn.Module):
         """Embed images.
 
         Args:
-            images: Normalised RGB, shape (B, 3, H, W); or the frozen tower's output, (B, D), for an
-                adaptation that changes nothing below.
+            images: Normalised RGB, shape (B, 3, H, W).
 
         Returns:
             Embeddings, not normalised, shape (B, D).
         """
-        if images.ndim == 2:
-            return self.adaptation.head(images, self.side)
         visual, adaptation = self.visual, self.adaptation
         tokens = visual._embeds(images)
         length = tokens.shape[1]

@@ -163,7 +163,7 @@ def _prepare(root: Path, options: argparse.Namespace) -> dict[str, Any]:
         )
     patterns = _patterns(options)
     dataset = recognize(root, options.dataset, named=bool(patterns)).dataset
-    listing = dataset(root=str(root), num_workers=0, **patterns).listing
+    listing = dataset(root=str(root), num_workers=0, **patterns).catalogue.files.listing
     paths = [path for side in listing for files in side.values() for path in files]
     fit = Fit(options.size, options.resize, options.interpolation)
     summary = prepare(

@@ -109,11 +109,11 @@ def _summary(
     queries, gallery = (len(cast(Any, x.dataset)) for x in data.test_dataloader())
     return {
         "dataset": type(data).__name__,
-        "split": data.split.name,
-        "unseen_classes": len(data.split.unseen),
+        "split": data.catalogue.split.name,
+        "unseen_classes": len(data.catalogue.split.unseen),
         "queries": queries,
         "gallery": gallery,
-        "protocol": data.protocol_name,
+        "protocol": data.catalogue.protocol_name,
         "seeds": seeds,
         "chance_mAP@all": results["frozen"][0]["chance_mAP@all"],
         "rows": rows,

@@ -16,6 +16,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+import data_modules
 from data_modules import SketchPhotoDataModule
 from sketchclip.callbacks.best import BestCheckpoint
 from sketchclip.callbacks.config import RunConfig
@@ -37,6 +38,10 @@ from sketchclip.runs.folder import place
 _NOT_COMPARED = frozenset({"class_names", "pretrained"})
 
 _LOGGER = lazy_instance(RunFiles)
+
+# A bare name in a config means a class that is loaded.
+for _name in data_modules.__all__:
+    getattr(data_modules, _name)
 
 
 class PlainParser(LightningArgumentParser):

@@ -53,13 +53,13 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         data, split = self.contents.data, self.contents.split
-        layout = data.layout
+        layout = data.catalogue.files.layout
         return {
             "version": VERSION,
             "ready": self.ready,
             "dataset": type(data).__name__,
             "recognized_by": self.recognized,
-            "root": str(data.data_root()),
+            "root": str(data.catalogue.files.root),
             "layout": {"name": layout.name, "folders": [str(path) for path in layout.folders]},
             "split": None
             if split is None
@@ -98,7 +98,7 @@ def check(
     Args:
         root: Its folder.
         dataset: Name of the data module; recognized if None.
-        split: As ``data.split``; None for the dataset's own.
+        split: As ``data.catalogue.split``; None for the dataset's own.
         patterns: ``sketch_files`` and ``photo_files`` as of the data module, if not in folders.
         workers: Processes that read images.
         quick: Look at names and sizes alone.
@@ -116,7 +116,7 @@ def check(
     contents = look(data)
     command = fit_command(data, split, patterns, len(contents.both))
     if contents.split is None and not contents.problem and command.data is not None:
-        contents.split = command.data.split  # plain folders have none of their own
+        contents.split = command.data.catalogue.split  # plain folders have none of their own
     every = contents.split
     counts = {
         "all": count(contents, contents.both),
@@ -132,7 +132,7 @@ def check(
                 readings += part
                 progress.reach(len(readings))
     findings = [
-        Finding("layout", "ok", f"{_places(contents)} ({data.layout.name})"),
+        Finding("layout", "ok", f"{_places(contents)} ({data.catalogue.files.layout.name})"),
         *class_findings(contents),
         *count_findings(contents, counts),
         *file_findings(contents.surveys, readings),
@@ -150,13 +150,14 @@ def _fit_finding(command: Command, stated: bool) -> Finding:
     if command.data is None:
         return Finding("fit", "error", command.problem, "Mend what is listed above.")
     if not command.problem:
-        return Finding("fit", "ok", f"works with split {command.data.split.name}")
-    advice = f"The command below works with split {command.data.split.name}."
+        return Finding("fit", "ok", f"works with split {command.data.catalogue.split.name}")
+    advice = f"The command below works with split {command.data.catalogue.split.name}."
     return Finding("fit", "error" if stated else "warning", command.problem, advice)
 
 
 def _places(contents: Contents) -> str:
-    layout = contents.data.layout
+    files = contents.data.catalogue.files
+    layout = files.layout
     if not layout.folders:
-        return f"{contents.data.sketch_files} and {contents.data.photo_files}"
+        return f"{files.sketch_files} and {files.photo_files}"
     return " and ".join(str(path.relative_to(layout.root)) for path in layout.folders)

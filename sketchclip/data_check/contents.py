@@ -44,14 +44,14 @@ class Contents:
     @property
     def listed(self) -> set[str]:
         """Classes that a split of the package names; none for other splits."""
-        name = self.data.split_name or self.data.default_split or ""
+        name = self.data.catalogue.settings.split or self.data.default_split or ""
         return {*packaged_list(name, "seen"), *packaged_list(name, "unseen")}
 
     @property
     def published(self) -> Published | None:
         """Figures that hold for this split and these folders, if any."""
         try:
-            return self.data.published.get(self.data.published_key)
+            return self.data.published.get(self.data.catalogue.published_key)
         except SketchClipError:  # what cannot be listed has other problems
             return None
 
@@ -78,12 +78,12 @@ def look(data: SketchPhotoDataModule) -> Contents:
     Raises:
         SketchClipError: If no layout is found or a folder cannot be read.
     """
-    found = data.layout
+    found = data.catalogue.files.layout
     folders = ((found.sketches, SKETCHES), (found.photos, PHOTOS), (found.base, PHOTOS))
     surveys = [survey(folder, extensions) for folder, extensions in folders if folder]
     refused = ""
     try:
-        sketches, photos, base = data.sides
+        sketches, photos, base = data.catalogue.files.sides
     except SketchClipError as error:
         if not surveys:  # patterns that match nothing
             raise
@@ -98,7 +98,7 @@ def look(data: SketchPhotoDataModule) -> Contents:
     kept = {path for files in every.values() for path in files}
     repeated = [path for files in base.values() for path in files if path not in kept]
     contents = Contents(data, sketches, every, surveys, repeated, refused)
-    name = data.split_name or data.default_split
+    name = data.catalogue.settings.split or data.default_split
     if name is not None:
         try:
             contents.split = resolve_split(name, contents.both)

@@ -61,19 +61,20 @@ def fit_command(
         try:
             data = own
             if preset or attempt:
-                data = type(own)(root=own.root, num_workers=0, **{**preset, **settings})
-            for files in (data.train_sketches, data.train_photos):
-                files()
-            for images in (data.query_sketches, data.gallery_photos):
-                images(data.test_classes)
-                images(data.val_classes)
+                root = own.catalogue.files.named_root
+                data = type(own)(root=root, num_workers=0, **{**preset, **settings})
+            files = data.catalogue
+            files.training  # noqa: B018
+            for names in (files.test_classes, files.val_classes):
+                files.queries(names)
+                files.gallery(names)
         except SketchClipError as error:
             problem = problem or str(error)
             continue
         words = ["sketchclip", "fit", "--config", config]
         if config == "experiments/base.yaml":
             words += ["--data", type(own).__name__]
-        words += ["--data.root", str(own.root)]
+        words += ["--data.root", str(own.catalogue.files.named_root)]
         for name, value in settings.items():
             words += [f"--data.{name}", str(value)]
         return Command(shlex.join(words), data, problem)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import data_modules
 from data_modules.base import SketchPhotoDataModule
-from data_modules.bundled import EmbeddedBenchmark
+from data_modules.bundled import BundledBenchmark
 from data_modules.folder import SketchPhotoFolder
 from data_modules.listing.layouts import (
     PLAIN,
@@ -54,7 +54,7 @@ def known_datasets() -> list[type[SketchPhotoDataModule]]:
         for member in public
         if isinstance(member, type)
         and issubclass(member, SketchPhotoDataModule)
-        and not issubclass(member, EmbeddedBenchmark)
+        and not issubclass(member, BundledBenchmark)
         and member not in (SketchPhotoDataModule, SketchPhotoFolder)
     ]
     return [*found, SketchPhotoFolder]

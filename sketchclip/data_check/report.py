@@ -25,7 +25,8 @@ def print_report(report: Report) -> None:
     """
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     data = report.contents.data
-    print(f"{data.layout.root}: {type(data).__name__}, recognized by {report.recognized}.")
+    root = data.catalogue.files.layout.root
+    print(f"{root}: {type(data).__name__}, recognized by {report.recognized}.")
     table = Table()
     for name in ("check", "", "found", "what to do"):
         table.add_column(name, overflow="fold")
@@ -36,7 +37,7 @@ def print_report(report: Report) -> None:
     console.print(table)
     for finding in report.findings:
         if finding.items and finding.status in ("warning", "error"):
-            _print_items(finding, f"{data.layout.root}{os.sep}")
+            _print_items(finding, f"{data.catalogue.files.layout.root}{os.sep}")
     counts = {s: sum(f.status == s for f in report.findings) for s in ("error", "warning")}
     print(
         f"\n{'Ready' if report.ready else 'Not ready'}: {counts['error']} errors, "

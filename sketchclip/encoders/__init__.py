@@ -1,1 +1,5 @@
-"""Image encoders: what a method asks of one, whether CLIP or not."""
+"""Image encoders: the interface that methods, data modules and search agree on."""
+
+from sketchclip.encoders.base import ImageEncoder
+
+__all__ = ["ImageEncoder"]

@@ -4,8 +4,8 @@ import inspect
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any, ClassVar, Literal
+from dataclasses import asdict, replace
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,14 +14,20 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from typing_extensions import Self
 
-from data_modules.batch import ImageBatch, Preprocessing, Protocol, TrainingBatch
-from data_modules.datasets.pairing import Pairing
+from data_modules.batch import (
+    BatchSpec,
+    Channels,
+    ImageBatch,
+    Preprocessing,
+    Protocol,
+    TrainingBatch,
+)
 from data_modules.listing.names import shared, shorten
 from data_modules.transforms import Interpolation, Side
 from sketchclip.checkpoint import check_state, own_names, pretrained_networks
 from sketchclip.errors import SketchClipError
-from sketchclip.metrics import InstanceRetrieval, RetrievalResults, Similarity
-from sketchclip.metrics.functional import as_product
+from sketchclip.metrics import InstanceRetrieval, RetrievalResults
+from sketchclip.metrics.functional import Similarity, as_product
 
 
 class RetrievalModule(LightningModule, ABC):
@@ -31,15 +37,8 @@ class RetrievalModule(LightningModule, ABC):
     each sketch of the unseen classes queries all their photos, every image embedded once.
     """
 
-    pairing: Pairing = "class_triplet"
-    """What a training batch holds; the data module reads this and the next three from here."""
-    batch_layout: ClassVar[Literal["shuffled", "classes"]] = "shuffled"
-    """classes: each batch holds data.classes_per_batch classes with as many samples each."""
-    sketch_ratio: ClassVar[float] = 0.5
-    """Of singles: the part that are sketches."""
-    stroke_points: ClassVar[int] = 0
-    """Length of the stroke sequences in a batch; 0 for none."""
-
+    training_batch: BatchSpec = BatchSpec()
+    """Training batches that the method asks for."""
     similarity: ClassVar[Similarity] = "cosine"
     """Similarity of embeddings that retrieval ranks by: cosine, euclidean or hamming."""
     instance_level: ClassVar[bool] = False
@@ -70,13 +69,23 @@ class RetrievalModule(LightningModule, ABC):
 
     @property
     @abstractmethod
-    def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation of each channel, in [0, 1]."""
+    def mean(self) -> Channels:
+        """Mean of each channel, in [0, 1]."""
+
+    @property
+    @abstractmethod
+    def std(self) -> Channels:
+        """Standard deviation of each channel, in [0, 1]."""
 
     @property
     def interpolation(self) -> Interpolation:
-        """Of resizing to image_size."""
+        """Interpolation of resizing to image_size."""
         return "bicubic"
+
+    @property
+    def identity(self) -> dict[str, str] | None:
+        """Name, weights and hash of the pretrained encoder; None without one."""
+        return None
 
     @abstractmethod
     def embed(self, images: Tensor, side: Side) -> Tensor:
@@ -93,13 +102,19 @@ class RetrievalModule(LightningModule, ABC):
         """
 
     @property
+    def batch_spec(self) -> BatchSpec:
+        """What the data module is to give: ``training_batch``, prepared as the encoder needs it."""
+        own = {name: getattr(self, name) for name in ("image_size", "mean", "std", "interpolation")}
+        return replace(self.training_batch, **own)
+
+    @property
     def preprocessing(self) -> Preprocessing:
         """Steps from an image to the input: those of the data, else the encoder's own."""
         data = getattr(self._trainer, "datamodule", None)
         found: Preprocessing | None = getattr(data, "preprocessing", None)
         if found is None:
-            mean, std = self.normalization
-            found = Preprocessing(self.image_size, mean, std, interpolation=self.interpolation)
+            channels = (self.mean, self.std)
+            found = Preprocessing(self.image_size, *channels, interpolation=self.interpolation)
         return found
 
     def draws(self, batch_idx: int) -> torch.Generator:
@@ -253,23 +268,24 @@ class RetrievalModule(LightningModule, ABC):
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if data is not None:
             self.training_classes = sorted({*self.training_classes, *data.class_names})
-            self._check_classes([*data.split.unseen, *data.val_classes])
+            files = data.catalogue
+            self._check_classes([*files.split.unseen, *files.val_classes])
 
     def on_validation_start(self) -> None:
         """Refuse to validate on classes that were trained on."""
         if self.trainer.state.fn == TrainerFn.VALIDATING:
-            self._check_classes(self.trainer.datamodule.val_classes)  # type: ignore[attr-defined]
+            self._check_classes(self.trainer.datamodule.catalogue.val_classes)  # type: ignore[attr-defined]
 
     def on_test_start(self) -> None:
         """Refuse to test on classes that were trained on."""
-        self._check_classes(self.trainer.datamodule.split.unseen)  # type: ignore[attr-defined]
+        self._check_classes(self.trainer.datamodule.catalogue.split.unseen)  # type: ignore[attr-defined]
 
     on_predict_start = on_test_start
 
     def _check_classes(self, classes: Sequence[str]) -> None:
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         trained = shared(classes, self.training_classes)
-        if trained and not data.allow_trained_classes:
+        if trained and not data.hparams.allow_trained_classes:
             raise SketchClipError(
                 f"{len(trained)} of the {len(classes)} classes to measure on are among those that "
                 f"the model was trained on: {shorten(trained)}. Use the split of the training "

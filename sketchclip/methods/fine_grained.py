@@ -12,7 +12,7 @@ import torch
 from jsonargparse import lazy_instance
 from torch import Tensor
 
-from data_modules.batch import TrainingBatch
+from data_modules.batch import BatchSpec, TrainingBatch
 from sketchclip.adaptations import Adaptation, CommonPrompts
 from sketchclip.clip.encoder import CLIPEncoderMixin
 from sketchclip.clip.text_heads import TemplateText, TextHead
@@ -66,8 +66,7 @@ class FineGrainedPromptLearning(CLIPEncoderMixin, RetrievalModule):
     """
 
     instance_level = True
-    pairing = "instance_triplet"
-    batch_layout = "classes"
+    training_batch = BatchSpec(pairing="instance_triplet", layout="classes")
 
     def __init__(
         self,
@@ -113,8 +112,10 @@ class FineGrainedPromptLearning(CLIPEncoderMixin, RetrievalModule):
         assert batch.negative is not None  # by the pairing
         assert batch.instance is not None
         settings = self.hparams
-        sketch = self.embed(batch.sketch, "sketch")
-        both = self.embed(torch.cat([batch.photo, batch.negative]), "photo")
+        sketch = self.embed_training(batch.sketch, "sketch", batch.features)
+        both = self.embed_training(
+            torch.cat([batch.photo, batch.negative]), "photo", batch.features
+        )
         photo, negative = both.chunk(2)
         if settings.negatives == "batch_hard":
             negative = hardest_negatives(sketch, photo, negative, batch.label, batch.instance)

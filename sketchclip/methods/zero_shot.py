@@ -11,7 +11,7 @@ import torch
 from jsonargparse import lazy_instance
 from torch import Tensor
 
-from data_modules.batch import TrainingBatch
+from data_modules.batch import BatchSpec, TrainingBatch
 from sketchclip.adaptations import Adaptation, IndependentPrompts
 from sketchclip.clip.encoder import CLIPEncoderMixin
 from sketchclip.clip.text_heads import TemplateText, TextHead
@@ -70,20 +70,21 @@ class ZeroShotPromptLearning(CLIPEncoderMixin, RetrievalModule):
         )
         self.build_text_head(text_head, used=lambda_cls > 0)
         if negatives == "in_batch":
-            self.pairing = "class_pair"
+            self.training_batch = BatchSpec(pairing="class_pair")
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """Loss of a batch of (sketch, photo of its class, photo of another seen class)."""
         settings = self.hparams
-        sketch = self.embed(batch.sketch, "sketch")
+        sketch = self.embed_training(batch.sketch, "sketch", batch.features)
         if settings.negatives == "in_batch":
-            photo = self.embed(batch.photo, "photo")
+            photo = self.embed_training(batch.photo, "photo", batch.features)
             other = other_class_positions(batch.label, self.draws(batch_idx))
             found, negative = other >= 0, photo[other]
             triplet = triplet_loss(sketch[found], photo[found], negative[found], settings.margin)
         else:
             assert batch.negative is not None  # by the pairing
-            both = self.embed(torch.cat([batch.photo, batch.negative]), "photo")
+            photos = torch.cat([batch.photo, batch.negative])
+            both = self.embed_training(photos, "photo", batch.features)
             photo, negative = both.chunk(2)
             triplet = triplet_loss(sketch, photo, negative, settings.margin)
         loss = triplet

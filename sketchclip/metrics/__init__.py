@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sketchclip.metrics.chance import chance_average_precision
-    from sketchclip.metrics.functional import Similarity, retrieval_scores
+    from sketchclip.metrics.functional import retrieval_scores
     from sketchclip.metrics.results import RetrievalResults
     from sketchclip.metrics.retrieval import CategoryRetrieval, InstanceRetrieval
 
@@ -16,7 +16,6 @@ _MODULES = {
     "CategoryRetrieval": "retrieval",
     "InstanceRetrieval": "retrieval",
     "RetrievalResults": "results",
-    "Similarity": "functional",
     "chance_average_precision": "chance",
     "retrieval_scores": "functional",
 }
@@ -24,7 +23,6 @@ __all__ = [
     "CategoryRetrieval",
     "InstanceRetrieval",
     "RetrievalResults",
-    "Similarity",
     "chance_average_precision",
     "retrieval_scores",
 ]

@@ -45,7 +45,7 @@ def read_export(
     content = {
         "state_dict": {},
         "hyper_parameters": {"_class_path": "sketchclip.methods.FrozenCLIP", **loaded.settings},
-        "backbone": module.backbone_identity,
+        "backbone": module.identity,
         "preprocessing": asdict(loaded.preprocessing),
         "training_classes": [],
     }

@@ -18,8 +18,7 @@ from data_modules.transforms import normalize
 from sketchclip.clip.text import encode_classes
 from sketchclip.errors import SketchClipError
 from sketchclip.methods import FrozenCLIP, RetrievalModule
-from sketchclip.metrics import Similarity
-from sketchclip.metrics.functional import as_vectors
+from sketchclip.metrics.functional import Similarity, as_vectors
 from sketchclip.pretrained.find import find_checkpoint, hub_id
 from sketchclip.pretrained.model_hash import model_hash
 from sketchclip.pretrained.saved import build_module, read_saved
@@ -91,7 +90,7 @@ class SearchModel:
         return {
             "name": self.name,
             "method": type(self.module).__name__,
-            "backbone": getattr(self.module, "backbone_identity", None),
+            "backbone": getattr(self.module, "identity", None),
             "preprocessing": asdict(self.preprocessing),
             "dim": self.dim,
             "similarity": self.similarity,

@@ -17,7 +17,8 @@ from rich.table import Table
 
 from data_modules import Doodles
 from sketchclip.errors import SketchClipError
-from sketchclip.metrics import Similarity, retrieval_scores
+from sketchclip.metrics import retrieval_scores
+from sketchclip.metrics.functional import Similarity
 from sketchclip.pretrained.model import SearchModel
 
 TOLERANCE = 1e-4
@@ -42,8 +43,11 @@ def verify(model: SearchModel, folder: Path, forms: Sequence[str], queries: int)
         What verification.json holds.
     """
     data = Doodles()
-    sketches = {c: paths[:queries] for c, paths in data.query_sketches(data.test_classes).items()}
-    photos = data.gallery_photos(data.test_classes)
+    sketches = {
+        c: paths[:queries]
+        for c, paths in data.catalogue.queries(data.catalogue.test_classes).items()
+    }
+    photos = data.catalogue.gallery(data.catalogue.test_classes)
     labels = [np.repeat(np.arange(len(s)), [*map(len, s.values())]) for s in (sketches, photos)]
     images = [
         np.stack([model.read(path) for paths in side.values() for path in paths])

@@ -13,7 +13,7 @@ from sketchclip.runs.revision import commit
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
-    from data_modules import SketchPhotoDataModule
+    from data_modules.splits.catalogue import Catalogue
 
 _PACKAGES = (
     "torch torchvision lightning open_clip_torch torchmetrics jsonargparse albumentations numpy "
@@ -45,7 +45,7 @@ def environment(trainer: "Trainer", command: str, stage: str) -> dict[str, Any]:
         "precision": trainer.precision,
         "seed": int(os.environ.get("PL_GLOBAL_SEED", 0)),
         "versions": {"sketchclip": __version__} | _versions(),
-        "data": used_data(trainer.datamodule, stage),  # type: ignore[attr-defined]
+        "data": used_data(trainer.datamodule.catalogue, stage),  # type: ignore[attr-defined]
     }
 
 
@@ -71,11 +71,11 @@ def device_name(trainer: "Trainer") -> str:
     return device.type
 
 
-def used_data(data: "SketchPhotoDataModule", stage: str) -> dict[str, Any]:
+def used_data(files: "Catalogue", stage: str) -> dict[str, Any]:
     """Counts and hashes of the files that a stage uses.
 
     Args:
-        data: The data module.
+        files: Files of the run.
         stage: fit, validate, test or predict.
 
     Returns:
@@ -83,17 +83,17 @@ def used_data(data: "SketchPhotoDataModule", stage: str) -> dict[str, Any]:
     """
     listings = {}
     if stage == "fit":
-        listings["training sketches"] = data.train_sketches()
-        listings["training photos"] = data.train_photos()
-    if stage in ("fit", "validate") and data.val_classes:
-        listings["validation sketches"] = data.query_sketches(data.val_classes)
-        listings["validation photos"] = data.gallery_photos(data.val_classes)
+        listings["training sketches"] = files.training[0]
+        listings["training photos"] = files.training[1]
+    if stage in ("fit", "validate") and files.val_classes:
+        listings["validation sketches"] = files.queries(files.val_classes)
+        listings["validation photos"] = files.gallery(files.val_classes)
     if stage in ("test", "predict"):
-        listings["test sketches"] = data.query_sketches(data.test_classes)
-        listings["test photos"] = data.gallery_photos(data.test_classes)
-    root = data.data_root()
+        listings["test sketches"] = files.queries(files.test_classes)
+        listings["test photos"] = files.gallery(files.test_classes)
+    root = files.files.root
     return {
-        "dataset": type(data).__name__,
-        "split": data.split.name,
+        "dataset": type(files.dataset).__name__,
+        "split": files.split.name,
         **{name: listing_hash(listing, root) for name, listing in listings.items()},
     }

@@ -4,7 +4,7 @@ import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from data_modules.bundled import cache_folder
+from data_modules.cache import cache_folder
 from data_modules.locks import locked
 from sketchclip.errors import SketchClipError
 

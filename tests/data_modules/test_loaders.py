@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from data_modules import SketchPhotoFolder
-from data_modules.datasets.hooks import IMAGENET
+from data_modules.batch import IMAGENET_MEAN, IMAGENET_STD
 from data_modules.datasets.sampling import EpochSampler
 from data_modules.listing.names import canonical
 from data_modules.prepared.prepare import prepare
@@ -54,7 +54,7 @@ def test_samples_depend_on_seed_and_epoch_alone(tree, augment):
 def test_without_shuffling_sketches_come_by_class_and_file(tree):
     data = asked(tree, options={"shuffle": False})
     loader = data.train_dataloader()
-    files = [path for name in data.class_names for path in data.train_sketches()[name]]
+    files = [path for name in data.class_names for path in data.catalogue.training[0][name]]
     assert [path for path, _ in loader.dataset.sketches] == files
     assert files == sorted(files)
     for epoch in (0, 3):
@@ -94,12 +94,12 @@ def test_normalisation_on_the_device_equals_that_of_the_loader(tree, name):
     import albumentations as A
 
     mean, std = (0.2, 0.3, 0.4), (0.5, 0.25, 0.75)
-    data = asked(tree, options={"normalization": name}, normalization=(mean, std))
+    data = asked(tree, options={"normalization": name}, mean=mean, std=std)
     loader = data.train_dataloader()
     batch = next(iter(loader))
     done = data.on_after_batch_transfer(batch, 0)
     if name == "imagenet":
-        mean, std = IMAGENET
+        mean, std = IMAGENET_MEAN, IMAGENET_STD
     old = A.Normalize(mean=mean, std=std)
     for part in ("sketch", "photo", "negative"):
         expected = [old(image=i.permute(1, 2, 0).numpy())["image"] for i in getattr(batch, part)]
@@ -183,12 +183,12 @@ def test_unseen_classes_never_reach_training(tree, validation):
     data = asked(tree, options={"validation": validation})
     training = data.train_dataloader().dataset
     used = {p.parent.name for p, _ in [*training.sketches, *training.photos]}
-    hidden = {*data.split.unseen, *data.val_classes}
+    hidden = {*data.catalogue.split.unseen, *data.catalogue.val_classes}
     assert {canonical(c) for c in used} == set(data.class_names) == set(training.classes)
     assert not hidden & set(data.class_names)
     for loader in data.test_dataloader():
         names = {canonical(p.parent.name) for p, _ in loader.dataset.items}
-        assert names == set(data.split.unseen)
+        assert names == set(data.catalogue.split.unseen)
 
 
 def test_text_bank_holds_the_training_classes_alone(run, monkeypatch):
@@ -199,7 +199,10 @@ def test_text_bank_holds_the_training_classes_alone(run, monkeypatch):
     )
     cli = run("fit", "--trainer.fast_dev_run", "1")
     assert asked_for == [cli.datamodule.class_names]
-    assert not {*cli.datamodule.split.unseen, *cli.datamodule.val_classes} & set(asked_for[0])
+    assert not {
+        *cli.datamodule.catalogue.split.unseen,
+        *cli.datamodule.catalogue.val_classes,
+    } & set(asked_for[0])
     assert len(cli.model.text_bank()) == 4  # 8 classes, 2 unseen, 2 for validation
     asked_for.clear()
     run("test", "--trainer.fast_dev_run", "1")

@@ -9,6 +9,7 @@ from lightning.pytorch import Trainer
 from torch import nn
 
 from data_modules import SketchPhotoFolder
+from data_modules.batch import BatchSpec
 from sketchclip.methods import RetrievalModule
 
 PLAIN = {"split": "random:2:0", "validation": "none", "num_workers": 0, "batch_size": 4}
@@ -18,7 +19,8 @@ class Recorder(RetrievalModule):
     """The smallest method; it keeps what its batches held."""
 
     image_size = 32
-    normalization = ((0.5,) * 3, (0.25,) * 3)
+    mean = (0.5, 0.5, 0.5)
+    std = (0.25, 0.25, 0.25)
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,16 +37,16 @@ class Recorder(RetrievalModule):
 
 
 class ClassRecorder(Recorder):
-    batch_layout = "classes"
+    training_batch = BatchSpec(layout="classes")
 
 
-def asked(root: Path, world: int = 1, rank: int = 0, options: dict | None = None, **method: Any):
-    """A data module as a Trainer with a method of these attributes leaves it."""
+def asked(root: Path, world: int = 1, rank: int = 0, options: dict | None = None, **spec: Any):
+    """A data module as a Trainer with a method that asks for such batches leaves it."""
     data = SketchPhotoFolder(root=str(root), **{**PLAIN, **(options or {})})
     strategy = SimpleNamespace(root_device=torch.device("cpu"))
     data.trainer = SimpleNamespace(
         world_size=world, global_rank=rank, strategy=strategy, overfit_batches=0,
-        lightning_module=SimpleNamespace(image_size=32, **method),
+        lightning_module=SimpleNamespace(batch_spec=BatchSpec(image_size=32, **spec)),
     )  # fmt: skip
     return data
 

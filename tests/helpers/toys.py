@@ -31,7 +31,8 @@ class ToyMethod(RetrievalModule):
     """Embeds with a small net of its own and trains with the triplet loss."""
 
     image_size = 32  # type: ignore[assignment]
-    normalization = ((0.5,) * 3, (0.5,) * 3)  # type: ignore[assignment]
+    mean = (0.5, 0.5, 0.5)  # type: ignore[assignment]
+    std = (0.5, 0.5, 0.5)  # type: ignore[assignment]
     net: nn.Module
 
     def __init__(self) -> None:

@@ -188,7 +188,7 @@ def test_batch_size_must_be_a_multiple_of_the_processes(tree):
     data = SketchPhotoFolder(root=str(tree), split="random:2:0", batch_size=8, num_workers=0)
     data.trainer = SimpleNamespace(world_size=3, global_rank=0, lightning_module=None)
     with pytest.raises(SketchClipError, match=r"batch_size=8 .*multiple of their number, 3"):
-        data.train_dataloader()
+        data.setup("fit")
 
 
 def test_checkpoint_of_another_backbone(run, capfd, tmp_path, tiny_weights, make_clip):

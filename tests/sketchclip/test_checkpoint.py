@@ -30,7 +30,7 @@ def test_holds_exactly_the_trained_tensors(fitted):
     assert set(checkpoint["state_dict"]) == set(trainable_names(fitted.model))
     for name, value in checkpoint["state_dict"].items():
         assert torch.equal(value, fitted.model.get_parameter(name)), name
-    assert checkpoint["backbone"] == fitted.model.backbone_identity
+    assert checkpoint["backbone"] == fitted.model.identity
     assert checkpoint["backbone"]["name"] == "tiny"
     moments = checkpoint["optimizer_states"][0]["state"]
     assert len(moments) == len(checkpoint["state_dict"])
@@ -189,4 +189,4 @@ def test_the_weights_file_may_have_moved(fitted, run, tiny_weights, tmp_path):
     moved = tmp_path / f"moved{tiny_weights.suffix}"
     moved.write_bytes(tiny_weights.read_bytes())
     tested = run("test", *FAST, "--model.pretrained", str(moved), "--ckpt_path", str(last(fitted)))
-    assert tested.model.backbone_identity["pretrained"] == str(moved)
+    assert tested.model.identity["pretrained"] == str(moved)

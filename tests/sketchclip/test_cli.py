@@ -117,7 +117,7 @@ def test_the_config_of_a_run_repeats_it(run, capsys):
     assert tested.model.adaptation.n_prompts == 2
     result = json.loads((Path(tested.trainer.log_dir) / "metrics.json").read_text())
     assert result["checkpoint"] == str(checkpoint)
-    assert result["unseen_classes"] == list(fitted.datamodule.split.unseen)
+    assert result["unseen_classes"] == list(fitted.datamodule.catalogue.split.unseen)
     assert not result["partial"]
     assert "mAP@all" in capsys.readouterr().out
 

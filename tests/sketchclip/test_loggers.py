@@ -213,7 +213,11 @@ def test_a_command_of_a_sweep_runs(tree, options, tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_SWEEP_PARAM_PATH", str(tmp_path / "config.yaml"))
     small = [option for option in options if option != "csv"]
     small.remove("--trainer.logger")
-    small += ["--data=SketchPhotoFolder", f"--data.root={tree}", "--data.split=random:2:0"]
+    small += [
+        "--data=SketchPhotoFolder",
+        f"--data.root={tree}",
+        "--data.split=random:2:0",
+    ]
     cli = main([*command[4:], *small])
     assert type(cli.model.adaptation).__name__ == "ConditionedPrompts"
     folder = Path(cli.trainer.log_dir)

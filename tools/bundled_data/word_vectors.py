@@ -22,7 +22,7 @@ def main(source: Path) -> None:
     Args:
         source: The package's JSON file: word to 100 numbers, their norm and an index.
     """
-    names = [name for data in (Doodles(), EmojiPairs()) for name in data.listing[0]]
+    names = [name for data in (Doodles(), EmojiPairs()) for name in data.catalogue.files.listing[0]]
     words = sorted({word for name in names for form in spellings(name) for word in form})
     vectors = json.loads(source.read_text("utf-8"))["vectors"]
     lines = []

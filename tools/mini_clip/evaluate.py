@@ -191,7 +191,7 @@ def main() -> None:
         lines = (SPLITS / "doodles_unseen.txt").read_text("utf-8").splitlines()
         classes = [c for c in lines if c and not c.startswith("#")]
         for name, model in models.items():
-            metrics[name]["unseen"] = zero_shot(model, benchmark.data_root(), classes)
+            metrics[name]["unseen"] = zero_shot(model, benchmark.catalogue.files.root, classes)
     print(json.dumps(metrics, indent=1))
     if args.out:
         args.out.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,8 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from data_modules.bundled import Doodles, cache_folder, read_doodles
+from data_modules.bundled import Doodles, read_doodles
+from data_modules.cache import cache_folder
 from data_modules.images.render import Drawing
 from data_modules.splits.split import packaged_list
 from sketchclip.clip.text import TEMPLATE
@@ -118,7 +119,7 @@ def bundled_columns(models: Sequence[str], device: str) -> list[Column]:
     Raises:
         SketchClipError: If there is no such model, or the cache cannot be written.
     """
-    root = Doodles().data_root()
+    root = Doodles().catalogue.files.root
     columns = []
     for name in models:
         model = load_model(name, _MINI if name == FROZEN else None, device=device)

@@ -1,12 +1,14 @@
 """Features in place of images: the same training, each image read once, and only where allowed."""
 
 import csv
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
+from data_modules import SketchPhotoDataModule
 from data_modules.datasets.image_source import ImageSource
 from sketchclip.checkpoint import trainable_names
 
@@ -31,6 +33,13 @@ def reads(monkeypatch):
     return found
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """Nothing is kept of another test."""
+    monkeypatch.setenv("SKETCHCLIP_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "features"
+
+
 def losses(cli) -> list[float]:
     with (Path(cli.trainer.log_dir) / "metrics.csv").open() as file:
         return [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
@@ -39,7 +48,7 @@ def losses(cli) -> list[float]:
 def images_of(data) -> list[Path]:
     return sorted(
         path
-        for side in (data.train_sketches(), data.train_photos())
+        for side in (data.catalogue.training[0], data.catalogue.training[1])
         for paths in side.values()
         for path in paths
     )
@@ -103,10 +112,9 @@ def test_features_are_those_of_the_frozen_tower(run):
     cli = run("fit", *HEAD)
     data, clip = cli.datamodule, cli.model.clip
     assert sorted(data.features) == images_of(data)
-    for loader, table in (
-        data._single_images(data.train_sketches(), "sketch"),
-        data._single_images(data.train_photos(), "photo"),
-    ):
+    for images, side in zip(data.catalogue.training, ("sketch", "photo"), strict=True):
+        loader = data.training_images(images, side)
+        table = loader.dataset.items
         for batch in loader:
             with torch.no_grad():
                 rows = clip.encode_image(data.normalize(batch).image)
@@ -158,3 +166,74 @@ def test_the_next_method_on_the_same_data_gets_images(run, make_method, reads):
     trainer.fit(method, datamodule=cli.datamodule)
     assert reads
     assert not torch.equal(method.adaptation.photo, before)
+
+
+@pytest.fixture
+def encoded(monkeypatch):
+    """Number of images that the frozen tower has seen for the cache."""
+    counts = []
+    real = SketchPhotoDataModule.cache_features
+
+    def cache_features(self, embed):
+        def counted(images):
+            counts.append(len(images))
+            return embed(images)
+
+        return real(self, counted)
+
+    monkeypatch.setattr(SketchPhotoDataModule, "cache_features", cache_features)
+    return counts
+
+
+def test_another_run_and_another_seed_find_them_on_disk(run, encoded, cache):
+    first = run("fit", *HEAD)
+    assert sum(encoded) == len(images_of(first.datamodule)) > 0
+    encoded.clear()
+    again, other = run("fit", *HEAD), run("fit", *HEAD, "--seed_everything", "1")
+    assert not encoded
+    assert losses(again) == losses(first)
+    assert losses(other) != losses(first)
+    (about,) = cache.glob("*.json")
+    key = json.loads(about.read_text())
+    assert key.keys() == {"encoder", "preprocessing", "listing"}
+    assert first.model.identity["hash"] in key["encoder"]
+
+
+def test_other_encoders_preprocessings_and_files_have_their_own(
+    run, encoded, cache, make_clip, tree, tmp_path
+):
+    run("fit", *HEAD)
+    torch.save(make_clip("tiny", seed=1).state_dict(), tmp_path / "other.pt")
+    copy = tmp_path / "copy"
+    shutil.copytree(tree, copy)
+    for path in copy.glob("photo/*/1.png"):
+        path.unlink()
+    for flags in (
+        ["--model.pretrained", str(tmp_path / "other.pt")],
+        ["--data.resize", "squash"],
+        ["--data.normalization", "imagenet"],
+        ["--data.root", str(copy)],
+    ):
+        encoded.clear()
+        run("fit", *HEAD, *flags)
+        assert encoded, flags
+    assert len([*cache.glob("*.npy")]) == 5
+
+
+def test_a_damaged_file_is_made_again(run, encoded, cache):
+    first = run("fit", *HEAD)
+    (file,) = cache.glob("*.npy")
+    file.write_bytes(file.read_bytes()[:200])
+    encoded.clear()
+    assert losses(run("fit", *HEAD)) == losses(first)
+    assert encoded
+
+
+def test_batches_say_that_they_hold_features(run):
+    cli = run("fit", *HEAD)
+    batch = next(iter(cli.datamodule.train_dataloader()))
+    assert batch.features
+    assert batch.sketch.shape == (8, 32)
+    assert not next(
+        iter(run("fit", "--trainer.fast_dev_run", "1").datamodule.train_dataloader())
+    ).features

@@ -1,6 +1,7 @@
 """What a training sample holds, and that (seed, epoch, index) alone decides it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_modules.batch import ImageBatch, TrainingBatch
+from data_modules.batch import BatchSpec, ImageBatch, TrainingBatch
 from data_modules.datasets.evaluation import ImageDataset
 from data_modules.datasets.image_source import ImageSource
 from data_modules.datasets.pairing import ClassPairs, InstanceTriplets, training_dataset
@@ -149,8 +150,24 @@ def test_refused_data():
     for ratio in (0.0, 1.5):
         with pytest.raises(SketchClipError, match=f"sketch_ratio={ratio}"):
             build(Singles, sketch_ratio=ratio)
-    with pytest.raises(SketchClipError, match=r"pairing is 'quads'; expected class_triplet"):
-        training_dataset("quads", SKETCHES, PHOTOS, CLASSES, ImageSource(None), photo_name, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"pairing": "quads"},
+            r"pairing='quads'.*one of class_triplet, instance_triplet",
+        ),
+        ({"layout": "clases"}, r"layout='clases'.*: expected one of shuffled, classes"),
+        ({"sketch_ratio": 0.0}, r"sketch_ratio=0.0.*above 0 and at most 1"),
+        ({"stroke_points": -1}, r"stroke_points=-1.*0 or more"),
+        ({"pairing": "singles", "layout": "classes"}, "no batches of classes"),
+    ],
+)
+def test_a_typing_error_in_a_spec_is_refused_where_it_is_made(settings, message):
+    with pytest.raises(SketchClipError, match=message):
+        BatchSpec(**settings)
 
 
 @pytest.mark.parametrize(("ratio", "photos"), [(0.5, 18), (1.0, 0), (0.25, 54), (2 / 3, 9)])
@@ -269,11 +286,21 @@ def test_batches_carry_strokes_for_methods_that_ask(tmp_path):
     file = ndjson(tmp_path)
     sketches = {c: [Path(f"{file}#0"), Path(f"{file}#1")] for c in CLASSES}
     source = ImageSource(lambda path: np.zeros((2, 2, 3), np.uint8), stroke_points=8)
-    pairs = training_dataset("class_pair", sketches, PHOTOS, CLASSES, source, photo_name, 0.5)
+    spec = BatchSpec(pairing="class_pair", stroke_points=8)
+    pairs = training_dataset(
+        BatchSpec(pairing="class_pair", stroke_points=8),
+        sketches,
+        PHOTOS,
+        CLASSES,
+        source,
+        photo_name,
+    )
     batch = TrainingBatch.collate([pairs[0, i] for i in range(3)])
     assert batch.strokes.shape == (3, 8, 3)
     assert batch.strokes[0, :, 2].tolist() == [0, 0, 1, 0, 1, -1, -1, -1]
-    singles = training_dataset("singles", sketches, PHOTOS, CLASSES, source, photo_name, 0.5)
+    singles = training_dataset(
+        replace(spec, pairing="singles"), sketches, PHOTOS, CLASSES, source, photo_name
+    )
     mixed = ImageBatch.collate([singles[0, i] for i in (0, 6)])
     assert mixed.side.tolist() == [0, 1]
     assert torch.equal(mixed.strokes[0], batch.strokes[0])
@@ -282,4 +309,11 @@ def test_batches_carry_strokes_for_methods_that_ask(tmp_path):
     queries = ImageDataset(sketches, CLASSES, source, "sketch", 2, nowhere)
     assert torch.equal(queries[0].strokes, batch.strokes[0])
     with pytest.raises(SketchClipError, match=r"needs sketches as strokes .*s/ant/0-1"):
-        training_dataset("class_pair", SKETCHES, PHOTOS, CLASSES, source, photo_name, 0.5)
+        training_dataset(
+            BatchSpec(pairing="class_pair", stroke_points=8),
+            SKETCHES,
+            PHOTOS,
+            CLASSES,
+            source,
+            photo_name,
+        )

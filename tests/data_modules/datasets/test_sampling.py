@@ -94,24 +94,24 @@ def test_a_large_class_does_not_stop_the_others():
     ],
 )
 def test_sizes_that_do_not_fit(tree, options, world, message):
-    data = asked(tree, world, options=options, batch_layout="classes")
+    data = asked(tree, world, options=options, layout="classes")
     with pytest.raises(SketchClipError, match=message):
         data.train_dataloader()
 
 
 def test_singles_and_overfitting_have_no_batches_of_classes(tree):
     with pytest.raises(SketchClipError, match="singles"):
-        asked(tree, batch_layout="classes", pairing="singles").train_dataloader()
-    data = asked(tree, batch_layout="classes", options={"classes_per_batch": 2})
+        asked(tree, layout="classes", pairing="singles").train_dataloader()
+    data = asked(tree, layout="classes", options={"classes_per_batch": 2})
     data.trainer.overfit_batches = 1
     with pytest.raises(SketchClipError, match="limit_train_batches"):
-        data.train_dataloader()
+        data.setup("fit")
 
 
 def test_a_batch_of_a_rank_is_whole_classes(tree):
     options = {"batch_size": 8, "classes_per_batch": 4}
     for world, rank in ((1, 0), (2, 0), (2, 1)):
-        loader = asked(tree, world, rank, options, batch_layout="classes").train_dataloader()
+        loader = asked(tree, world, rank, options, layout="classes").train_dataloader()
         for batch in loader:
             labels = batch.label.view(4 // world, 2)
             assert (labels[:, 0] == labels[:, 1]).all()
@@ -144,8 +144,8 @@ found = {"steps": model.seen, "metrics": metrics}
 def test_two_processes_share_the_steps_and_list_unreadable_files_once(tmp_path, make_tree):
     root = make_tree(tmp_path / "data", classes=8, sketches=6)
     data = SketchPhotoFolder(root=str(root), split="random:2:0", validation="none")
-    broken = [data.train_photos()[c][0] for c in data.class_names[:2]]
-    broken += data.gallery_photos(data.test_classes)[data.test_classes[0]]
+    broken = [data.catalogue.training[1][c][0] for c in data.class_names[:2]]
+    broken += data.catalogue.gallery(data.catalogue.test_classes)[data.catalogue.test_classes[0]]
     for path in broken:
         path.write_bytes(b"")
     script = tmp_path / "script.py"

@@ -32,7 +32,7 @@ def damaged(tree, tmp_path):
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_training_goes_on_and_lists_what_it_skipped(damaged, run, capsys, workers):
     data = SketchPhotoFolder(root=str(damaged.root), split="random:2:0")
-    names = [data.train_photos()[c][0].parent.name for c in data.class_names]
+    names = [data.catalogue.training[1][c][0].parent.name for c in data.class_names]
     broken = damaged(f"sketch/{names[0]}/0.png", *(f"photo/{n}/[1-3].png" for n in names))
     extra = ["--data.num_workers", workers, "--trainer.max_epochs", "8"]
     with pytest.warns(UserWarning, match="could not be read") as warned:
@@ -60,7 +60,7 @@ def test_a_long_list_is_cut_in_the_warning(damaged, tmp_path):
 
 def test_a_test_leaves_unreadable_images_out_and_says_so(damaged, run, capsys):
     whole = run("test", "--data.root", damaged.root)
-    unseen = whole.datamodule.gallery_photos(whole.datamodule.test_classes)
+    unseen = whole.datamodule.catalogue.gallery(whole.datamodule.catalogue.test_classes)
     names = [paths[0].parent.name for paths in unseen.values()]
     broken = damaged(f"photo/{names[0]}/2.png", f"sketch/{names[1]}/1.png")
     capsys.readouterr()
@@ -85,7 +85,9 @@ def test_a_test_leaves_unreadable_images_out_and_says_so(damaged, run, capsys):
 
 def test_queries_of_a_class_whose_photos_are_all_gone_are_left_out(damaged, run):
     data = SketchPhotoFolder(root=str(damaged.root), split="random:2:0")
-    damaged(f"photo/{next(iter(data.gallery_photos(data.test_classes).values()))[0].parent.name}/*")
+    damaged(
+        f"photo/{next(iter(data.catalogue.gallery(data.catalogue.test_classes).values()))[0].parent.name}/*"
+    )
     with pytest.warns(UserWarning, match="4 photo left out"):
         cli = run("test", *damaged.options)
     assert cli.trainer.callback_metrics["test/mAP@all"] == 1.0  # one class is left
@@ -117,7 +119,7 @@ def test_reports_say_what_trains_and_what_was_left_out(run, capsys, tree):
     assert result["train_fraction"] == 0.5
     assert result["seen_classes"] == 3
     assert "generalized" not in result
-    assert result["protocol"] == cli.datamodule.protocol_name
+    assert result["protocol"] == cli.datamodule.catalogue.protocol_name
     cli = run("test", "--data.generalized", "0.5")
     result = json.loads((Path(cli.trainer.log_dir) / "metrics.json").read_text())
     assert (result["generalized"], result["queries"], result["gallery"]) == (0.5, 6, 8 + 6 * 2)

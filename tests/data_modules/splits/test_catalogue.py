@@ -160,7 +160,7 @@ def test_a_users_file_must_fit(tmp_path):
 def test_layouts(tmp_path, name):
     tree = LAYOUTS[name]
     data = open_tree(name, build(name, tmp_path / "a"))
-    sketches, photos = data.listing
+    sketches, photos = data.catalogue.files.listing
     published = [n for n in named_splits() if n == data.default_split]
     expected = {c for n in published for side in ("seen", "unseen") for c in class_list(n, side)}
     given_names = {canonical(c) for c in CLASSES[tree.dataset]}
@@ -168,42 +168,46 @@ def test_layouts(tmp_path, name):
     assert not expected or given_names <= expected, "every spelling is one of the split's"
     assert {len(files) for files in sketches.values()} == {2}
     assert {len(files) for files in photos.values()} == {6 if tree.extended else 3}
-    assert data.alone == []
+    assert data.catalogue.files.alone == []
     for files in (*sketches.values(), *photos.values()):
         assert len({*files}) == len(files)
         assert all(Path(str(path).split("#")[0]).is_file() for path in files)
     if not tree.arguments:
-        assert data.layout.root == tmp_path / "a"
-    queries = data.query_sketches(data.test_classes)
+        assert data.catalogue.files.layout.root == tmp_path / "a"
+    queries = data.catalogue.queries(data.catalogue.test_classes)
     assert paths(queries)
-    assert {*queries} == {*data.split.unseen} == {*data.gallery_photos(data.test_classes)}
+    assert (
+        {*queries}
+        == {*data.catalogue.split.unseen}
+        == {*data.catalogue.gallery(data.catalogue.test_classes)}
+    )
 
 
 @pytest.mark.parametrize("name", [n for n, tree in LAYOUTS.items() if not tree.arguments])
 def test_root_may_be_near_the_dataset(tmp_path, name):
     build(name, tmp_path / "sets" / "mine")
     data = open_tree(name, tmp_path / "sets" / "mine")
-    listing = data.listing
+    listing = data.catalogue.files.listing
     (tmp_path / "sets" / "__MACOSX" / "sketch").mkdir(parents=True)
     (tmp_path / "sets" / "notes.txt").write_text("hello")
-    assert open_tree(name, tmp_path / "sets").listing == listing
-    assert open_tree(name, tmp_path).listing == listing
-    for inside in data.layout.folders:
-        assert open_tree(name, inside).listing == listing
-        assert open_tree(name, inside.parent).listing == listing
+    assert open_tree(name, tmp_path / "sets").catalogue.files.listing == listing
+    assert open_tree(name, tmp_path).catalogue.files.listing == listing
+    for inside in data.catalogue.files.layout.folders:
+        assert open_tree(name, inside).catalogue.files.listing == listing
+        assert open_tree(name, inside.parent).catalogue.files.listing == listing
 
 
 def test_two_datasets_below_root_are_no_choice_of_ours(tmp_path):
     for folder in ("a", "b"):
         build("folder", tmp_path / folder)
     with pytest.raises(SketchClipError, match=r"2 folders .*/a, .*/b\. Name one with --data\.root"):
-        open_tree("folder", tmp_path).listing  # noqa: B018
+        open_tree("folder", tmp_path).catalogue.files.listing  # noqa: B018
 
 
 def test_relative_root(tmp_path, monkeypatch):
     build("sketchy_extended", tmp_path)
     monkeypatch.chdir(tmp_path / "256x256")
-    assert len(open_tree("sketchy_extended", Path()).listing[1]["airplane"]) == 6
+    assert len(open_tree("sketchy_extended", Path()).catalogue.files.listing[1]["airplane"]) == 6
 
 
 def test_variants_of_sketchy(tmp_path):
@@ -212,30 +216,30 @@ def test_variants_of_sketchy(tmp_path):
     for side in ("sketch", "photo"):
         folder = tmp_path / "256x256" / side / "tx_000000000000"
         shutil.copytree(folder, folder.with_name("tx_000100000000"))
-    assert open_tree("sketchy", tmp_path).layout.sketches.name == "tx_000000000000"
+    assert open_tree("sketchy", tmp_path).catalogue.files.layout.sketches.name == "tx_000000000000"
     given_files = {"sketch_files": "256x256/sketch/tx_000100000000/<class>/*"}
-    sketches, photos = open_tree("sketchy", tmp_path, **given_files).listing
+    sketches, photos = open_tree("sketchy", tmp_path, **given_files).catalogue.files.listing
     assert {p.parts[-3] for p in paths(sketches)} == {"tx_000100000000"}
     assert {p.parts[-3] for p in paths(photos)} == {"tx_000000000000"}
     for side in ("sketch", "photo"):
         shutil.rmtree(tmp_path / "256x256" / side / "tx_000000000000")
-    assert open_tree("sketchy", tmp_path).layout.sketches.name == "tx_000100000000"
+    assert open_tree("sketchy", tmp_path).catalogue.files.layout.sketches.name == "tx_000100000000"
     shutil.copytree(
         tmp_path / "256x256/sketch/tx_000100000000", tmp_path / "256x256/sketch/tx_000000000010"
     )
     with pytest.raises(SketchClipError, match="expected 256x256/sketch/tx_"):
-        open_tree("sketchy", tmp_path).listing  # noqa: B018
+        open_tree("sketchy", tmp_path).catalogue.files.listing  # noqa: B018
 
 
 def test_files_that_are_no_data_are_ignored(tmp_path):
     build("folder", tmp_path)
-    clean = open_tree("folder", tmp_path).listing
+    clean = open_tree("folder", tmp_path).catalogue.files.listing
     for folder in (tmp_path / "sketch", tmp_path / "sketch" / "bee", tmp_path / "photo" / "bee"):
         for name in ("Thumbs.db", ".DS_Store", "._a.png", "class_labels.txt", "desktop.ini"):
             (folder / name).write_text("x")
         (folder / "__MACOSX").mkdir()
         (folder / ".cache").mkdir()
-    assert open_tree("folder", tmp_path).listing == clean
+    assert open_tree("folder", tmp_path).catalogue.files.listing == clean
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.jpeg", "a.JPG", "a.webp", "a.BMP", "a.JPEG"])
@@ -243,28 +247,35 @@ def test_endings_in_any_case(tmp_path, name):
     build("folder", tmp_path, ["bee", "ant", "cat", "dog"], photos=1)
     photo = next((tmp_path / "photo" / "bee").iterdir())
     photo.rename(photo.with_name(name))
-    assert [p.name for p in open_tree("folder", tmp_path).listing[1]["bee"]] == [name]
+    assert [p.name for p in open_tree("folder", tmp_path).catalogue.files.listing[1]["bee"]] == [
+        name
+    ]
 
 
 def test_drawings(tmp_path):
     data = open_tree("quickdraw_ndjson", build("quickdraw_ndjson", tmp_path, sketches=3))
-    names = [path.name for path in data.listing[0]["palm_tree"]]
+    names = [path.name for path in data.catalogue.files.listing[0]["palm_tree"]]
     assert names == [f"palm tree.ndjson#{n}" for n in range(3)]
     # As Google's storage names a download; and the name that Quick, Draw! has for the tower.
     folder = tmp_path / "sketches"
     (folder / "eiffel tower.ndjson").rename(folder / "full_simplified_The Eiffel Tower.ndjson")
-    assert open_tree("quickdraw_ndjson", tmp_path).listing[0].keys() == data.listing[0].keys()
+    assert (
+        open_tree("quickdraw_ndjson", tmp_path).catalogue.files.listing[0].keys()
+        == data.catalogue.files.listing[0].keys()
+    )
     (folder / "palm tree").mkdir()
     (folder / "palm tree" / "1.png").touch()
     with pytest.raises(SketchClipError, match=r"'palm tree' .*folder and as an \.ndjson"):
-        open_tree("quickdraw_ndjson", tmp_path).listing  # noqa: B018
+        open_tree("quickdraw_ndjson", tmp_path).catalogue.files.listing  # noqa: B018
 
 
 def test_a_drawing_that_is_there_as_an_image_counts_once(tmp_path):
     build("tuberlin_own", tmp_path)
     (tmp_path / "png" / "airplane" / "1.svg").write_text("<svg/>")
     (tmp_path / "png" / "airplane" / "9.svg").write_text("<svg/>")
-    names = [p.name for p in open_tree("tuberlin_own", tmp_path).listing[0]["airplane"]]
+    names = [
+        p.name for p in open_tree("tuberlin_own", tmp_path).catalogue.files.listing[0]["airplane"]
+    ]
     assert names == ["1.png", "2.png", "9.svg"]
 
 
@@ -272,7 +283,7 @@ def test_two_folders_of_one_name_are_an_error(tmp_path):
     build("folder", tmp_path, ["red panda", "bee", "ant", "cat"])
     build("folder", tmp_path, ["Red-Panda"])
     with pytest.raises(SketchClipError, match=r"'Red-Panda' and 'red panda' are one class"):
-        open_tree("folder", tmp_path).listing  # noqa: B018
+        open_tree("folder", tmp_path).catalogue.files.listing  # noqa: B018
 
 
 def test_sides_and_split_may_be_spelled_in_their_own_way(tmp_path):
@@ -283,10 +294,10 @@ def test_sides_and_split_may_be_spelled_in_their_own_way(tmp_path):
     for old, new in renamed.items():
         (tmp_path / old).rename(tmp_path / old.split("/")[0] / new)
     data = open_tree("tuberlin_ready", tmp_path, split="tuberlin_sake")
-    assert data.alone == []
-    assert {*data.listing[0]} == {canonical(c) for c in CLASSES["TUBerlin"]}
-    assert {"hot_air_balloon", "frying_pan"} <= {*data.split.unseen}
-    assert open_tree("tuberlin_ready", tmp_path).split.unseen == (
+    assert data.catalogue.files.alone == []
+    assert {*data.catalogue.files.listing[0]} == {canonical(c) for c in CLASSES["TUBerlin"]}
+    assert {"hot_air_balloon", "frying_pan"} <= {*data.catalogue.split.unseen}
+    assert open_tree("tuberlin_ready", tmp_path).catalogue.split.unseen == (
         "rollerblades",
         "swan",
         "tablelamp",
@@ -296,8 +307,8 @@ def test_sides_and_split_may_be_spelled_in_their_own_way(tmp_path):
 def test_patterns_that_cover_both_sides(tmp_path):
     build("folder_by_name", tmp_path)
     data = open_tree("folder_by_name", tmp_path)
-    assert all(p.stem.endswith("_sketch") for p in paths(data.listing[0]))
-    assert not any(p.stem.endswith("_sketch") for p in paths(data.listing[1]))
+    assert all(p.stem.endswith("_sketch") for p in paths(data.catalogue.files.listing[0]))
+    assert not any(p.stem.endswith("_sketch") for p in paths(data.catalogue.files.listing[1]))
     for settings_, message in (
         ({"sketch_files": "<class>/*"}, r"no image that is no sketch"),
         ({"sketch_files": "<class>/*_s.png"}, r"matches no image .*Found for example 3d/0\.png"),
@@ -306,7 +317,7 @@ def test_patterns_that_cover_both_sides(tmp_path):
         ({"photo_files": str(tmp_path / "<class>/*")}, r"relative to the data root"),
     ):
         with pytest.raises(SketchClipError, match=message):
-            open_tree("folder_by_name", tmp_path, **settings_).listing  # noqa: B018
+            open_tree("folder_by_name", tmp_path, **settings_).catalogue.files.listing  # noqa: B018
 
 
 # Incomplete archives
@@ -317,45 +328,47 @@ def test_incomplete_archive_trains_and_says_so(tmp_path):
     shutil.rmtree(tmp_path / "ImageResized_ready" / "table")
     data = open_tree("tuberlin_ready", tmp_path)
     with pytest.warns(UserWarning, match="not comparable") as caught:
-        assert len(data.train_sketches()) == 2
+        assert len(data.catalogue.training[0]) == 2
     messages = [str(w.message) for w in caught]
     assert sum("only sketches or only photos: table." in m for m in messages) == 1
     assert sum("does not name: griffin." in m for m in messages) == 1
     coverage = "4 of 220 seen, 0 of 30 unseen classes of tuberlin_sempcyc are here"
     assert sum(coverage in m and "not comparable" in m for m in messages) == 1
     assert len(messages) == 3
-    assert data.protocol_name.endswith(f"not comparable: {coverage}")
-    assert len(data.val_classes) == 2
+    assert data.catalogue.protocol_name.endswith(f"not comparable: {coverage}")
+    assert len(data.catalogue.val_classes) == 2
     with pytest.raises(SketchClipError, match=r"0 of its 30 unseen .*--data\.split=random:2:0"):
-        data.test_classes  # noqa: B018
-    assert len(open_tree("tuberlin_ready", tmp_path, split="random:2:0").test_classes) == 2
+        data.catalogue.test_classes  # noqa: B018
+    assert (
+        len(open_tree("tuberlin_ready", tmp_path, split="random:2:0").catalogue.test_classes) == 2
+    )
 
 
 def test_too_little_is_an_error(tmp_path):
     build("tuberlin_ready", tmp_path, ["airplane", "swan", "tablelamp"])
     data = open_tree("tuberlin_ready", tmp_path)
-    assert data.test_classes == ["swan", "tablelamp"]  # a test needs no seen class
+    assert data.catalogue.test_classes == ["swan", "tablelamp"]  # a test needs no seen class
     with (
         pytest.warns(UserWarning, match="1 seen classes are too few"),
         pytest.raises(SketchClipError, match=r"leaves 1 classes .*1 of 220 seen.*:2:0"),
     ):
-        data.train_photos()
+        data.catalogue.training[1]
     shutil.rmtree(tmp_path)
     build("tuberlin_ready", tmp_path, ["griffin", "unicorn", "wyvern", "yeti"])
     with pytest.raises(SketchClipError, match=r"names 250 of 250 classes.*--data.split=random:2:0"):
-        open_tree("tuberlin_ready", tmp_path).split  # noqa: B018
+        open_tree("tuberlin_ready", tmp_path).catalogue.split  # noqa: B018
 
 
 def test_test_classes_for_validation_are_warned_about(tmp_path):
     data = open_tree("folder", build("folder", tmp_path), validation="test_classes")
     with pytest.warns(UserWarning, match="has seen the test classes"):
-        assert data.val_classes == data.test_classes
+        assert data.catalogue.val_classes == data.catalogue.test_classes
     assert len(data.class_names) == 6
-    assert open_tree("folder", tmp_path, validation="none").val_classes == []
+    assert open_tree("folder", tmp_path, validation="none").catalogue.val_classes == []
 
 
 def test_few_seen_classes_all_train_and_none_validates(tmp_path):
     data = open_tree("folder", build("folder", tmp_path), split="random:5:0")
     with pytest.warns(UserWarning, match="too few"):
-        assert data.val_classes == []
+        assert data.catalogue.val_classes == []
     assert len(data.class_names) == 3

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*(not comparable|does not name|
 def test_each_photo_is_in_the_gallery_once(tmp_path, name):
     build(name, tmp_path)
     dedup, twice = (
-        paths(data.gallery_photos(data.test_classes))
+        paths(data.catalogue.gallery(data.catalogue.test_classes))
         for data in (open_tree(name, tmp_path, gallery=g) for g in ("dedup", "zse_dup"))
     )
     keys = [(path.parent.name, path.stem) for path in dedup]
@@ -39,12 +39,12 @@ def test_each_photo_is_in_the_gallery_once(tmp_path, name):
     assert names == sorted(names)
     # A base photo that the extended folder lacks joins.
     next((tmp_path / LAYOUTS[name].extended).glob("windmill/n*_1.jpg")).unlink()
-    again = paths(open_tree(name, tmp_path).listing[1])
+    again = paths(open_tree(name, tmp_path).catalogue.files.listing[1])
     assert {(p.parent.name, p.stem) for p in again} >= {*keys}
     # And the base photos can be had alone.
     basic = SketchyBasic(root=str(tmp_path))
-    assert not any("ext_" in path.name for path in paths(basic.listing[1]))
-    assert all(len(files) == 3 for files in basic.listing[1].values())
+    assert not any("ext_" in path.name for path in paths(basic.catalogue.files.listing[1]))
+    assert all(len(files) == 3 for files in basic.catalogue.files.listing[1].values())
 
 
 def test_random_pairs_are_one_photo_of_its_class_for_each_sketch(tmp_path):
@@ -52,14 +52,14 @@ def test_random_pairs_are_one_photo_of_its_class_for_each_sketch(tmp_path):
 
     def gallery(**options: object) -> dict[str, list[Path]]:
         data = open_tree("folder", tmp_path, gallery="random_pairs", **options)
-        return {c: [*p] for c, p in data.gallery_photos(data.test_classes).items()}
+        return {c: [*p] for c, p in data.catalogue.gallery(data.catalogue.test_classes).items()}
 
     whole = open_tree("folder", tmp_path)
-    photos = whole.gallery_photos(whole.test_classes)
+    photos = whole.catalogue.gallery(whole.catalogue.test_classes)
     found = gallery(seed=3)
-    assert found.keys() == {*whole.split.unseen}
+    assert found.keys() == {*whole.catalogue.split.unseen}
     for name, drawn in found.items():
-        assert len(drawn) == len(whole.query_sketches(whole.test_classes)[name]) == 12
+        assert len(drawn) == len(whole.catalogue.queries(whole.catalogue.test_classes)[name]) == 12
         assert {*drawn} <= {*photos[name]}
         assert len({*drawn}) > 1
     positions = [[photos[name].index(p) for p in drawn] for name, drawn in found.items()]
@@ -74,24 +74,24 @@ def test_random_pairs_are_one_photo_of_its_class_for_each_sketch(tmp_path):
 def test_random_pairs_are_evaluated_as_they_are_and_named(tmp_path):
     build("folder", tmp_path, sketches=5, photos=2)
     data = open_tree("folder", tmp_path, gallery="random_pairs", seed=7, validation="pseudo_unseen")
-    assert "one random photo of its class for each sketch" in data.protocol_name
-    assert "random_pairs" in data.protocol_name
-    assert "seed 7" in data.protocol_name
+    assert "one random photo of its class for each sketch" in data.catalogue.protocol_name
+    assert "random_pairs" in data.catalogue.protocol_name
+    assert "seed 7" in data.catalogue.protocol_name
     for loaders, classes in (
-        (data.test_dataloader(), data.test_classes),
-        (data.val_dataloader(), data.val_classes),
+        (data.test_dataloader(), data.catalogue.test_classes),
+        (data.val_dataloader(), data.catalogue.val_classes),
     ):
         queries, gallery = (loader.dataset for loader in loaders)
         assert len(queries) == len(gallery) == 5 * len(classes) > 0
-        expected = [path for paths in data.gallery_photos(classes).values() for path in paths]
+        expected = [path for paths in data.catalogue.gallery(classes).values() for path in paths]
         assert [path for path, _ in gallery.items] == expected
-    assert "random" not in open_tree("folder", tmp_path).protocol_name
+    assert "random" not in open_tree("folder", tmp_path).catalogue.protocol_name
 
 
 def test_doubling_photos_needs_both_folders(tmp_path):
     data = open_tree("sketchy", build("sketchy", tmp_path), gallery="zse_dup")
     with pytest.raises(SketchClipError, match=r"needs both folders.*--data\.gallery=dedup"):
-        data.gallery_photos(data.test_classes)
+        data.catalogue.gallery(data.catalogue.test_classes)
 
 
 FIGURES = {
@@ -128,27 +128,30 @@ def test_a_complete_archive_passes_in_silence(tmp_path, monkeypatch):
     data = Sketchy(root=str(complete_sketchy(tmp_path, monkeypatch)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert len(data.train_sketches()) == 104 - 10
-        assert data.incomplete is None
-    assert data.protocol_name == Sketchy.protocol.name
+        assert len(data.catalogue.training[0]) == 104 - 10
+        assert data.catalogue.incomplete is None
+    assert data.catalogue.protocol_name == Sketchy.protocol.name
 
 
 def test_a_complete_archive_with_other_figures_is_an_error(tmp_path, monkeypatch):
     data = Sketchy(root=str(complete_sketchy(tmp_path, monkeypatch, unseen_photos=22)))
-    for use in (data.train_photos, lambda: data.gallery_photos(data.test_classes)):
+    for use in (
+        lambda: data.catalogue.training,
+        lambda: data.catalogue.gallery(data.catalogue.test_classes),
+    ):
         with pytest.raises(SketchClipError, match=r"photos of unseen .*expected 22, found 21"):
             use()
     own = tmp_path / "own.txt"
     own.write_text("\n".join(class_list("sketchy_104_21", "unseen")))
     free = Sketchy(root=str(tmp_path), split=str(own))  # nothing is published for it
-    assert len(free.gallery_photos(free.test_classes)) == 21
+    assert len(free.catalogue.gallery(free.catalogue.test_classes)) == 21
 
 
 def test_missing_sketches_are_told(tmp_path, monkeypatch):
     data = Sketchy(root=str(complete_sketchy(tmp_path, monkeypatch, sketches=126)))
     with pytest.warns(UserWarning, match=r"125 of 126 sketches of sketchy_104_21 are here"):
-        data.query_sketches(data.test_classes)
-    assert "not comparable" in data.protocol_name
+        data.catalogue.queries(data.catalogue.test_classes)
+    assert "not comparable" in data.catalogue.protocol_name
 
 
 @pytest.mark.parametrize("benchmark", [Doodles, EmojiPairs])
@@ -156,18 +159,18 @@ def test_embedded_benchmarks_have_their_figures(benchmark):
     data = benchmark()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        gallery = paths(data.gallery_photos(data.test_classes))
-    expected = data.published[data.split.name]
+        gallery = paths(data.catalogue.gallery(data.catalogue.test_classes))
+    expected = data.published[data.catalogue.split.name]
     assert len(gallery) == expected.unseen_photos
-    assert sum(map(len, data.listing[1].values())) == expected.photos
-    assert data.incomplete is None
-    assert not {*gallery} & {*paths(data.train_photos())}
+    assert sum(map(len, data.catalogue.files.listing[1].values())) == expected.photos
+    assert data.catalogue.incomplete is None
+    assert not {*gallery} & {*paths(data.catalogue.training[1])}
     if benchmark is EmojiPairs:
         name = data.class_names[0]
         pairs = [
             [data.instance_of(p, side) for p in files]
             for side, files in zip(
-                ("sketch", "photo"), (x[name] for x in data.listing), strict=True
+                ("sketch", "photo"), (x[name] for x in data.catalogue.files.listing), strict=True
             )
         ]
         assert pairs[0] == pairs[1]
@@ -189,71 +192,78 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., SketchPhotoF
 
 def test_generalised_gallery(many):
     data, plain = many(generalized=0.2, subset_seed=3), many()
-    assert data.test_classes == [*data.split.unseen, *data.split.seen]
-    gallery = data.gallery_photos(data.test_classes)
-    queries = data.query_sketches(data.test_classes)
-    assert {c for c, files in queries.items() if files} == {*data.split.unseen}
-    assert {*queries} == {*gallery} == {*data.test_classes}
-    assert all(len(gallery[c]) == 10 for c in data.split.unseen)
-    assert all(len(gallery[c]) == 2 for c in data.split.seen)
-    training = data.train_photos()
+    assert data.catalogue.test_classes == [*data.catalogue.split.unseen, *data.catalogue.split.seen]
+    gallery = data.catalogue.gallery(data.catalogue.test_classes)
+    queries = data.catalogue.queries(data.catalogue.test_classes)
+    assert {c for c, files in queries.items() if files} == {*data.catalogue.split.unseen}
+    assert {*queries} == {*gallery} == {*data.catalogue.test_classes}
+    assert all(len(gallery[c]) == 10 for c in data.catalogue.split.unseen)
+    assert all(len(gallery[c]) == 2 for c in data.catalogue.split.seen)
+    training = data.catalogue.training[1]
     assert {len(files) for files in training.values()} == {8}
     assert not {*paths(gallery)} & {*paths(training)}
-    assert data.val_classes == plain.val_classes
-    assert data.gallery_photos(data.val_classes) == plain.gallery_photos(plain.val_classes)
-    assert paths(data.query_sketches(data.val_classes))
-    assert many(generalized=0.2, subset_seed=4).gallery_photos(data.test_classes) != gallery
+    assert data.catalogue.val_classes == plain.catalogue.val_classes
+    assert data.catalogue.gallery(data.catalogue.val_classes) == plain.catalogue.gallery(
+        plain.catalogue.val_classes
+    )
+    assert paths(data.catalogue.queries(data.catalogue.val_classes))
+    assert (
+        many(generalized=0.2, subset_seed=4).catalogue.gallery(data.catalogue.test_classes)
+        != gallery
+    )
     assert "generalised: gallery with 0.2 of the photos of each seen class (seed 3)" in (
-        data.protocol_name
+        data.catalogue.protocol_name
     )
     # Scarcity changes neither the gallery nor which photos are kept from training.
     scarce = many(generalized=0.2, subset_seed=3, train_fraction=0.3, seen_classes=3)
-    assert scarce.gallery_photos(scarce.test_classes) == gallery
-    assert {*paths(scarce.train_photos())} < {*paths(training)}
+    assert scarce.catalogue.gallery(scarce.catalogue.test_classes) == gallery
+    assert {*paths(scarce.catalogue.training[1])} < {*paths(training)}
 
 
 def test_generalised_gallery_of_doodles_is_drawn_by_its_own_designers():
     data = Doodles(generalized=0.5)
-    gallery = data.gallery_photos(data.test_classes)
-    assert {len(files) for c, files in gallery.items() if c in data.split.seen} == {1}
+    gallery = data.catalogue.gallery(data.catalogue.test_classes)
+    assert {len(files) for c, files in gallery.items() if c in data.catalogue.split.seen} == {1}
     assert {p.stem for p in paths(gallery)} == {"noto", "openmoji"}
-    assert {len(files) for files in data.train_photos().values()} == {3}
+    assert {len(files) for files in data.catalogue.training[1].values()} == {3}
 
 
 def test_a_class_keeps_a_photo_for_training(tmp_path):
     data = open_tree("folder", build("folder", tmp_path, photos=1), generalized=0.9)
-    assert {len(files) for files in data.train_photos().values()} == {1}
-    assert not any(data.gallery_photos(data.test_classes)[c] for c in data.split.seen)
+    assert {len(files) for files in data.catalogue.training[1].values()} == {1}
+    assert not any(
+        data.catalogue.gallery(data.catalogue.test_classes)[c] for c in data.catalogue.split.seen
+    )
 
 
 @settings(deadline=None, max_examples=25)
 @given(st.floats(0.01, 1), st.floats(0.01, 1), st.integers(0, 5))
 def test_smaller_fractions_are_parts_of_larger_ones(many, first, second, seed):
     small, large = (many(train_fraction=f, subset_seed=seed) for f in sorted((first, second)))
-    for few, more in ((small.train_sketches(), large.train_sketches()),):
+    for few, more in ((small.catalogue.training[0], large.catalogue.training[0]),):
         assert all({*few[c]} <= {*more[c]} for c in few)
-    few, more = small.train_photos(), large.train_photos()
+    few, more = small.catalogue.training[1], large.catalogue.training[1]
     for name in few:
         assert {*few[name]} <= {*more[name]}
         assert len(few[name]) == part(min(first, second), 10) >= 1
         assert few[name] == sorted(few[name])
         if name not in "abcdef":  # whole pairs
-            drawn = {small.instance_of(p, "sketch") for p in small.train_sketches()[name]}
+            drawn = {small.instance_of(p, "sketch") for p in small.catalogue.training[0][name]}
             assert drawn == {small.instance_of(p, "photo") for p in few[name]}
         else:
-            assert len(small.train_sketches()[name]) == part(min(first, second), 10)
+            assert len(small.catalogue.training[0][name]) == part(min(first, second), 10)
     whole = many()
-    assert small.val_classes == whole.val_classes
-    for classes in (whole.val_classes, whole.test_classes):
-        assert small.gallery_photos(classes) == whole.gallery_photos(classes)
-        assert small.query_sketches(classes) == whole.query_sketches(classes)
+    assert small.catalogue.val_classes == whole.catalogue.val_classes
+    for classes in (whole.catalogue.val_classes, whole.catalogue.test_classes):
+        assert small.catalogue.gallery(classes) == whole.catalogue.gallery(classes)
+        assert small.catalogue.queries(classes) == whole.catalogue.queries(classes)
 
 
 def test_another_seed_chooses_other_samples(many):
-    chosen = [many(train_fraction=0.3, subset_seed=s).train_photos() for s in (0, 1)]
+    chosen = [many(train_fraction=0.3, subset_seed=s).catalogue.training[1] for s in (0, 1)]
     assert chosen[0] != chosen[1]
-    assert many(train_fraction=0.3).train_photos() == chosen[0]
-    assert many(train_fraction=0.3, subset_seed=None, seed=1).train_photos() == chosen[1]
+    assert many(train_fraction=0.3).catalogue.training[1] == chosen[0]
+    assert many(train_fraction=0.3, subset_seed=None, seed=1).catalogue.training[1] == chosen[1]
 
 
 def test_fewer_seen_classes_are_parts_of_more(many):
@@ -262,11 +272,11 @@ def test_fewer_seen_classes_are_parts_of_more(many):
     assert all({*a} < {*b} for a, b in itertools.pairwise(names))
     assert names[-1] == many().class_names
     assert many(seen_classes=3, subset_seed=1).class_names != names[1]
-    assert many(seen_classes=2).test_classes == many().test_classes
-    assert {*many(seen_classes=4).train_photos()} == {*names[2]}
+    assert many(seen_classes=2).catalogue.test_classes == many().catalogue.test_classes
+    assert {*many(seen_classes=4).catalogue.training[1]} == {*names[2]}
     # Without validation classes more are there, of which the same are chosen first.
     more = many(seen_classes=5, validation="none").class_names
-    held_out = {*many().val_classes}
+    held_out = {*many().catalogue.val_classes}
     assert {*more} - held_out <= {*names[3]}
 
 
@@ -285,7 +295,7 @@ def test_fewer_seen_classes_are_parts_of_more(many):
 def test_bad_values(many, settings_, message):
     data = many(**settings_)
     with pytest.raises(SketchClipError, match=message):
-        data.train_photos(), data.gallery_photos(data.test_classes)
+        data.catalogue.training[1], data.catalogue.gallery(data.catalogue.test_classes)
 
 
 @given(st.lists(st.text(max_size=6), max_size=30), st.integers(0, 30), st.integers(0, 30))
@@ -323,7 +333,7 @@ def test_a_dataset_may_pair_in_its_own_way():
 @pytest.mark.parametrize("name", ["sketchy", "sketchy_extended", "sketchy_sempcyc_extended"])
 def test_every_sketch_of_sketchy_has_its_photo(tmp_path, name):
     data = open_tree(name, build(name, tmp_path, sketches=4))
-    for sketches, photos in zip(*(x.values() for x in data.listing), strict=True):
+    for sketches, photos in zip(*(x.values() for x in data.catalogue.files.listing), strict=True):
         known = {data.instance_of(p, "photo") for p in photos}
         assert {data.instance_of(p, "sketch") for p in sketches} <= known
         assert len({data.instance_of(p, "sketch") for p in sketches}) == 3

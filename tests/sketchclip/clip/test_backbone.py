@@ -153,8 +153,8 @@ def test_nothing_in_a_file_is_executed(tmp_path):
 def test_preprocessing_is_the_models_own(make_method):
     method = make_method()
     assert method.image_size == 32
-    assert method.normalization[0] == pytest.approx((0.48145466, 0.4578275, 0.40821073))
-    assert method.normalization[1] == pytest.approx((0.26862954, 0.26130258, 0.27577711))
+    assert method.mean == pytest.approx((0.48145466, 0.4578275, 0.40821073))
+    assert method.std == pytest.approx((0.26862954, 0.26130258, 0.27577711))
 
 
 def test_a_file_that_holds_no_mini_is_one_message(tmp_path):

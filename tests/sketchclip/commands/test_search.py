@@ -23,14 +23,14 @@ def place(tmp_path_factory):
     """Index of the photos of twenty unseen classes."""
     folder = tmp_path_factory.mktemp("search")
     for name in CLASSES:
-        shutil.copytree(Doodles().data_root() / "photo" / name, folder / "photos" / name)
+        shutil.copytree(Doodles().catalogue.files.root / "photo" / name, folder / "photos" / name)
     place = folder / "index"
     main(["index", str(folder / "photos"), "-o", str(place), "--backbone", "sketchclip-mini"])
     return place
 
 
 def sketches(name: str):
-    return sorted((Doodles().data_root() / "sketch" / name).iterdir())
+    return sorted((Doodles().catalogue.files.root / "sketch" / name).iterdir())
 
 
 def search(capsys, *args) -> dict:

@@ -70,7 +70,7 @@ def test_every_layout_is_recognized_and_counted(name, tmp_path, check):
     assert found["dataset"] == tree.dataset
     assert code == (0 if tree.dataset == "SketchPhotoFolder" else 1)  # the others lack classes
     data: SketchPhotoDataModule = getattr(data_modules, tree.dataset)(str(root), **tree.arguments)
-    sketches, photos = data.listing
+    sketches, photos = data.catalogue.files.listing
     assert found["counts"]["all"]["classes"] == len(sketches)
     assert found["counts"]["all"]["sketches"] == sum(map(len, sketches.values()))
     assert found["counts"]["all"]["photos"] == sum(map(len, photos.values()))

@@ -35,7 +35,7 @@ def test_a_checkpoint_says_what_it_was_trained_on(trained):
 def test_an_overlap_stops_with_the_names(command, trained, tmp_path, capsys):
     folder, data = trained
     overlap = [data.class_names[0].replace("_", " ").upper(), data.class_names[1]]
-    split = unseen_file(tmp_path, [*overlap, data.split.unseen[0]])
+    split = unseen_file(tmp_path, [*overlap, data.catalogue.split.unseen[0]])
     capsys.readouterr()
     with pytest.raises(SystemExit) as stop:
         main([command, "--ckpt_path", str(folder), "--data.split", split])
@@ -43,7 +43,7 @@ def test_an_overlap_stops_with_the_names(command, trained, tmp_path, capsys):
     message = capsys.readouterr().err
     named = re.search(r"classes to measure on .* trained on: ([\w, ]+)\.", message)[1].split(", ")
     assert {*named} >= {*data.class_names[:2]}  # a resumed run has other validation classes, too
-    assert data.split.unseen[0] not in named
+    assert data.catalogue.split.unseen[0] not in named
     assert "--data.allow_trained_classes" in message
 
 
@@ -56,7 +56,7 @@ def test_validation_classes_count_as_well(trained, capsys):
 
 def test_by_a_flag_it_is_measured_and_marked(trained, tmp_path, capsys):
     folder, data = trained
-    split = unseen_file(tmp_path, [data.class_names[0], data.split.unseen[0]])
+    split = unseen_file(tmp_path, [data.class_names[0], data.catalogue.split.unseen[0]])
     allow = ("--data.allow_trained_classes", "true")
     main(["test", "--ckpt_path", str(folder), "--data.split", split, *allow])
     assert "NOT ZERO-SHOT: 1 of the unseen classes" in capsys.readouterr().out
@@ -78,7 +78,7 @@ def test_by_a_flag_it_is_measured_and_marked(trained, tmp_path, capsys):
 def test_an_export_says_it_too(trained, tmp_path, capsys):
     folder, data = trained
     main(["export", str(folder), "--to", str(tmp_path / "exported")])
-    split = unseen_file(tmp_path, [*data.class_names[:1], data.split.unseen[0]])
+    split = unseen_file(tmp_path, [*data.class_names[:1], data.catalogue.split.unseen[0]])
     config = str(folder / "config.yaml")
     with pytest.raises(SystemExit):
         main(["test", "--config", config, "--ckpt_path", str(tmp_path / "exported"),

@@ -41,7 +41,7 @@ def test_a_run_says_what_it_ran_on(run, tree, capsys):
     assert where["precision"] == "32-true"
     sketches = where["data"]["training sketches"]
     assert (sketches["classes"], sketches["files"]) == (4, 12)
-    assert sketches == listing_hash(cli.datamodule.train_sketches(), tree)
+    assert sketches == listing_hash(cli.datamodule.catalogue.training[0], tree)
     with Image.open(folder(cli) / "grids" / "epoch_001.png") as picture:
         assert picture.width > 3 * 84
     printed = capsys.readouterr().out

@@ -390,6 +390,9 @@ def test_too_many_at_once_are_told_to_come_again(column):
             assert held.wait(30)
             return column.model.sketches(images)
 
+        def pair_scorer(self, image):
+            return None
+
     refused = threading.Semaphore(0)
     answers = []
     body = json.dumps({"strokes": [LINE]}).encode()

@@ -1,0 +1,12 @@
+"""Folder of what can be made again: unpacked benchmarks, features, indexes."""
+
+import os
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """Where unpacked benchmarks live: $SKETCHCLIP_CACHE, else the user's cache folder."""
+    chosen = os.environ.get("SKETCHCLIP_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sketchclip"
