@@ -1,46 +1,88 @@
 """Prepare images once, so that training reads them by memory map and decodes nothing.
 
-It may be interrupted at any moment and goes on where it was: a shard of images counts once its
-index is in place, and that is the last thing to be written.
+It may be interrupted at any moment and goes on where it was. Processes read and fit; this one alone
+writes.
 """
 
+import errno
+import json
 import multiprocessing
 import os
 import shutil
+import signal
+import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from data_modules.locks import locked
-from data_modules.prepared.format import (
+from data_modules.prepared.reader import FileReader
+from data_modules.prepared.store import (
+    INDEX,
+    LOCK,
     SETTINGS,
     Entry,
     check_settings,
+    digest_of,
     key_of,
+    open_index,
+    pixel_file,
+    put_entries,
     read_entries,
-    read_indexes,
     settings_of,
     state_of,
-)
-from data_modules.prepared.reader import FileReader
-from data_modules.prepared.writer import (
-    TEMPORARY,
-    Item,
-    Shard,
-    Summary,
-    channels_of,
-    write_json,
-    write_shard,
 )
 from data_modules.progress import Progress
 from data_modules.transforms import Fit
 from sketchclip.errors import SketchClipError
+
+_CHUNK = 32
+Task = tuple[str, Path, Entry | None]
+"""Key, file, and the entry of an earlier content or time of it."""
+Prepared = tuple[str, Entry | None, np.ndarray | None, str]
+"""Key, entry without its position, pixels (size, size, channels) unless they are there, error."""
+
+
+@dataclass
+class Summary:
+    """Counts of a run.
+
+    Attributes:
+        folder: Folder of the prepared images.
+        images: Files that were asked for, each counted once.
+        written: Images prepared now.
+        kept: Images that were there already, from files of the same content.
+        unreadable: One message for each file that could not be read, with its path.
+        bytes: Bytes written now.
+        seconds: Time it took.
+    """
+
+    folder: Path
+    images: int = 0
+    written: int = 0
+    kept: int = 0
+    unreadable: list[str] = field(default_factory=list)
+    bytes: int = 0
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        text = (
+            f"{self.written} images prepared in {self.seconds:.0f} s ({self.bytes / 1e6:,.0f} MB), "
+            f"{self.kept} of {self.images} were prepared already: {self.folder}"
+        )
+        if self.unreadable:
+            text += f"\n{len(self.unreadable)} files could not be read and are left out:"
+            text += "".join(f"\n  {message}" for message in self.unreadable)
+        return text
 
 
 def prepare(
@@ -55,8 +97,8 @@ def prepare(
 
     Args:
         paths: Image files and drawings (``cat.ndjson#12``).
-        root: Of the dataset; the index names files relative to it.
-        folder: For the prepared images; new, empty, or prepared before with the same settings.
+        root: Folder of the dataset; the index names files relative to it.
+        folder: Folder for the prepared images; new, empty, or prepared before with these settings.
         fit: Fits an image into the square.
         workers: Processes that read and fit; with 1, this process does it.
         progress: Show how far it is, on stderr.
@@ -67,30 +109,28 @@ def prepare(
     """
     start = time.monotonic()
     _check_folder(folder)
-    with locked(folder / "lock", f"Another run is preparing images in {folder}"):
+    with locked(folder / LOCK, f"Another run is preparing images in {folder}"):
         if not (folder / SETTINGS).exists():
-            write_json(folder / SETTINGS, settings_of(fit))
+            (folder / SETTINGS).write_text(json.dumps(settings_of(fit)))
         check_settings(folder, fit)
-        _sweep(folder)
-        entries, todo = read_entries(folder), []
-        arrays = {path.name for path in folder.glob("*.npy")}
+        entries, todo = read_entries(folder), list[Task]()
         named = {key_of(path, root): path for path in paths}
+        there = {e.file: pixel_file(folder, e.file).exists() for e in entries.values()}
         for key, path in named.items():
             entry = entries.get(key)
-            if entry is not None and entry.array not in arrays:
-                entry = None
-            if entry is None or not _unmodified(entry, path):
+            entry = entry if entry is not None and there[entry.file] else None
+            if entry is None or not _is_unmodified(entry, path):
                 todo.append((key, path, entry))
         summary = Summary(folder, len(named), kept=len(named) - len(todo))
         if todo:
             _check_space(folder, todo, fit)
-            numbers = [int(path.name[:6]) for path, _ in read_indexes(folder)]
-            shards = list(_shards(todo, first=max(numbers, default=-1) + 1))
             with Progress(len(todo), "prepare", show=progress) as bar:
-                run = _here if workers <= 1 else _in_processes
-                for part in run(shards, folder, fit, workers, bar):
-                    summary.add(part)
-            _sweep(folder)
+                _write(
+                    folder, max(there, default=-1) + 1, _read_all(todo, fit, workers), summary, bar
+                )
+            needed = {pixel_file(folder, entry.file) for entry in read_entries(folder).values()}
+            for path in {*folder.glob("pixels-*.bin")} - needed:
+                path.unlink()
     summary.unreadable.sort()
     summary.seconds = time.monotonic() - start
     return summary
@@ -99,8 +139,7 @@ def prepare(
 def _check_folder(folder: Path) -> None:
     """Write into no folder that is something else, such as the dataset's own."""
     if folder.is_dir() and not (folder / SETTINGS).exists():
-        ours = ("lock", SETTINGS + TEMPORARY)
-        other = sorted(path.name for path in folder.iterdir() if path.name not in ours)
+        other = sorted(path.name for path in folder.iterdir() if path.name not in (LOCK, INDEX))
         if other:
             raise SketchClipError(
                 f"{folder} is no folder of prepared images: it holds {', '.join(other[:5])}. "
@@ -108,87 +147,92 @@ def _check_folder(folder: Path) -> None:
             )
 
 
-def _sweep(folder: Path) -> None:
-    """Delete what interrupted runs left and what newer entries have replaced."""
-    source: dict[str, Path] = {}
-    entries: dict[str, Entry] = {}
-    indexes = []
-    for index, files in read_indexes(folder):
-        indexes.append(index)
-        source.update(dict.fromkeys(files, index))
-        entries.update(files)
-    for index in set(indexes) - set(source.values()):
-        index.unlink()
-    used = {entry.array for entry in entries.values()}
-    for path in [*folder.glob("*.npy"), *folder.glob(f"*{TEMPORARY}")]:
-        if path.name not in used:
-            path.unlink()
-
-
-def _unmodified(entry: Entry, path: Path) -> bool:
+def _is_unmodified(entry: Entry, path: Path) -> bool:
     try:
         return state_of(path) == (entry.size, entry.mtime)
     except OSError:
         return False
 
 
-def _check_space(folder: Path, todo: Sequence[Item], fit: Fit) -> None:
+def _check_space(folder: Path, todo: Sequence[Task], fit: Fit) -> None:
     """Estimate the size from a sample, for grey images take a third of the space."""
     sample = todo[:: max(1, len(todo) // 32)]
-    reader, channels = FileReader(fit), 0
-    for _, path, _ in sample:
-        try:
-            channels += channels_of(reader(path))
-        except (SketchClipError, OSError):
-            channels += 3
+    found = [_prepare_one(task, FileReader(fit)) for task in sample]
+    channels = sum(3 if entry is None else entry.channels for _, entry, _, _ in found)
     needed = len(todo) * fit.size**2 * channels / len(sample) * 1.05 + 2**20
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise SketchClipError(
             f"{len(todo)} images prepared at {fit.size} x {fit.size} need about "
-            f"{_megabytes(needed)}, and {folder} has {_megabytes(free)} free. Free some space, "
+            f"{needed / 1e6:,.0f} MB, and {folder} has {free / 1e6:,.0f} MB free. Free some space, "
             "or choose a folder on another disk."
         )
 
 
-def _megabytes(count: float) -> str:
-    return f"{count / 1e6:,.0f} MB"
+def _write(
+    folder: Path, number: int, chunks: Iterator[list[Prepared]], summary: Summary, bar: Progress
+) -> None:
+    """Append pixels and commit what names them, chunk by chunk."""
+    index = open_index(folder, write=True)
+    try:
+        with pixel_file(folder, number).open("wb") as pixels:
+            for chunk in chunks:
+                done: list[tuple[str, Entry]] = []
+                for key, entry, image, error in chunk:
+                    if entry is None:
+                        summary.unreadable.append(error)
+                        continue
+                    if image is not None:
+                        entry = entry._replace(file=number, start=pixels.tell())
+                        pixels.write(np.ascontiguousarray(image).data)
+                        summary.bytes += image.nbytes
+                    done.append((key, entry))
+                pixels.flush()
+                os.fsync(pixels.fileno())
+                put_entries(index, done)
+                written = sum(entry.file == number for _, entry in done)
+                summary.written += written
+                summary.kept += len(done) - written
+                bar.reach(bar.done + len(chunk))
+    except (OSError, sqlite3.OperationalError) as error:
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        if not full and "full" not in str(error):
+            raise
+        raise SketchClipError(
+            f"The disk of {folder} is full. Free some space and run 'sketchclip data prepare' "
+            "again: what was written stays."
+        ) from error
+    finally:
+        index.close()
 
 
-def _shards(todo: Sequence[Item], first: int) -> Iterator[Shard]:
-    # Large enough that a dataset has some hundred files to map, small enough to share the work.
-    length = min(4096, max(64, len(todo) // 128))
-    token = os.urandom(4).hex()  # two runs on a file system without locks write different files
-    for number, start in enumerate(range(0, len(todo), length)):
-        yield f"{first + number:06d}-{token}", list(todo[start : start + length])
-
-
-def _here(
-    shards: Sequence[Shard], folder: Path, fit: Fit, workers: int, bar: Progress
-) -> Iterator[Summary]:
-    """Prepare shards in this process."""
-    reader = FileReader(fit)
-    for shard in shards:
-        yield write_shard(shard, folder, reader, bar.step)
-
-
-class _StoppedError(Exception):
-    """The run ends; what is unfinished is dropped."""
+def _prepare_one(task: Task, reader: FileReader) -> Prepared:
+    key, path, known = task
+    try:
+        # The state before the content: a change in between shows as another state later.
+        state, digest = state_of(path), digest_of(path)
+        if known is not None and known.digest == digest:
+            return key, known._replace(size=state[0], mtime=state[1]), None, ""
+        image = reader(path)
+    except SketchClipError as error:
+        return key, None, None, str(error)
+    except OSError as error:
+        return key, None, None, f"Cannot read image {path} ({error.strerror or error})."
+    grey = all(np.array_equal(image[..., 0], image[..., channel]) for channel in (1, 2))
+    channels = 1 if grey else 3
+    return key, Entry(-1, channels, -1, *state, digest), image[..., :channels], ""
 
 
 class _Process:
     """State of a worker process."""
 
-    folder: Path
     reader: FileReader
-    counter: Any
-    stop: Any
 
 
-def _start_process(folder: Path, fit: Fit, counter: Any, stop: Any) -> None:
-    _Process.folder, _Process.reader = folder, FileReader(fit)
-    _Process.counter, _Process.stop = counter, stop
+def _start_process(fit: Fit) -> None:
+    _Process.reader = FileReader(fit)
     torch.set_num_threads(1)  # the processes share the cores, and threads do not survive a fork
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # reaches the whole terminal; the parent ends it
     parent = multiprocessing.parent_process()
     if parent is not None:
         # Killed outright, the parent cannot stop its workers; they would wait for work forever.
@@ -200,43 +244,31 @@ def _die_with(parent: Any) -> None:
     os._exit(1)
 
 
-def _tick() -> None:
-    if _Process.stop.is_set():
-        raise _StoppedError
-    with _Process.counter.get_lock():
-        _Process.counter.value += 1
+def _prepare_chunk(chunk: list[Task]) -> list[Prepared]:
+    return [_prepare_one(task, _Process.reader) for task in chunk]
 
 
-def _run_shard(shard: Shard) -> Summary:
+def _read_all(todo: Sequence[Task], fit: Fit, workers: int) -> Iterator[list[Prepared]]:
+    """Read and fit images, in this process or in several, with few chunks in memory."""
+    size = max(1, min(_CHUNK, len(todo) // (2 * workers)))
+    chunks = [list(todo[start : start + size]) for start in range(0, len(todo), size)]
+    if workers <= 1:
+        reader = FileReader(fit)
+        yield from ([_prepare_one(task, reader) for task in chunk] for chunk in chunks)
+        return
+    pool = ProcessPoolExecutor(workers, initializer=_start_process, initargs=(fit,))
+    pending: deque[Future[list[Prepared]]] = deque()
     try:
-        return write_shard(shard, _Process.folder, _Process.reader, _tick)
-    except KeyboardInterrupt:  # reaches every process of the terminal; the parent reports it
-        raise _StoppedError from None
-
-
-def _in_processes(
-    shards: Sequence[Shard], folder: Path, fit: Fit, workers: int, bar: Progress
-) -> Iterator[Summary]:
-    """Prepare shards in several processes."""
-    counter, stop = multiprocessing.Value("Q", 0), multiprocessing.Event()
-    pool = ProcessPoolExecutor(
-        min(workers, len(shards)),
-        initializer=_start_process,
-        initargs=(folder, fit, counter, stop),
-    )
-    try:
-        pending = {pool.submit(_run_shard, shard) for shard in shards}
+        for chunk in chunks:
+            pending.append(pool.submit(_prepare_chunk, chunk))
+            if len(pending) > 2 * workers:
+                yield pending.popleft().result()
         while pending:
-            done, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
-            bar.reach(counter.value)
-            for future in done:
-                yield future.result()
-        bar.reach(counter.value)
+            yield pending.popleft().result()
     except BrokenProcessPool as error:
         raise SketchClipError(
             "A process that prepared images was killed, most likely because memory ran out. Run "
             "'sketchclip data prepare' again with fewer workers: what was written stays."
         ) from error
     finally:
-        stop.set()
         pool.shutdown(cancel_futures=True)

@@ -1,5 +1,6 @@
 """Readers: path -> fitted image, from the file itself or from a folder of prepared images."""
 
+import os
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -8,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from data_modules.images.read import read_image
-from data_modules.prepared.format import (
+from data_modules.prepared.store import (
     Entry,
-    Index,
     check_settings,
-    is_current,
+    digest_of,
     key_of,
-    read_entries,
+    open_index,
+    pixel_file,
     state_of,
 )
 from data_modules.transforms import Fit
@@ -23,7 +24,8 @@ from sketchclip.errors import SketchClipError
 Reader = Callable[[Path], np.ndarray]
 """uint8 RGB, (size, size, 3); can be pickled."""
 
-UNKNOWN = -1
+_FIND = "SELECT id, file, channels, start, size, mtime, digest FROM images WHERE key = ?"
+_UNKNOWN = -1
 
 
 class FileReader:
@@ -45,13 +47,13 @@ class PreparedReader:
     """Takes images out of a folder of 'sketchclip data prepare' by memory map.
 
     An image that is not in there, or whose file has changed since, is read from its file. A file
-    is compared with its entry when a process first reads it. Each process opens the maps for
+    is compared with its entry when a process first reads it. Each process opens index and maps for
     itself when it needs them, so a reader can be forked and pickled.
 
     Args:
-        folder: Of prepared images.
-        fit: That a file is read with; must be the one the images were prepared with.
-        root: Of the dataset; the index names files relative to it.
+        folder: Folder of prepared images.
+        fit: Fits an image read from its file; must be the one the images were prepared with.
+        root: Folder of the dataset; the index names files relative to it.
 
     Attributes:
         fallbacks: Number of images that this process read from their files.
@@ -62,17 +64,18 @@ class PreparedReader:
 
     def __init__(self, folder: Path, fit: Fit, root: Path) -> None:
         check_settings(folder, fit)
+        open_index(folder).close()
         self.folder = folder
         self.root = root
         self.files = FileReader(fit)
         self.reported = False
-        self._open()
+        self._forget()
 
-    def _open(self) -> None:
+    def _forget(self) -> None:
         self.fallbacks = 0
-        self._index = Index(read_entries(self.folder))
-        self._stale = np.full(len(self._index), UNKNOWN, dtype=np.int8)
-        self._maps: dict[str, np.ndarray] = {}
+        self._process = -1
+        self._maps: dict[int, np.ndarray] = {}
+        self._stale = np.zeros(0, np.int8)
 
     def __getstate__(self) -> dict[str, Any]:
         """What another process needs to open the folder itself."""
@@ -80,20 +83,29 @@ class PreparedReader:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._open()
+        self._forget()
+
+    def _find(self, path: Path) -> tuple[int, Entry] | None:
+        """Number and entry of an image; SQLite's connections do not survive a fork."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._index = open_index(self.folder)
+            (last,) = self._index.execute("SELECT max(id) FROM images").fetchone()
+            self._stale = np.full((last or 0) + 1, _UNKNOWN, np.int8)
+        row = self._index.execute(_FIND, (key_of(path, self.root),)).fetchone()
+        return None if row is None else (row[0], Entry(*row[1:]))
 
     def __call__(self, path: Path) -> np.ndarray:
         """Read one image: uint8 RGB, (size, size, 3), the caller's own."""
-        at = self._index.find(key_of(path, self.root))
-        if at is not None and not self._is_stale(at, path):
-            entry = self._index.entry(at)
-            rows = self._map(entry)
-            if rows is not None:
-                if entry.channels == 3:
-                    return np.array(rows[entry.row])
+        found = self._find(path)
+        if found is not None and not self._is_stale(*found, path):
+            pixels = self._pixels(found[1])
+            if pixels is not None:
+                if pixels.shape[2] == 3:
+                    return np.array(pixels)
                 import cv2  # many times faster here than NumPy's broadcasting
 
-                return cv2.cvtColor(rows[entry.row], cv2.COLOR_GRAY2RGB)
+                return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
         self.fallbacks += 1
         if not self.reported:
             self.reported = True
@@ -130,53 +142,61 @@ class PreparedReader:
         return missing
 
     def _looks_prepared(self, path: Path) -> bool:
-        at = self._index.find(key_of(path, self.root))
+        found = self._find(path)
         try:
-            return at is not None and state_of(path)[0] == self._index.entry(at).size
+            return found is not None and state_of(path)[0] == found[1].size
         except OSError:
             return False
 
-    def _is_stale(self, at: int, path: Path) -> bool:
-        if self._stale[at] == UNKNOWN:
-            try:
-                self._stale[at] = not is_current(self._index.entry(at), path)
-            except (OSError, SketchClipError):
-                self._stale[at] = True  # reading the file will say what is wrong with it
-        return bool(self._stale[at])
+    def _is_stale(self, number: int, entry: Entry, path: Path) -> bool:
+        """Whether the image is no longer that of the file.
 
-    def _map(self, entry: Entry) -> np.ndarray | None:
-        """The array of an entry; None if a later 'data prepare' has removed it meanwhile."""
-        rows = self._maps.get(entry.array)
-        if rows is None:
-            path = self.folder / entry.array
+        Equal size and time are taken for equal content. Otherwise the content decides, so a dataset
+        that was copied or touched stays prepared.
+        """
+        if number >= len(self._stale):  # prepared since this process opened the index
+            return False
+        if self._stale[number] == _UNKNOWN:
             try:
-                rows = np.load(path, mmap_mode="r", allow_pickle=False)
+                same = state_of(path) == (entry.size, entry.mtime)
+                self._stale[number] = not (same or digest_of(path) == entry.digest)
+            except (OSError, SketchClipError):
+                self._stale[number] = True  # reading the file will say what is wrong with it
+        return bool(self._stale[number])
+
+    def _pixels(self, entry: Entry) -> np.ndarray | None:
+        """Pixels of an entry; None if a later 'data prepare' has removed them meanwhile."""
+        size = self.files.fit.size
+        stop = entry.start + size * size * entry.channels
+        pixels = self._maps.get(entry.file)
+        if pixels is None or stop > len(pixels):
+            path = pixel_file(self.folder, entry.file)
+            try:
+                # A plain array over the map: np.memmap's own indexing costs more than the copy.
+                pixels = np.asarray(np.memmap(path, np.uint8, "r"))
             except FileNotFoundError:
                 return None
             except (OSError, ValueError) as error:
-                raise SketchClipError(
-                    f"Prepared images {path} are damaged ({type(error).__name__}: {error}). Delete "
-                    f"{entry.shard}.* in that folder and run 'sketchclip data prepare' again."
-                ) from error
-            size = self.files.fit.size
-            if rows.dtype != np.uint8 or rows.shape[1:] != (size, size, entry.channels):
-                raise SketchClipError(
-                    f"Prepared images {path} are damaged: expected uint8 (N, {size}, {size}, "
-                    f"{entry.channels}), found {rows.dtype} {rows.shape}. Delete {entry.shard}.* "
-                    "in that folder and run 'sketchclip data prepare' again."
-                )
-            # A plain array over the map: np.memmap's own indexing costs more than the copy.
-            rows = self._maps[entry.array] = np.asarray(rows)
-        return rows
+                raise self._damage(path, f"{type(error).__name__}: {error}") from error
+            if stop > len(pixels):
+                raise self._damage(path, f"expected {stop} bytes, found {len(pixels)}")
+            self._maps[entry.file] = pixels
+        return pixels[entry.start : stop].reshape(size, size, entry.channels)
+
+    def _damage(self, path: Path, reason: str) -> SketchClipError:
+        return SketchClipError(
+            f"Prepared images {path} are damaged ({reason}). Delete the file and run 'sketchclip "
+            "data prepare' again: only its images are redone."
+        )
 
 
 def open_reader(fit: Fit, prepared: str | None, root: Path) -> FileReader | PreparedReader:
-    """The reader of a data module.
+    """Open the reader of a data module.
 
     Args:
         fit: Fits an image into the square.
         prepared: Folder of prepared images; None to read files.
-        root: Of the dataset.
+        root: Folder of the dataset.
 
     Raises:
         SketchClipError: If the folder is none, or was prepared with other settings.

@@ -13,7 +13,7 @@ from data_modules.listing.entries import ending
 from data_modules.listing.layouts import visible
 from data_modules.listing.names import canonical
 from data_modules.listing.scan import Listing
-from data_modules.prepared.format import digest_of
+from data_modules.prepared.store import digest_of
 from sketchclip.errors import SketchClipError
 
 LARGE_FILE = 32 * 2**20

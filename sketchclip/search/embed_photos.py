@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from data_modules.images.decode import UnreadableImageError
-from data_modules.prepared.format import digest_of
 from data_modules.prepared.reader import FileReader
+from data_modules.prepared.store import digest_of
 from sketchclip.pretrained.model import BATCH, SearchModel
 from sketchclip.search.engine import VectorEngine
 from sketchclip.search.photos import Photo

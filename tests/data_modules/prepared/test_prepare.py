@@ -16,9 +16,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from data_modules.locks import locked
 from data_modules.prepared import prepare as preparing
-from data_modules.prepared.format import digest_of, read_entries
 from data_modules.prepared.prepare import prepare
 from data_modules.prepared.reader import FileReader, PreparedReader, open_reader
+from data_modules.prepared.store import digest_of, read_entries
 from data_modules.transforms import Fit
 from sketchclip.errors import SketchClipError
 from tests.helpers.paths import REPOSITORY
@@ -73,7 +73,7 @@ def test_prepared_images_are_those_of_the_files(files, root, folder, workers, ca
     assert (summary.images, summary.written, summary.kept) == (77, 77, 0)
     assert not summary.unreadable
     assert "prepare: 77 of 77" in capfd.readouterr().err  # no terminal here: lines
-    assert len(list(folder.glob("0*.json"))) == 2
+    assert len(read_entries(folder)) == 77
     _same(PreparedReader(folder, FIT, root), many)
     again = prepare(many, root, folder, FIT, workers, progress=False)
     assert (again.written, again.kept, again.bytes) == (0, 77, 0)
@@ -82,19 +82,19 @@ def test_prepared_images_are_those_of_the_files(files, root, folder, workers, ca
 
 def test_grey_images_take_one_channel(files, root, folder):
     summary = prepare(files, root, folder, FIT)
-    shapes = {path.name.split(".")[1]: np.load(path).shape for path in folder.glob("*.npy")}
-    assert shapes == {"grey": (3, 32, 32, 1), "rgb": (4, 32, 32, 3)}
-    assert summary.bytes == sum(path.stat().st_size for path in folder.glob("*.npy"))
-    assert {e.channels for k, e in read_entries(folder).items() if "sketch" in k} == {1}
+    (pixels,) = folder.glob("*.bin")
+    assert summary.bytes == pixels.stat().st_size == 32 * 32 * (3 * 1 + 4 * 3)
+    entries = read_entries(folder)
+    assert {e.channels for k, e in entries.items() if "sketch" in k} == {1}
+    assert {e.channels for k, e in entries.items() if "photo" in k} == {3}
 
 
 def test_nothing_in_the_folder_is_pickled(files, root, folder):
     prepare(files, root, folder, FIT)
-    assert {path.suffix for path in folder.iterdir()} == {".npy", ".json", ""}
-    for path in folder.glob("*.npy"):
-        np.load(path, allow_pickle=False)
-    for path in folder.glob("*.json"):
-        json.loads(path.read_text())
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"prepared.json", "lock", "index.sqlite", "pixels-0.bin"}
+    json.loads((folder / "prepared.json").read_text())
+    assert (folder / "index.sqlite").read_bytes().startswith(b"SQLite format 3")
 
 
 KILLED = """
@@ -121,7 +121,7 @@ def test_a_killed_run_is_resumed(tmp_path, root, folder):
         cwd=REPOSITORY,
     )
     deadline = time.monotonic() + 120
-    while not list(folder.glob("0*.json")):
+    while not (folder / "index.sqlite").exists() or not read_entries(folder):
         assert run.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -130,9 +130,6 @@ def test_a_killed_run_is_resumed(tmp_path, root, folder):
     while _is_locked(folder):  # its worker processes hold the lock, but do not outlive it
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    left = {path.name for path in folder.iterdir()}
-    assert any(name.endswith(".tmp") for name in left), "it was killed between two shards"
-
     done = read_entries(folder)
     assert 0 < len(done) < 400
     early = PreparedReader(folder, FIT, root)  # whatever is there already is whole
@@ -140,9 +137,8 @@ def test_a_killed_run_is_resumed(tmp_path, root, folder):
 
     summary = prepare(files, root, folder, FIT, workers=2)
     assert (summary.kept, summary.written) == (len(done), 400 - len(done))
-    assert not list(folder.glob("*.tmp"))
-    used = {entry.array for entry in read_entries(folder).values()}
-    assert {path.name for path in folder.glob("*.npy")} == used
+    used = {f"pixels-{entry.file}.bin" for entry in read_entries(folder).values()}
+    assert {path.name for path in folder.glob("*.bin")} == used
     prepare(files, root, tmp_path / "undisturbed", FIT)
     other = PreparedReader(tmp_path / "undisturbed", FIT, root)
     resumed = PreparedReader(folder, FIT, root)
@@ -159,17 +155,25 @@ def _is_locked(folder: Path) -> bool:
         return True
 
 
-def test_arrays_without_index_are_never_read(files, root, folder):
-    prepare(files, root, folder, FIT)
-    (index,) = folder.glob("0*.json")
-    index.unlink()  # as if killed just before it was written
+def test_pixels_that_were_not_committed_are_never_read(files, root, folder, monkeypatch):
+    def die(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(preparing, "put_entries", die)  # between the pixels and the commit
+        with pytest.raises(KeyboardInterrupt):
+            prepare(files, root, folder, FIT)
+    assert (folder / "pixels-0.bin").stat().st_size
+    assert not read_entries(folder)
     reader = PreparedReader(folder, FIT, root)
     with pytest.warns(UserWarning, match="not in"):
         reader(files[0])
     assert reader.fallbacks == 1
-    before = {path.name for path in folder.glob("*.npy")}
     assert prepare(files, root, folder, FIT).written == 7
-    assert not before & {path.name for path in folder.glob("*.npy")}
+    _same(PreparedReader(folder, FIT, root), files)
+    (folder / "index.sqlite").unlink()
+    assert prepare(files, root, folder, FIT).written == 7
+    assert len([*folder.glob("*.bin")]) == 1
 
 
 def test_a_second_run_at_the_same_time_is_refused(files, root, folder):
@@ -208,14 +212,14 @@ def test_changed_content_is_noticed(files, root, folder):
     assert prepare(files, root, folder, FIT).kept == 7
 
 
-def test_shards_that_are_replaced_entirely_go(files, root, folder):
+def test_pixels_that_are_replaced_entirely_go(files, root, folder):
     prepare(files, root, folder, FIT)
-    first = set(folder.glob("0*"))
+    first = set(folder.glob("*.bin"))
     for number, path in enumerate(files):
         _write(path, 50 + number)
         os.utime(path, ns=(0, number))
     assert prepare(files, root, folder, FIT).written == 7
-    assert not first & set(folder.glob("0*"))
+    assert not first & set(folder.glob("*.bin"))
     _same(PreparedReader(folder, FIT, root), files)
 
 
@@ -251,7 +255,7 @@ def test_another_version_is_refused(files, root, folder):
     prepare(files, root, folder, FIT)
     settings = json.loads((folder / "prepared.json").read_text())
     (folder / "prepared.json").write_text(json.dumps(settings | {"version": 0}))
-    with pytest.raises(SketchClipError, match=r"version=0.* needs version=1"):
+    with pytest.raises(SketchClipError, match=r"version=0.* needs version=2"):
         PreparedReader(folder, FIT, root)
 
 
@@ -289,7 +293,7 @@ def test_a_full_disk_is_noticed_before_anything_is_written(files, root, folder, 
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(0, 0, 100_000))
     with pytest.raises(SketchClipError, match=r"7 images .* need about 1 MB.* has 0 MB free"):
         prepare(files, root, folder, FIT)
-    assert not list(folder.glob("0*"))
+    assert not list(folder.glob("*.bin"))
 
 
 def test_a_process_that_dies_is_an_error_and_the_rest_stays(files, root, folder):
@@ -351,23 +355,23 @@ def test_a_moved_dataset_stays_prepared(files, root, folder, tmp_path):
 
 def test_a_damaged_array_is_one_clear_error(files, root, folder):
     prepare(files, root, folder, FIT)
-    (path,) = folder.glob("*.rgb.npy")
+    (path,) = folder.glob("*.bin")
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(SketchClipError, match=r"rgb\.npy are damaged"):
+    with pytest.raises(SketchClipError, match=r"pixels-0\.bin are damaged"):
         PreparedReader(folder, FIT, root)(files[-1])
     path.unlink()  # a deleted one is only missing, and is made again
     reader = PreparedReader(folder, FIT, root)
     reader.report([])
     reader(files[-1])
     assert reader.fallbacks == 1
-    assert prepare(files, root, folder, FIT).written == 4
+    assert prepare(files, root, folder, FIT).written == 7
     _same(PreparedReader(folder, FIT, root), files)
 
 
 def test_a_damaged_index_is_one_clear_error(files, root, folder):
     prepare(files, root, folder, FIT)
-    (path,) = folder.glob("0*.json")
-    path.write_text('{"photo/cat/0.png": [1')
+    path = folder / "index.sqlite"
+    path.write_bytes(path.read_bytes()[:100].ljust(4096, b"x"))
     with pytest.raises(SketchClipError, match=f"{path} .* damaged"):
         PreparedReader(folder, FIT, root)
 
