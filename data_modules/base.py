@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import fields
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -22,16 +23,14 @@ from data_modules.batch import (
     TensorBatch,
 )
 from data_modules.datasets.evaluation import ImageDataset, instances
-from data_modules.datasets.features import FeatureSource, stored_features
+from data_modules.datasets.features import FeatureSource, training_features
 from data_modules.datasets.image_source import ImageSource
 from data_modules.datasets.pairing import training_dataset
 from data_modules.datasets.sampling import ClassBatchSampler, EpochSampler, TrainingLoader
 from data_modules.datasets.training import TrainingDataset
 from data_modules.datasets.unreadable import UnreadableFiles
-from data_modules.listing.listing_hash import listing_hash
 from data_modules.listing.scan import Listing
 from data_modules.prepared.reader import PreparedReader, open_reader
-from data_modules.progress import Progress
 from data_modules.splits.catalogue import Catalogue
 from data_modules.splits.classes import Gallery, SplitSettings, Validation
 from data_modules.splits.dataset_files import Dataset, DatasetFiles
@@ -121,18 +120,12 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
         # Lightning leaves seed_everything's value here, also for the processes that it starts.
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
         files = DatasetFiles(self, root, sketch_files, photo_files)
-        settings = SplitSettings(
-            split=split,
-            validation=validation,
-            val_fraction=val_fraction,
-            train_fraction=train_fraction,
-            seen_classes=seen_classes,
-            subset_seed=self.seed if subset_seed is None else subset_seed,
-            generalized=generalized,
-            gallery=gallery,
-            seed=self.seed,
-        )
-        self.catalogue = Catalogue(files, settings)
+        chosen = {setting.name: self.hparams[setting.name] for setting in fields(SplitSettings)}
+        seeds = {
+            "seed": self.seed,
+            "subset_seed": self.seed if subset_seed is None else subset_seed,
+        }
+        self.catalogue = Catalogue(files, SplitSettings(**chosen | seeds))
         self.on_error = on_error
         self.unreadable = UnreadableFiles()
         self._training: TrainingDataset | None = None
@@ -184,7 +177,8 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
         """Number of processes and the rank of this one."""
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
 
-    def _pin_memory(self) -> bool:
+    @property
+    def _on_gpu(self) -> bool:
         return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
 
     def _source(self, files: Iterable[Listing], augment: bool = False) -> ImageSource:
@@ -222,7 +216,7 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
             sampler=self._sampler(dataset, processes, rank),
             num_workers=workers,
             persistent_workers=workers > 0,
-            pin_memory=self._pin_memory(),
+            pin_memory=self._on_gpu,
             collate_fn=dataset.batch.collate,
         )
 
@@ -252,7 +246,7 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
             batch_size=self.hparams["eval_batch_size"],
             sampler=order,
             num_workers=self.num_workers,
-            pin_memory=self._pin_memory(),
+            pin_memory=self._on_gpu,
             collate_fn=ImageBatch.collate,
         )
 
@@ -265,9 +259,7 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
         """Queries and gallery of the test classes: every photo once."""
         return self._evaluation_loaders(self.catalogue.test_classes)
 
-    def predict_dataloader(self) -> list[DataLoader]:
-        """The images of the test."""
-        return self.test_dataloader()
+    predict_dataloader = test_dataloader
 
     def training_images(self, images: Listing, side: Side) -> DataLoader:
         """Loader of all training images of one side, each once, in their order."""
@@ -279,52 +271,19 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
     def cache_features(self, embed: Callable[[Tensor], Tensor]) -> None:
         """Give training the features that ``batch_spec.features`` declares in place of images.
 
-        They are computed at the first run on the same files and kept for others, see
-        :func:`~data_modules.datasets.features.stored_features`. Nothing happens where images are
-        augmented: they are never the same twice.
+        Nothing happens where images are augmented: they are never the same twice.
 
         Args:
             embed: Features (B, D) of normalised images on the device of the method.
         """
-        trainer = self.trainer
-        if self.hparams["augment"] != "none" or trainer is None:
-            return
-        sides = self.catalogue.training
-        paths = [path for side in sides for files in side.values() for path in files]
-        root = self.catalogue.files.root
-        hashes = [listing_hash(side, root)["listing_hash"] for side in sides]
-        device, precision = trainer.strategy.root_device, trainer.precision_plugin
-        encoder = f"{self.batch_spec.features} on {device.type}, {trainer.precision}"
-
-        def compute() -> np.ndarray:
-            shown = trainer.is_global_zero and trainer.progress_bar_callback is not None
-            parts: list[np.ndarray] = []
-            with Progress(len(paths), "Features of the training images", shown) as bar:
-                for images, side in zip(sides, SIDES, strict=True):
-                    for batch in self.training_images(images, side):
-                        moved = self.normalize(batch.to(device)).image
-                        with torch.no_grad(), precision.forward_context():
-                            rows = embed(moved).float().cpu().numpy()
-                        rows[batch.index.numpy() < 0] = np.nan  # it could not be read
-                        parts.append(rows)
-                        bar.reach(bar.done + len(rows))
-            return np.concatenate(parts)
-
-        where = (encoder, self.preprocessing, "-".join(hashes))
-        self.features = stored_features(paths, *where, compute)
-        self.unreadable.add("training", [str(p) for p in paths if p not in self.features])
+        if self.hparams["augment"] == "none" and self.trainer is not None:
+            self.features = training_features(self, self.trainer, embed)
 
     def normalize(self, batch: B) -> B:
-        """Turn the uint8 images of a batch into what the model expects.
+        """Turn the uint8 images of a batch into fp32, normalised as the model expects.
 
         Loaders give uint8, a quarter of the bytes to move. A Trainer calls this on the device;
         whoever iterates over a loader without one calls it on each batch.
-
-        Args:
-            batch: Batch of any of the loaders.
-
-        Returns:
-            The batch with fp32 images, normalised by the mean and standard deviation of the model.
         """
         steps = self.preprocessing
         # Nothing else in a batch is uint8.

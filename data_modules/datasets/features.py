@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 from filelock import FileLock
+from lightning.pytorch import Trainer
 from torch import Tensor
 
-from data_modules.batch import Preprocessing
+from data_modules.batch import SIDES
 from data_modules.cache import cache_folder
 from data_modules.datasets.image_source import ImageSource
+from data_modules.listing.listing_hash import listing_hash
+from data_modules.progress import Progress
 from data_modules.transforms import Side
 
 
@@ -49,42 +52,66 @@ class FeatureSource(ImageSource):
         return torch.from_numpy(image)
 
 
-def stored_features(
-    paths: list[Path],
-    encoder: str,
-    preprocessing: Preprocessing,
-    listing_hash: str,
-    compute: Callable[[], np.ndarray],
+def training_features(
+    data: Any, trainer: Trainer, embed: Callable[[Tensor], Tensor]
 ) -> dict[Path, np.ndarray]:
-    """Features of files from the cache folder, computed and kept there if they are not.
+    """Features of all training images, from the cache folder or computed and kept there.
 
     Of several processes one computes, the others wait for it. A damaged file is made again.
 
     Args:
-        paths: Files.
-        encoder: Identity of the encoder, with all that changes its numbers.
-        preprocessing: Steps from a file to its input.
-        listing_hash: Hash of the files.
-        compute: Gives the rows of ``paths``, fp32, (N, D); NaN for a file that cannot be read.
+        data: The data module.
+        trainer: Its Trainer, for device and precision.
+        embed: Features (B, D) of normalised images on that device.
 
     Returns:
-        Features by path, (D,), without those that cannot be read.
+        Path to features, (D,), fp32, without the files that cannot be read.
     """
-    key = {"encoder": encoder, "preprocessing": asdict(preprocessing), "listing": listing_hash}
+    sides, root = data.catalogue.training, data.catalogue.files.root
+    paths = [path for side in sides for files in side.values() for path in files]
+    device = trainer.strategy.root_device
+    key = {
+        "encoder": f"{data.batch_spec.features} on {device.type}, {trainer.precision}",
+        "preprocessing": asdict(data.preprocessing),
+        "listing": [listing_hash(side, root)["listing_hash"] for side in sides],
+    }
+
+    def compute() -> np.ndarray:
+        shown = trainer.is_global_zero and trainer.progress_bar_callback is not None
+        parts: list[np.ndarray] = []
+        with Progress(len(paths), "Features of the training images", shown) as bar:
+            for images, side in zip(sides, SIDES, strict=True):
+                for batch in data.training_images(images, side):
+                    pixels = data.normalize(batch.to(device)).image
+                    with torch.no_grad(), trainer.precision_plugin.forward_context():
+                        rows = embed(pixels).float().cpu().numpy()
+                    rows[batch.index.numpy() < 0] = np.nan  # it could not be read
+                    parts.append(rows)
+                    bar.reach(bar.done + len(rows))
+        return np.concatenate(parts)
+
+    rows = _stored(key, len(paths), compute)
+    # Copies: an array over the map would be read from disk again and again.
+    known = zip(paths, rows, ~np.isnan(rows[:, 0]), strict=True)
+    features = {path: np.array(row) for path, row, is_known in known if is_known}
+    data.unreadable.add("training", [str(path) for path in paths if path not in features])
+    return features
+
+
+def _stored(key: dict[str, Any], length: int, compute: Callable[[], np.ndarray]) -> np.ndarray:
+    """Rows of a key from the cache folder; computed where they are not there."""
     name = blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=8).hexdigest()
     file = cache_folder() / "features" / f"{name}.npy"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(file.with_suffix(".lock")):
-            rows = _read(file, len(paths))
+            rows = _read(file, length)
             if rows is None:
                 rows = compute()
                 _write(file, rows, key)
+            return rows
     except OSError:  # a cache that cannot be written is none
-        rows = compute()
-    known = ~np.isnan(rows[:, 0])
-    # Copies: an array over the map would be read from disk again and again.
-    return {path: np.array(row) for path, row, ok in zip(paths, rows, known, strict=True) if ok}
+        return compute()
 
 
 def _read(file: Path, length: int) -> np.ndarray | None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from data_modules.listing.names import shorten
+from data_modules.listing.names import shared, shorten
 from data_modules.splits.dataset_files import DatasetFiles, warn
 from data_modules.splits.split import Split, carve_validation, resolve_split
 from data_modules.splits.subsets import draw
@@ -79,6 +79,22 @@ def training_classes(split: Split, validation: Sequence[str], settings: SplitSet
             f"{len(held_out)} are set aside for validation (none with --data.validation=none)."
         )
     return draw(names, names, settings.seen_classes, settings.subset_seed, "classes")
+
+
+def refuse_trained(classes: Sequence[str], trained: Sequence[str]) -> None:
+    """Stop where classes to measure on were trained on.
+
+    Raises:
+        SketchClipError: If a class is in both lists, in any spelling.
+    """
+    both = shared(classes, trained)
+    if both:
+        raise SketchClipError(
+            f"{len(both)} of the {len(classes)} classes to measure on are among those that "
+            f"the model was trained on: {shorten(both)}. Use the split of the training "
+            "(--data.split), or one whose unseen classes leave these out. "
+            "--data.allow_trained_classes=true measures them all the same and marks results."
+        )
 
 
 def unseen_classes(split: Split, files: DatasetFiles) -> list[str]:

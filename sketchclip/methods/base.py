@@ -22,7 +22,7 @@ from data_modules.batch import (
     Protocol,
     TrainingBatch,
 )
-from data_modules.listing.names import shared, shorten
+from data_modules.splits.classes import refuse_trained
 from data_modules.transforms import Interpolation, Side
 from sketchclip.checkpoint import check_state, own_names, pretrained_networks
 from sketchclip.errors import SketchClipError
@@ -284,14 +284,8 @@ class RetrievalModule(LightningModule, ABC):
 
     def _check_classes(self, classes: Sequence[str]) -> None:
         data = self.trainer.datamodule  # type: ignore[attr-defined]
-        trained = shared(classes, self.training_classes)
-        if trained and not data.hparams.allow_trained_classes:
-            raise SketchClipError(
-                f"{len(trained)} of the {len(classes)} classes to measure on are among those that "
-                f"the model was trained on: {shorten(trained)}. Use the split of the training "
-                "(--data.split), or one whose unseen classes leave these out. "
-                "--data.allow_trained_classes=true measures them all the same and marks results."
-            )
+        if not data.hparams["allow_trained_classes"]:
+            refuse_trained(classes, self.training_classes)
 
     def train(self, mode: bool = True) -> Self:
         """Set training mode for all but pretrained networks, which stay as they were trained."""
