@@ -117,7 +117,7 @@ def main() -> None:
         size = sum(len(path.read_bytes()) for path in paths)  # into the page cache
         fit = Fit(SIZE, "letterbox_black")
         summary = prepare(
-            paths, root, Path(modules["prepared"].prepared or ""), fit, options.workers
+            paths, root, Path(modules["prepared"].hparams["prepared"] or ""), fit, options.workers
         )
         print(f"{len(paths)} files, {size / 1e6:.0f} MB; {summary}", file=sys.stderr)
 

@@ -172,6 +172,7 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
                 "--trainer.limit_train_batches."
             )
         self._training = self._training_set()
+        self._sampler(self._training, *self._world())
 
     def _world(self) -> tuple[int, int]:
         """Number of processes and the rank of this one."""

@@ -1,5 +1,6 @@
 """Loggers: the files of a run, and Weights & Biases beside them, never in place of them."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from sketchclip.errors import SketchClipError
-from sketchclip.runs.folder import claim
+from sketchclip.runs.folder import RunFolder
 
 STEP = "trainer/global_step"
 
@@ -25,12 +26,14 @@ class RunFiles(CSVLogger):
     """Writes ``metrics.csv`` into ``<save_dir>/<name>/version_<n>``.
 
     Lightning's own logger looks for the next free number and makes the folder later, so that two
-    runs which start at the same instant share one. Here it is made when its number is chosen.
+    runs which start at the same instant share one. Here it is made when its number is chosen, and
+    that is when its path is first asked for.
 
     Args:
         save_dir: Where run folders are.
         name: Experiment: the folder in save_dir.
         version: Folder of the run; null for the next free number.
+        kind: Name of numbered folders: version, or a command that evaluates a run.
     """
 
     def __init__(
@@ -38,16 +41,28 @@ class RunFiles(CSVLogger):
         save_dir: str = "runs",
         name: str = "experiment",
         version: int | str | None = None,
+        kind: str = "version",
     ) -> None:
         super().__init__(save_dir, name, version)
+        self.kind = kind
 
-    def _get_next_version(self) -> int:
-        number = super()._get_next_version()
-        if not is_main():  # the folder is that of the main process, which tells the others
-            return number
-        numbers = range(number, number + 10_000)
-        folder = claim(Path(self.root_dir), (f"version_{n}" for n in numbers))
-        return int(folder.name.rpartition("_")[2])
+    def discard_empty(self) -> None:
+        """Remove the folder, and those above it up to save_dir, where nothing was written."""
+        if self._version is not None and is_main():
+            with contextlib.suppress(OSError):  # not empty: it holds the run
+                for folder in (self.log_dir, self.root_dir, self.save_dir):
+                    os.rmdir(folder)
+
+    @property
+    def version(self) -> int | str:
+        """Number or name of the folder."""
+        if self._version is None:
+            # The folder is that of the main process, which tells the others.
+            folder = RunFolder(Path(self.root_dir), self.kind)
+            name = folder.make().name if is_main() else f"{self.kind}_0"
+            number = name.removeprefix("version_")
+            self._version = int(number) if number.isdecimal() else name
+        return self._version
 
 
 class WandbRun(WandbLogger):
@@ -60,6 +75,7 @@ class WandbRun(WandbLogger):
         save_dir: Where run folders are.
         name: Experiment: the folder in save_dir.
         version: Folder of the run; null for the next free number.
+        kind: Name of numbered folders: version, or a command that evaluates a run.
         project: W&B project.
         entity: W&B user or team; null for the account's default.
         group: W&B group of runs.
@@ -72,19 +88,16 @@ class WandbRun(WandbLogger):
         save_dir: str = "runs",
         name: str = "experiment",
         version: int | str | None = None,
+        kind: str = "version",
         project: str = "sketchclip",
         entity: str | None = None,
         group: str | None = None,
         tags: Sequence[str] | None = None,
         log_model: bool = False,
     ) -> None:
-        self.files = RunFiles(save_dir, name, version)
-        self.folder = Path(self.files.log_dir)
-        numbered = self.folder.name.startswith("version_")
+        self.files = RunFiles(save_dir, name, version, kind)
         try:
             super().__init__(
-                name="/".join(self.folder.parts[-2 if numbered else -3 :]),
-                save_dir=str(self.folder),
                 project=project,
                 entity=entity,
                 group=group,
@@ -96,13 +109,26 @@ class WandbRun(WandbLogger):
         self.upload = log_model
 
     @property
+    def folder(self) -> Path:
+        """Folder of the run."""
+        return Path(self.files.log_dir)
+
+    @property
+    def save_dir(self) -> str:
+        """Folder of the run, where W&B writes as well."""
+        return str(self.folder)
+
+    @property
     @rank_zero_experiment
     def experiment(self) -> Any:
         """The run of the wandb package, started at first use."""
         if self._experiment is None:
             import wandb
 
-            self.folder.mkdir(parents=True, exist_ok=True)  # else wandb writes elsewhere
+            folder = self.folder
+            folder.mkdir(parents=True, exist_ok=True)  # else wandb writes elsewhere
+            parts = folder.parts[-2 if folder.name.startswith("version_") else -3 :]
+            self._wandb_init |= {"name": "/".join(parts), "dir": str(folder)}
             try:
                 return super().experiment
             except wandb.errors.Error as error:
@@ -181,9 +207,10 @@ def with_files(loggers: Logger | Sequence[Logger] | bool | None) -> Any:
     if not isinstance(loggers, (Logger, list, tuple)):
         return loggers
     listed = [loggers] if isinstance(loggers, Logger) else [*loggers]
-    if not listed or getattr(listed[0], "log_dir", None) is not None:
+    first = listed[0] if listed else None
+    # Not by the value: to ask for the path of a folder makes it.
+    if first is None or type(first).log_dir is not Logger.log_dir:
         return listed
-    first = listed[0]
     if isinstance(first, WandbRun):
         return [first.files, *listed]
     return [RunFiles(first.save_dir or "runs", str(first.name or "experiment")), *listed]

@@ -31,7 +31,27 @@ class RunConfig(SaveConfigCallback):
         self.command = command
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Wait until nothing more can stop the command, see :meth:`on_train_start`."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write once a run, from the main process."""
+        self._write(trainer, pl_module, "fit")
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write before a validation by itself."""
+        self._write(trainer, pl_module, "validate")
+
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write before a test."""
+        self._write(trainer, pl_module, "test")
+
+    def on_predict_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write before a prediction."""
+        self._write(trainer, pl_module, "predict")
+
+    def _write(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if trainer.sanity_checking:
+            return
         log_dir = trainer.log_dir  # a collective call: every process must make it
         if self.already_saved or trainer.logger is None or log_dir is None:
             return

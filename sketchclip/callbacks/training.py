@@ -20,7 +20,7 @@ class TrainingReport(Callback):
     def __init__(self) -> None:
         self.started = self.epoch_started = 0.0
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say what trains, on what, and how it is measured."""
         folder = trainer.log_dir  # a collective call: every process must make it
         self.started = time.monotonic()

@@ -1,6 +1,5 @@
 """LightningCLI with what sketchclip adds: links, layers, checkpoints that stay honest."""
 
-import contextlib
 import logging
 import shlex
 import sys
@@ -28,10 +27,10 @@ from sketchclip.checkpoint import CompactCheckpointIO
 from sketchclip.commands.shorthand import spell_out
 from sketchclip.config import LayeredConfig, consumed
 from sketchclip.errors import SketchClipError
-from sketchclip.loggers import RunFiles, WandbRun, is_main, with_files
+from sketchclip.loggers import RunFiles, WandbRun, with_files
 from sketchclip.methods import RetrievalModule
 from sketchclip.pretrained.find import find_checkpoint
-from sketchclip.runs.folder import place
+from sketchclip.runs.folder import RunFolder
 
 # Not compared with a checkpoint: the data decides the class names (a test may be on other data),
 # and the backbone's hash, not the path of its file, says whether the weights are the same.
@@ -65,7 +64,6 @@ class SketchClipCLI(LightningCLI):
 
     def __init__(self, *args: Any, command: str, **kwargs: Any) -> None:
         self._command = command
-        self._made: list[Path] = []  # folders; the constructor runs the whole command
         super().__init__(*args, **kwargs)
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
@@ -110,35 +108,18 @@ class SketchClipCLI(LightningCLI):
         """Put the results of evaluating a run into its folder, unless the user names another."""
         config = self.config[self.subcommand]
         logger = config.trainer.get("logger")
-        if self.subcommand == "fit" or not isinstance(logger, Namespace):
+        options = logger.get("init_args") if isinstance(logger, Namespace) else None
+        if options is None or "kind" not in options or options.get("version") is not None:
             return
-        options = logger.get("init_args")
-        if options is None or "save_dir" not in options or options.get("version") is not None:
-            return
-        where = place(str(self.subcommand), config.get("ckpt_path"), options.save_dir, is_main())
-        if where is not None:
-            options.save_dir, options.name, options.version = where
-            self._made.append(Path(where[0]) / where[2])
-
-    def instantiate_classes(self) -> None:
-        """Leave no empty folder behind where a setting stops the command."""
-        try:
-            super().instantiate_classes()
-        except BaseException:
-            self._remove_empty()
-            raise
-
-    def _remove_empty(self) -> None:
-        for folder in self._made:
-            with contextlib.suppress(OSError):  # not empty: it holds the run
-                folder.rmdir()
+        command, checkpoint = str(self.subcommand), config.get("ckpt_path")
+        folder = RunFolder.for_command(command, options.save_dir, options.name, checkpoint)
+        if folder.kind != "version":
+            options.save_dir, options.name, options.kind = str(folder.parent), "", folder.kind
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Keep the run in one folder, with small checkpoints unless the user names another way."""
         trainer = self._get(self.config_init, "trainer")
-        kwargs["logger"] = loggers = with_files(trainer.get("logger"))
-        if isinstance(loggers, list) and isinstance(loggers[0], RunFiles):
-            self._made.append(Path(loggers[0].log_dir))
+        kwargs["logger"] = with_files(trainer.get("logger"))
         if trainer.get("enable_progress_bar") is None and not sys.stderr.isatty():
             kwargs["enable_progress_bar"] = False  # TrainingReport prints a line an epoch
         plugins = trainer.get("plugins") or []
@@ -154,7 +135,8 @@ class SketchClipCLI(LightningCLI):
             for logger in self.trainer.loggers:
                 if isinstance(logger, WandbRun):
                     logger.close()
-            self._remove_empty()
+                if isinstance(logger, RunFiles):
+                    logger.discard_empty()
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         options = super()._prepare_subcommand_kwargs(subcommand)

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from sketchclip.errors import SketchClipError
@@ -76,50 +76,54 @@ def config_of(checkpoint: Path) -> Path | None:
     return run / CONFIG if run else beside if beside.is_file() else None
 
 
-def claim(parent: Path, names: Iterable[str]) -> Path:
-    """Make the first folder that does not exist; of two processes, each gets one of its own.
+@dataclass(frozen=True)
+class RunFolder:
+    """Folder of one command's files: decided once, made when its path is first asked for.
 
-    Args:
-        parent: Made if missing.
-        names: Tried in this order.
-
-    Returns:
-        The new folder.
-
-    Raises:
-        SketchClipError: If it cannot be made.
+    Attributes:
+        parent: Folder that it is made in.
+        kind: ``version`` for numbered runs; a command for the results of evaluating a run, which
+            get a number from the second time on.
     """
-    for name in names:
-        try:
-            (parent / name).mkdir(parents=True)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise SketchClipError(
-                f"Cannot make a run folder in {parent} ({error}). Name another place with "
-                "--trainer.logger.save_dir."
-            ) from error
-        return parent / name
-    raise SketchClipError(f"{parent} has no free name for a run folder. Remove old runs.")
 
+    parent: Path
+    kind: str = "version"
 
-def place(
-    command: str, checkpoint: str | None, save_dir: str, main: bool = True
-) -> tuple[str, str, str] | None:
-    """Where results of evaluating a run belong: beside its checkpoint.
+    @classmethod
+    def for_command(
+        cls, command: str, save_dir: str, name: str, checkpoint: str | None
+    ) -> "RunFolder":
+        """Decide where a command's files go: beside the checkpoint that it evaluates, if in a run.
 
-    Args:
-        command: test, validate or predict.
-        checkpoint: File that is evaluated.
-        save_dir: Where the user keeps runs; runs elsewhere are left as they are.
-        main: Whether this is the main process, which makes the folder.
+        Args:
+            command: fit, test, validate or predict.
+            save_dir: Where the user keeps runs; runs elsewhere are left as they are.
+            name: Experiment, the folder of its runs.
+            checkpoint: File that is read.
+        """
+        run = run_of(Path(checkpoint)) if checkpoint and command != "fit" else None
+        if run is None or Path(save_dir).resolve() not in run.resolve().parents:
+            return cls(Path(save_dir) / name)
+        return cls(run, command)
 
-    Returns:
-        save_dir, name and version of the logger: the folder ``<run>/test``, with a number if it is
-        there already; None where the evaluation gets a run folder of its own.
-    """
-    run = run_of(Path(checkpoint)) if checkpoint else None
-    if run is None or Path(save_dir).resolve() not in run.resolve().parents:
-        return None
-    names = (f"{command}_{n}" if n > 1 else command for n in range(1, 10_000))
-    return str(run), "", claim(run, names).name if main else command
+    def make(self) -> Path:
+        """Make the first folder that does not exist; of two processes, each gets one of its own.
+
+        Raises:
+            SketchClipError: If it cannot be made.
+        """
+        for number in range(10_000):
+            name = f"version_{number}" if self.kind == "version" else self.kind
+            if self.kind != "version" and number:
+                name += f"_{number + 1}"
+            try:
+                (self.parent / name).mkdir(parents=True)
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise SketchClipError(
+                    f"Cannot make a run folder in {self.parent} ({error}). Name another place with "
+                    "--trainer.logger.save_dir."
+                ) from error
+            return self.parent / name
+        raise SketchClipError(f"{self.parent} has no free name for a run folder. Remove old runs.")

@@ -16,7 +16,7 @@ from sketchclip.cli import main
 from sketchclip.errors import SketchClipError
 from sketchclip.loggers import RunFiles
 from sketchclip.pretrained.find import find_checkpoint
-from sketchclip.runs.folder import last_run, link_last, place
+from sketchclip.runs.folder import RunFolder, last_run, link_last
 
 FAST = ("--trainer.max_epochs", "1", "--grids.queries", "0")
 
@@ -145,11 +145,52 @@ def test_test_without_arguments_tests_the_last_run(fitted, capsys):
 
 def test_results_beside_a_checkpoint_only_inside_the_users_folder(fitted, run, tmp_path):
     checkpoint = str(folder(fitted) / "checkpoints" / "last.ckpt")
-    assert place("test", checkpoint, "runs") == (str(folder(fitted)), "", "test")
-    assert place("test", checkpoint, str(tmp_path / "elsewhere")) is None
-    assert place("test", None, "runs") is None
+    decide = RunFolder.for_command
+    assert decide("test", "runs", "x", checkpoint) == RunFolder(folder(fitted), "test")
+    elsewhere = str(tmp_path / "elsewhere")
+    assert decide("test", elsewhere, "x", checkpoint) == RunFolder(tmp_path / "elsewhere" / "x")
+    assert decide("test", "runs", "x", None) == RunFolder(Path("runs/x"))
+    assert decide("fit", "runs", "x", checkpoint) == RunFolder(Path("runs/x"))
     other = run("test", "--ckpt_path", checkpoint, "--trainer.logger.version", "mine", *FAST[2:])
     assert folder(other).name == "mine"
+
+
+@pytest.mark.parametrize("command", ["fit", "test"])
+def test_a_folder_is_decided_once(command, fitted, run, monkeypatch):
+    calls = {"decided": 0, "made": 0}
+    decide, make = RunFolder.for_command, RunFolder.make
+
+    def count_decisions(*args):
+        calls["decided"] += 1
+        return decide(*args)
+
+    def count_folders(self):
+        calls["made"] += 1
+        return make(self)
+
+    monkeypatch.setattr(RunFolder, "for_command", count_decisions)
+    monkeypatch.setattr(RunFolder, "make", count_folders)
+    checkpoint = str(folder(fitted) / "checkpoints" / "last.ckpt")
+    read = [] if command == "fit" else ["--ckpt_path", checkpoint]
+    run(command, *FAST[2 * (command == "test") :], *read)
+    assert calls == {"decided": 1, "made": 1}
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--model.patches", "900", "--data.validation", "none"],
+        ["--trainer.precision", "bf16-true"],
+        ["--data.batch_size", "7"],
+        ["--data.split", "random:90:0"],
+    ],
+    ids=["method", "precision", "batch", "split"],
+)
+def test_a_setting_that_cannot_be_leaves_no_folder(flags, run, tmp_path):
+    with pytest.raises(SystemExit) as stopped:
+        run("fit", *flags, method="FineGrainedPromptLearning")
+    assert stopped.value.code == 2
+    assert not (tmp_path / "runs").exists()
 
 
 def test_no_run_and_no_best_are_said(tmp_path, monkeypatch, capsys, run):
