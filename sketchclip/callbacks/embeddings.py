@@ -1,4 +1,4 @@
-"""``sketchclip predict``: embeddings as files that any other program reads."""
+"""Embeddings of ``sketchclip predict``, as files that any other program reads."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ SIDES = ("sketch", "photo")
 class EmbeddingWriter(BasePredictionWriter):
     """Writes ``embeddings/<side>.npz`` (state, label, index, path, class_names) into the run.
 
-    With several processes each writes its share as ``<side>.rank<r>.npz``; ``index`` tells the
+    With several processes each writes its share as ``<side>.rank<r>.npz``; ``index`` identifies the
     padding duplicates.
     """
 
@@ -29,14 +29,7 @@ class EmbeddingWriter(BasePredictionWriter):
         predictions: Sequence[Any],
         batch_indices: Sequence[Any],
     ) -> None:
-        """Write both sides.
-
-        Args:
-            trainer: The trainer, for the folder.
-            pl_module: Not used.
-            predictions: For each loader the dicts of ``predict_step``.
-            batch_indices: Not used.
-        """
+        """Write both sides from the outputs of ``predict_step`` of each loader."""
         folder = Path(trainer.log_dir or ".") / "embeddings"
         folder.mkdir(parents=True, exist_ok=True)
         suffix = f".rank{trainer.global_rank}" if trainer.world_size > 1 else ""

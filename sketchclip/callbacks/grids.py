@@ -1,4 +1,4 @@
-"""Pictures of what is retrieved: a few sketches and their first photos, after each validation."""
+"""Retrieval grids of a few sketches and their first photos, after each validation."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,15 +28,15 @@ class Retrieved(NamedTuple):
 
 
 class RetrievalGrids(Callback):
-    """Draws ``grids/epoch_<n>.png`` in training and ``retrieved.png`` in validate.
+    """Plots ``grids/epoch_<n>.png`` in training and ``retrieved.png`` in validate.
 
-    With W&B the picture is ``val/retrieved``, and a test, whose ``grid.png`` RunReport draws, adds
+    With W&B the picture is ``val/retrieved``, and a test, whose ``grid.png`` RunReport plots, adds
     ``test/retrieved``, as a picture and as a table.
 
     Args:
-        queries: Sketches in a picture, drawn once at random, one a class; 0 for no pictures.
+        queries: Sketches in a picture, sampled once at random, one a class; 0 for no pictures.
         every: Epochs between pictures in training.
-        depth: Photos a sketch.
+        depth: Photos for each sketch.
         table: Rows of the table that a test sends to W&B; 0 for none.
     """
 
@@ -53,7 +53,7 @@ class RetrievalGrids(Callback):
             module.shown_photos = max(module.shown_photos, self.depth)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the validation classes."""
+        """Plot the validation classes."""
         fitting = trainer.state.fn == TrainerFn.FITTING
         if trainer.sanity_checking or (fitting and (trainer.current_epoch + 1) % self.every):
             return
@@ -102,10 +102,7 @@ def retrieved(
         results: Results that name the first photos of each query.
         loaders: Loaders of queries and gallery, for the files.
         count: Number of queries; all classes have one before any has two.
-        depth: Photos a query.
-
-    Returns:
-        Queries with their first photos.
+        depth: Photos for each query.
     """
     queries, photos = (loader.dataset for loader in loaders)
     precision, hits = results.values.get("mAP@all"), results.hits
@@ -131,7 +128,7 @@ def _wandb(trainer: Trainer) -> Iterator[WandbRun]:
 
 
 def _spread(labels: np.ndarray, count: int) -> np.ndarray:
-    """Positions drawn at random, round after round of one a class."""
+    """Sample positions at random, round after round of one a class."""
     shuffled = np.random.default_rng(0).permutation(len(labels))
     turns: dict[int, int] = {}
     rounds = np.empty(len(labels), np.int64)
@@ -143,7 +140,7 @@ def _spread(labels: np.ndarray, count: int) -> np.ndarray:
 
 def _picture(shown: Sequence[Retrieved], title: str) -> Image.Image:
     rows = [(s.path, s.class_name, [Ranking("", s.photos, s.hits)]) for s in shown]
-    footer = "Sketches drawn once at random. Thick green frame: what was looked for."
+    footer = "Sketches sampled once at random. Thick green frame: what was looked for."
     return retrieval_grid(title, rows, footer)
 
 

@@ -1,4 +1,4 @@
-"""What a training run is before it starts, how it goes, and where everything is after it."""
+"""Printed description of a training run before it starts, while it runs and after it."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ class TrainingReport(Callback):
         self.started = self.epoch_started = 0.0
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say what trains, on what, and how it is measured."""
+        """Print what trains, on which data, and how it is measured."""
         folder = trainer.log_dir  # a collective call: every process must make it
         self.started = time.monotonic()
         trained, total = count_parameters(pl_module)
@@ -47,7 +47,7 @@ class TrainingReport(Callback):
         self.epoch_started = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the epoch's loss and headline figure where no bar shows them."""
+        """Print the epoch's loss and headline metric where no progress bar shows them."""
         if trainer.progress_bar_callback is not None or not trainer.is_global_zero:
             return
         names = {"loss": "loss", f"val/{pl_module.headline}": "validation {}"}
@@ -66,7 +66,7 @@ class TrainingReport(Callback):
         print(f"{when}  {'  '.join(parts)}  {seconds:.0f} s")
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say where everything is and what to type next."""
+        """Print where everything was written and what to type next."""
         log_dir = trainer.log_dir
         if not trainer.loggers or log_dir is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
@@ -83,21 +83,14 @@ class TrainingReport(Callback):
         if (folder / "grids").is_dir():
             rows["pictures"] = str(folder / "grids")
         for logger in trainer.loggers:
-            if isinstance(logger, WandbRun) and (place := logger.url or logger.sync_command):
-                rows["W&B"] = place
+            if isinstance(logger, WandbRun) and (address := logger.url or logger.sync_command):
+                rows["W&B"] = address
         rows["test it"] = f"sketchclip test --ckpt_path {folder}"
         _print(trainer, rows)
 
 
 def subsets(files: Catalogue) -> dict[str, float]:
-    """Settings that take a part of the data, where they are not the default.
-
-    Args:
-        files: Files of the run.
-
-    Returns:
-        Any of train_fraction, seen_classes and generalized, and the subset_seed beside them.
-    """
+    """List the settings that take a part of the data, where they differ from the default."""
     defaults = {"train_fraction": 1.0, "seen_classes": None, "generalized": 0.0}
     chosen = vars(files.settings)
     used = {name: chosen[name] for name, usual in defaults.items() if chosen[name] != usual}

@@ -1,19 +1,23 @@
-"""The parser of the commands that are no LightningCLI."""
+"""Parser and shared argument types of the commands that do not use LightningCLI."""
 
 import argparse
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from sketchclip.errors import SketchClipError
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 
 class Parser(argparse.ArgumentParser):
-    """Keeps the line breaks of descriptions and examples, and says what is wrong in a line.
+    """Argument parser that keeps line breaks and reports an error in one line.
 
-    argparse would reflow the one and print the usage before the other.
+    argparse would reflow descriptions and examples, and print the usage before the error.
 
     Args:
-        description: Of the command; a module's docstring will do.
-        **kwargs: Of ArgumentParser.
+        description: Text of the help page; a module's docstring will do.
+        **kwargs: Further arguments of ArgumentParser.
     """
 
     def __init__(self, *, description: str | None = None, **kwargs: Any) -> None:
@@ -22,19 +26,34 @@ class Parser(argparse.ArgumentParser):
         super().__init__(description=plain, **kwargs)
 
     def error(self, message: str) -> NoReturn:
-        """Leave with status 2.
-
-        Args:
-            message: What is wrong.
-
-        Raises:
-            SketchClipError: Always.
-        """
+        """Raise SketchClipError, which ends the command with status 2."""
         raise SketchClipError(f"{message}. See {self.prog} --help")
 
 
+def listed(text: str) -> list[str]:
+    """Parse comma-separated words.
+
+    >>> listed("png,svg")
+    ['png', 'svg']
+    """
+    return [part for part in text.split(",") if part]
+
+
+def save_picture(picture: "Image", file: Path) -> None:
+    """Save a picture in a folder that is made if missing.
+
+    Raises:
+        SketchClipError: If the file cannot be written or its ending is no format.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(file)
+    except (OSError, ValueError) as error:
+        raise SketchClipError(f"Cannot write {file} ({error}).") from error
+
+
 def numbers(option: str, text: str) -> list[int]:
-    """Numbers as they are typed, comma-separated.
+    """Parse comma-separated whole numbers.
 
     >>> numbers("--seeds", "0,1,2")
     [0, 1, 2]

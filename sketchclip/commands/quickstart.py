@@ -29,18 +29,11 @@ Next:
 
 
 def run(args: Sequence[str]) -> dict[str, Any]:
-    """Run ``sketchclip quickstart``.
-
-    Args:
-        args: ``--seeds 0,1,2``, ``--output FOLDER`` and ``--epochs N``.
-
-    Returns:
-        What ``results.json`` holds.
-    """
+    """Run the command; return the content of ``results.json``."""
     parser = Parser(prog="sketchclip quickstart", description=__doc__)
-    parser.add_argument("--seeds", default="0,1,2", help="of the trainings (default: 0,1,2)")
+    parser.add_argument("--seeds", default="0,1,2", help="seeds of the trainings (default: 0,1,2)")
     parser.add_argument("--output", type=Path, default=Path("runs/quickstart"), help="folder")
-    parser.add_argument("--epochs", type=int, help="in place of the config's")
+    parser.add_argument("--epochs", type=int, help="epochs in place of those of the config")
     options = parser.parse_args(args)
     return quickstart(numbers("--seeds", options.seeds), options.output, options.epochs)
 
@@ -49,12 +42,12 @@ def quickstart(seeds: list[int], folder: Path, epochs: int | None = None) -> dic
     """Compare the frozen mini CLIP with the adapted one on the unseen classes of Doodles.
 
     Args:
-        seeds: Of the trainings.
-        folder: Of runs, figures and the picture.
-        epochs: In place of the config's.
+        seeds: Seeds of the trainings.
+        folder: Folder of runs, metrics and the picture.
+        epochs: Epochs in place of those of the config.
 
     Returns:
-        What ``results.json`` holds.
+        Content of ``results.json``.
     """
     from sketchclip.commands.trainer import run_cli
 
@@ -66,9 +59,8 @@ def quickstart(seeds: list[int], folder: Path, epochs: int | None = None) -> dic
     print("Frozen mini CLIP on sketches of classes it is never adapted to ...")
     mini = ["--model", "FrozenCLIP", "--model.backbone", "sketchclip-mini"]
     frozen = run_cli(["test", *config, *mini])
-    results = {"frozen": [frozen.model.results.metrics]}
+    results = {"frozen": [frozen.model.results.metrics], "adapted": []}
     first = {"frozen": frozen.model.results.first}
-    results["adapted"] = []
     for number, seed in enumerate(seeds, start=1):
         print(
             f"\nPrompts + LayerNorms on the seen classes, seed {seed} ({number}/{len(seeds)}) ..."
@@ -83,9 +75,9 @@ def quickstart(seeds: list[int], folder: Path, epochs: int | None = None) -> dic
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     picture = folder / "before_after.png"
-    _draw(first, frozen.datamodule, seeds[0]).save(picture)
+    _plot(first, frozen.datamodule, seeds[0]).save(picture)
     _print(summary)
-    print(f"\nPicture: {picture}\nFigures: {folder / 'results.json'}")
+    print(f"\nPicture: {picture}\nMetrics: {folder / 'results.json'}")
     print(f"{time.monotonic() - start:.0f} s. Run folders: {folder}")
     print(_NEXT)
     return summary
@@ -143,8 +135,8 @@ def _print(summary: dict[str, Any]) -> None:
     print(f"mAP@all of unseen classes: {(after / before - 1) * 100:+.0f} % over the frozen model.")
 
 
-def _draw(first: dict[str, np.ndarray], data: "SketchPhotoDataModule", seed: int) -> Any:
-    """Queries drawn at random, one a class, so that the picture shows no chosen cases."""
+def _plot(first: dict[str, np.ndarray], data: "SketchPhotoDataModule", seed: int) -> Any:
+    """Plot queries sampled at random, one a class, so that the picture shows no chosen cases."""
     from sketchclip.plots.retrieval_grid import Ranking, retrieval_grid
 
     queries, gallery = (cast(Any, loader.dataset) for loader in data.test_dataloader())
@@ -160,5 +152,5 @@ def _draw(first: dict[str, np.ndarray], data: "SketchPhotoDataModule", seed: int
             lines.append(Ranking(name, [p for p, _ in top], [other == label for _, other in top]))
         rows.append((queries.items[position][0], spoken(queries.classes[label]), lines))
     title = "Doodles of unseen classes and their first ten photos, before and after adaptation"
-    footer = f"Queries drawn at random. Thick green frame: right class. Adapted with seed {seed}."
+    footer = f"Queries sampled at random. Thick green frame: right class. Adapted with seed {seed}."
     return retrieval_grid(title, rows, footer)

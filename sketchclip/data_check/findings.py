@@ -193,7 +193,9 @@ def copy_findings(contents: Contents, readings: Sequence[Reading] | None) -> lis
     if readings is None:
         return [*findings, Finding("copies", "skipped", _NOT_READ)]
     digests = {reading.path: reading.digest for reading in readings if reading.digest}
-    within, across, leaks = [], [], 0
+    within: list[Item] = []
+    across: list[Item] = []
+    leaks = 0
     unseen = set(contents.split.unseen) if contents.split else set()
     copies: dict[str, list[tuple[str, str, Path]]] = defaultdict(list)
     for side, listing in (("sketch", contents.sketches), ("photo", contents.photos)):

@@ -11,7 +11,7 @@ Pick = Literal["best", "worst", "most_improved", "random"]
 def choose(
     scores: Sequence[np.ndarray], classes: Sequence[str], pick: Pick, count: int, seed: int
 ) -> list[int]:
-    """Choose queries: equals in random order, no two of a class while there are others.
+    """Choose queries: ties in random order, no two of a class while there are others.
 
     Args:
         scores: Scores of the run and perhaps of the baseline, higher is better, each (Q,).
@@ -20,12 +20,8 @@ def choose(
         count: Number of queries at most.
         seed: Seed of random choices.
 
-    Returns:
-        Positions, the most telling first.
-
-    Example:
-        >>> choose([np.array([.1, .9, .8])], ["cat", "dog", "dog"], "best", 2, 0)
-        [1, 0]
+    >>> choose([np.array([.1, .9, .8])], ["cat", "dog", "dog"], "best", 2, 0)
+    [1, 0]
     """
     rng = np.random.default_rng(seed)
     key = {

@@ -13,7 +13,7 @@ _TOTAL = "train/loss"
 
 
 def read_steps(run: Run) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Steps and values of every column of metrics.csv that has any."""
+    """Read steps and values of every column of metrics.csv that has any."""
     assert run.steps is not None
     with run.steps.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -26,11 +26,11 @@ def read_steps(run: Run) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def plot_training(runs: Sequence[Run], metric: str | None = None) -> Any:
-    """Plot losses and a metric of the validation over the steps.
+    """Plot losses and a validation metric over the steps.
 
     Args:
-        runs: Trainings of one experiment, one a seed.
-        metric: Metric of the validation; None for Acc@1, else mAP@all.
+        runs: Trainings of one experiment, one for each seed.
+        metric: Validation metric; None for Acc@1, else mAP@all.
 
     Returns:
         The figure; None if nothing was logged.

@@ -16,7 +16,7 @@ from sketchclip.cli import main
 from sketchclip.errors import SketchClipError
 from sketchclip.loggers import RunFiles
 from sketchclip.pretrained.find import find_checkpoint
-from sketchclip.runs.folder import last_run, link_last, place
+from sketchclip.runs.folder import evaluation_location, last_run, link_last
 
 FAST = ("--trainer.max_epochs", "1", "--grids.queries", "0")
 
@@ -145,9 +145,9 @@ def test_test_without_arguments_tests_the_last_run(fitted, capsys):
 
 def test_results_beside_a_checkpoint_only_inside_the_users_folder(fitted, run, tmp_path):
     checkpoint = str(folder(fitted) / "checkpoints" / "last.ckpt")
-    assert place("test", checkpoint, "runs") == (str(folder(fitted)), "", "test")
-    assert place("test", checkpoint, str(tmp_path / "elsewhere")) is None
-    assert place("test", None, "runs") is None
+    assert evaluation_location("test", checkpoint, "runs") == (str(folder(fitted)), "", "test")
+    assert evaluation_location("test", checkpoint, str(tmp_path / "elsewhere")) is None
+    assert evaluation_location("test", None, "runs") is None
     other = run("test", "--ckpt_path", checkpoint, "--trainer.logger.version", "mine", *FAST[2:])
     assert folder(other).name == "mine"
 
