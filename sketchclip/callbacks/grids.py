@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from PIL import Image
 
 from sketchclip.loggers import WandbRun
 from sketchclip.metrics import RetrievalResults
+from sketchclip.plots.choice import choose
 from sketchclip.plots.retrieval_grid import Ranking, retrieval_grid
 
 _COLUMNS = ("query", "class", "retrieved", "classes", "hits", "hit@1", "AP")
@@ -106,36 +106,21 @@ def retrieved(
     """
     queries, photos = (loader.dataset for loader in loaders)
     precision, hits = results.values.get("mAP@all"), results.hits
-    found = []
-    for at in _spread(results.labels, count):
-        first = results.first[at, :depth].tolist()
-        labels = results.first_labels[at, :depth].tolist()
-        found.append(
-            Retrieved(
-                queries.items.path(int(results.index[at])),
-                queries.classes[int(results.labels[at])],
-                [photos.items.path(position) for position in first],
-                [photos.classes[label] for label in labels],
-                hits[at, :depth].tolist(),
-                float("nan") if precision is None else float(precision[at]),
-            )
+    return [
+        Retrieved(
+            queries.items.path(int(results.index[at])),
+            queries.classes[int(results.labels[at])],
+            [photos.items.path(position) for position in results.first[at, :depth].tolist()],
+            [photos.classes[label] for label in results.first_labels[at, :depth].tolist()],
+            hits[at, :depth].tolist(),
+            float("nan") if precision is None else float(precision[at]),
         )
-    return found
+        for at in choose([], results.labels.tolist(), "random", count, 0)
+    ]
 
 
 def _wandb(trainer: Trainer) -> Iterator[WandbRun]:
     return (logger for logger in trainer.loggers if isinstance(logger, WandbRun))
-
-
-def _spread(labels: np.ndarray, count: int) -> np.ndarray:
-    """Sample positions at random, round after round of one a class."""
-    shuffled = np.random.default_rng(0).permutation(len(labels))
-    turns: dict[int, int] = {}
-    rounds = np.empty(len(labels), np.int64)
-    for rank, position in enumerate(shuffled):
-        rounds[rank] = turns.setdefault(int(labels[position]), 0)
-        turns[int(labels[position])] += 1
-    return shuffled[np.argsort(rounds, kind="stable")][:count]
 
 
 def _picture(shown: Sequence[Retrieved], title: str) -> Image.Image:

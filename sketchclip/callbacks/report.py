@@ -121,14 +121,9 @@ def _keep_rankings(found: RetrievalResults, loaders: Any, folder: Path, root: Pa
 
 
 def evaluated(data: SketchPhotoDataModule, loaders: Sequence[Any]) -> list[tuple[int, int]]:
-    """Count the images of each side that were read, and all; every process must call it.
+    """Count images of queries and gallery as (read, all); every process must call it.
 
-    Args:
-        data: The data module, which knows the files that ``on_error=skip`` passed over.
-        loaders: Loaders of queries and gallery.
-
-    Returns:
-        (read, all) for queries and gallery.
+    Files that ``on_error=skip`` passed over are not read.
     """
     missing = data.unreadable.gather() if data.on_error == "skip" else {}
     datasets = [loader.dataset for loader in loaders]

@@ -109,11 +109,8 @@ def _evaluated(files: Catalogue, classes: list[str]) -> str:
 
 
 def _sizes(sketches: Mapping[str, Sequence[Path]], photos: Mapping[str, Sequence[Path]]) -> str:
-    return f"{_count(sketches)} sketches, {_count(photos)} photos"
-
-
-def _count(listing: Mapping[str, Sequence[Path]]) -> str:
-    return f"{sum(map(len, listing.values())):,}"
+    counts = [sum(map(len, listing.values())) for listing in (sketches, photos)]
+    return f"{counts[0]:,} sketches, {counts[1]:,} photos"
 
 
 def _listed(settings: dict[str, float]) -> str:

@@ -11,14 +11,7 @@ if TYPE_CHECKING:
 
 
 class Parser(argparse.ArgumentParser):
-    """Argument parser that keeps line breaks and reports an error in one line.
-
-    argparse would reflow descriptions and examples, and print the usage before the error.
-
-    Args:
-        description: Text of the help page; a module's docstring will do.
-        **kwargs: Further arguments of ArgumentParser.
-    """
+    """Argument parser that keeps line breaks of texts and reports an error in one line."""
 
     def __init__(self, *, description: str | None = None, **kwargs: Any) -> None:
         kwargs["formatter_class"] = argparse.RawDescriptionHelpFormatter
@@ -40,11 +33,7 @@ def listed(text: str) -> list[str]:
 
 
 def save_picture(picture: "Image", file: Path) -> None:
-    """Save a picture in a folder that is made if missing.
-
-    Raises:
-        SketchClipError: If the file cannot be written or its ending is no format.
-    """
+    """Save a picture in a folder that is made if missing."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         picture.save(file)

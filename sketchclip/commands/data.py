@@ -35,12 +35,8 @@ def _parser() -> Parser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
-    check = commands.add_parser(
-        "check",
-        help="list contents and problems of a dataset folder",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-    )
+    text = "list contents and problems of a dataset folder"
+    check = commands.add_parser("check", help=text, description=_DESCRIPTION, epilog=_EPILOG)
     check.set_defaults(action=_check)
     check.add_argument("--split", metavar="NAME", help="as data.split; default: the dataset's own")
     check.add_argument("--json", metavar="FILE", help="write all findings as JSON; - for stdout")
@@ -53,24 +49,18 @@ def _parser() -> Parser:
         "--data.prepared FOLDER. An interrupted run goes on where it was when it is repeated.",
     )
     prepare.set_defaults(action=_prepare)
-    prepare.add_argument("--out", metavar="FOLDER", required=True, help="where they are written")
+    prepare.add_argument("--out", metavar="FOLDER", required=True, help="new folder of the images")
     prepare.add_argument("--size", type=int, default=224, help="side in pixels (default: 224)")
     prepare.add_argument(
         "--resize", default="letterbox", help="as data.resize of the training (default: letterbox)"
     )
-    prepare.add_argument(
-        "--interpolation",
-        choices=("bicubic", "bilinear"),
-        default="bicubic",
-        help="of the model (default: bicubic, CLIP's)",
-    )
+    text = "that of the model (default: bicubic, CLIP's)"
+    choices = ("bicubic", "bilinear")
+    prepare.add_argument("--interpolation", choices=choices, default="bicubic", help=text)
     for command in (check, prepare):
         command.add_argument("root", metavar="ROOT", help="folder of the dataset, as data.root")
-        command.add_argument(
-            "--dataset",
-            metavar="NAME",
-            help="Sketchy, TUBerlin, QuickDraw or SketchPhotoFolder; recognized if not named",
-        )
+        text = "Sketchy, TUBerlin, QuickDraw or SketchPhotoFolder; recognized if not named"
+        command.add_argument("--dataset", metavar="NAME", help=text)
         for name in ("sketch_files", "photo_files"):
             text = f"as data.{name}, for other layouts"
             command.add_argument(f"--{name}", metavar="PATTERN", help=text)

@@ -79,10 +79,8 @@ def run(args: Sequence[str]) -> "Summary":
             options.photos, model, options.location, options.drop, options.verify, options.readers
         )
     except KeyboardInterrupt:
-        print(
-            "\nStopped. What was embedded is kept: the same command goes on from here.",
-            file=sys.stderr,
-        )
+        text = "\nStopped. All vectors so far are kept: the same command goes on from here."
+        print(text, file=sys.stderr)
         raise SystemExit(130) from None
     report(summary)
     return summary
@@ -92,9 +90,8 @@ def report(summary: "Summary") -> None:
     """Print the result; names of skipped files go to stderr and beside the index."""
     from sketchclip.search.location import UNREADABLE, is_uri
 
-    skipped = list(summary.skipped.items())
-    if skipped:
-        lines = [f"{path}: {reason}" for path, reason in skipped]
+    lines = [f"{path}: {reason}" for path, reason in summary.skipped.items()]
+    if lines:
         shown = "".join(f"\n  {line}" for line in lines[:_SHOWN])
         if not is_uri(summary.place):
             file = Path(summary.place) / UNREADABLE

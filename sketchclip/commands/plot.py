@@ -17,10 +17,7 @@ from sketchclip.plots.training import plot_training
 from sketchclip.runs.reading import Run, find_runs
 
 _NEEDS = {
-    **{
-        kind: f"no two tested runs differ in {curve.setting} and seed alone"
-        for kind, curve in CURVES.items()
-    },
+    **{k: f"no two tested runs differ in {c.setting} and seed alone" for k, c in CURVES.items()},
     "training": "no run has losses: give folders of 'sketchclip fit'",
     "bars": "no run has queries.csv: give folders of 'sketchclip test'",
     "map": "no run has embeddings: give folders of 'sketchclip predict'",

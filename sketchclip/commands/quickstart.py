@@ -16,6 +16,7 @@ from sketchclip.semantics.class_names import spoken
 
 if TYPE_CHECKING:
     from data_modules import SketchPhotoDataModule
+    from sketchclip.metrics import RetrievalResults
 
 _SHOWN = ("mAP@all", "P@1", "P@5")
 _NEXT = """
@@ -39,16 +40,7 @@ def run(args: Sequence[str]) -> dict[str, Any]:
 
 
 def quickstart(seeds: list[int], folder: Path, epochs: int | None = None) -> dict[str, Any]:
-    """Compare the frozen mini CLIP with the adapted one on the unseen classes of Doodles.
-
-    Args:
-        seeds: Seeds of the trainings.
-        folder: Folder of runs, metrics and the picture.
-        epochs: Epochs in place of those of the config.
-
-    Returns:
-        Content of ``results.json``.
-    """
+    """Compare the frozen mini CLIP with the adapted one on the unseen classes of Doodles."""
     from sketchclip.commands.trainer import run_cli
 
     start = time.monotonic()
@@ -59,23 +51,19 @@ def quickstart(seeds: list[int], folder: Path, epochs: int | None = None) -> dic
     print("Frozen mini CLIP on sketches of classes it is never adapted to ...")
     mini = ["--model", "FrozenCLIP", "--model.backbone", "sketchclip-mini"]
     frozen = run_cli(["test", *config, *mini])
-    results = {"frozen": [frozen.model.results.metrics], "adapted": []}
-    first = {"frozen": frozen.model.results.first}
+    results: dict[str, list[RetrievalResults]] = {"frozen": [frozen.model.results], "adapted": []}
     for number, seed in enumerate(seeds, start=1):
-        print(
-            f"\nPrompts + LayerNorms on the seen classes, seed {seed} ({number}/{len(seeds)}) ..."
-        )
+        count = f"{number}/{len(seeds)}"
+        print(f"\nPrompts + LayerNorms on the seen classes, seed {seed} ({count}) ...")
         adapted = run_cli(["fit", *config, f"--seed_everything={seed}", *limit])
         adapted.trainer.test(adapted.model, datamodule=adapted.datamodule, verbose=False)
-        results["adapted"].append(adapted.model.results.metrics)
-        if number == 1:
-            first["adapted"] = adapted.model.results.first
+        results["adapted"].append(adapted.model.results)
 
     summary = _summary(results, seeds, frozen.datamodule)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     picture = folder / "before_after.png"
-    _plot(first, frozen.datamodule, seeds[0]).save(picture)
+    _plot(results, frozen.datamodule, seeds[0]).save(picture)
     _print(summary)
     print(f"\nPicture: {picture}\nMetrics: {folder / 'results.json'}")
     print(f"{time.monotonic() - start:.0f} s. Run folders: {folder}")
@@ -84,19 +72,25 @@ def quickstart(seeds: list[int], folder: Path, epochs: int | None = None) -> dic
 
 
 def _summary(
-    results: dict[str, list[Mapping[str, float]]], seeds: list[int], data: "SketchPhotoDataModule"
+    results: "Mapping[str, list[RetrievalResults]]", seeds: list[int], data: "SketchPhotoDataModule"
 ) -> dict[str, Any]:
-    columns = [name for name in _SHOWN if name in results["frozen"][0]]
+    frozen = results["frozen"][0].metrics
+    values = {
+        name: {
+            column: [run.metrics[column] for run in runs] for column in _SHOWN if column in frozen
+        }
+        for name, runs in results.items()
+    }
     rows = {
         name: {
             column: {
-                "mean": float(np.mean([run[column] for run in runs])),
-                "std": float(np.std([run[column] for run in runs], ddof=1)) if runs[1:] else None,
-                "runs": [run[column] for run in runs],
+                "mean": float(np.mean(runs)),
+                "std": float(np.std(runs, ddof=1)) if runs[1:] else None,
+                "runs": runs,
             }
-            for column in columns
+            for column, runs in columns.items()
         }
-        for name, runs in results.items()
+        for name, columns in values.items()
     }
     queries, gallery = (len(cast(Any, x.dataset)) for x in data.test_dataloader())
     return {
@@ -107,7 +101,7 @@ def _summary(
         "gallery": gallery,
         "protocol": data.catalogue.protocol_name,
         "seeds": seeds,
-        "chance_mAP@all": results["frozen"][0]["chance_mAP@all"],
+        "chance_mAP@all": frozen["chance_mAP@all"],
         "rows": rows,
     }
 
@@ -135,22 +129,23 @@ def _print(summary: dict[str, Any]) -> None:
     print(f"mAP@all of unseen classes: {(after / before - 1) * 100:+.0f} % over the frozen model.")
 
 
-def _plot(first: dict[str, np.ndarray], data: "SketchPhotoDataModule", seed: int) -> Any:
+def _plot(
+    results: "Mapping[str, list[RetrievalResults]]", data: "SketchPhotoDataModule", seed: int
+) -> Any:
     """Plot queries sampled at random, one a class, so that the picture shows no chosen cases."""
+    from sketchclip.callbacks.grids import retrieved
     from sketchclip.plots.retrieval_grid import Ranking, retrieval_grid
 
-    queries, gallery = (cast(Any, loader.dataset) for loader in data.test_dataloader())
-    order = np.random.default_rng(0).permutation(len(queries.items))
-    chosen: dict[int, int] = {}
-    for position in order:
-        chosen.setdefault(queries.items[position][1], int(position))
-    rows = []
-    for label, position in list(chosen.items())[:8]:
-        lines = []
-        for name, ranking in first.items():
-            top = [gallery.items[i] for i in ranking[position, :10]]
-            lines.append(Ranking(name, [p for p, _ in top], [other == label for _, other in top]))
-        rows.append((queries.items[position][0], spoken(queries.classes[label]), lines))
+    loaders = data.test_dataloader()
+    shown = {name: retrieved(runs[0], loaders, 8, 10) for name, runs in results.items()}
+    rows = [
+        (
+            queries[0].path,
+            spoken(queries[0].class_name),
+            [Ranking(name, q.photos, q.hits) for name, q in zip(shown, queries, strict=True)],
+        )
+        for queries in zip(*shown.values(), strict=True)
+    ]
     title = "Doodles of unseen classes and their first ten photos, before and after adaptation"
     footer = f"Queries sampled at random. Thick green frame: right class. Adapted with seed {seed}."
     return retrieval_grid(title, rows, footer)

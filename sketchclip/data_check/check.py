@@ -53,6 +53,7 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         data, split = self.contents.data, self.contents.split
+        sketches, photos = self.contents.sketches, self.contents.photos
         layout = data.catalogue.files.layout
         return {
             "version": VERSION,
@@ -72,11 +73,8 @@ class Report:
             },
             "counts": self.counts,
             "classes": {
-                name: {
-                    "sketches": len(self.contents.sketches.get(name, ())),
-                    "photos": len(self.contents.photos.get(name, ())),
-                }
-                for name in sorted(self.contents.sketches.keys() | self.contents.photos.keys())
+                name: {"sketches": len(sketches.get(name, ())), "photos": len(photos.get(name, ()))}
+                for name in sorted(sketches.keys() | photos.keys())
             },
             "checks": [asdict(finding) for finding in self.findings],
             "fit": self.command or None,

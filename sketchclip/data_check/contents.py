@@ -67,11 +67,7 @@ class Contents:
 
 
 def look(data: SketchPhotoDataModule) -> Contents:
-    """List a dataset, including one that a data module refuses.
-
-    Raises:
-        SketchClipError: If no layout is found or a folder cannot be read.
-    """
+    """List a dataset, including one that a data module refuses."""
     found = data.catalogue.files.layout
     folders = ((found.sketches, SKETCHES), (found.photos, PHOTOS), (found.base, PHOTOS))
     surveys = [survey(folder, extensions) for folder, extensions in folders if folder]

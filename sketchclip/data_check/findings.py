@@ -128,16 +128,12 @@ def count_findings(contents: Contents, counts: Mapping[str, dict[str, int]]) -> 
             findings.append(Finding(title, "ok", text + agrees))
             continue
         complete = bool(split and split.complete)
-        findings.append(
-            Finding(
-                title,
-                "error" if complete and side == "unseen" else "warning",
-                f"{text}; published: {', '.join(differs)}",
-                "Unpack the archive again: results are not comparable with published ones."
-                if complete
-                else "See classes: results on a part are not comparable with published ones.",
-            )
-        )
+        status: Status = "error" if complete and side == "unseen" else "warning"
+        advice = "See classes: results on a part are not comparable with published ones."
+        if complete:
+            advice = "Unpack the archive again: results are not comparable with published ones."
+        text = f"{text}; published: {', '.join(differs)}"
+        findings.append(Finding(title, status, text, advice))
     pairs, sketches = counts["all"]["pairs"], counts["all"]["sketches"]
     if 2 * pairs < sketches:
         text = f"{pairs:,} of {sketches:,} sketches name a photo: category level only"

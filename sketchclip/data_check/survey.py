@@ -48,15 +48,7 @@ class Survey:
 
 
 def survey(folder: Path, extensions: frozenset[str]) -> Survey:
-    """Look through a folder of class folders.
-
-    Args:
-        folder: Folder with one folder for each class.
-        extensions: Lower-case endings of the images of this side.
-
-    Raises:
-        SketchClipError: If a folder cannot be read.
-    """
+    """Look through class folders for images with these lower-case endings, and for other files."""
     result = Survey()
     spellings: dict[str, list[Path]] = {}
     for entry in visible(folder):
@@ -124,14 +116,7 @@ def _read_chunk(paths: Sequence[Path]) -> list[Reading]:
 
 
 def read_all(paths: Sequence[Path], workers: int) -> Iterator[list[Reading]]:
-    """Decode images in several processes; 0 or 1 workers read in this one.
-
-    Yields:
-        Readings of a chunk, in any order.
-
-    Raises:
-        SketchClipError: If a process dies.
-    """
+    """Decode images and yield readings a chunk at a time, in any order; 0 or 1 workers: here."""
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
     if workers < 2 or len(chunks) < 2:
         yield from map(_read_chunk, chunks)

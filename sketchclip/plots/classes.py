@@ -15,18 +15,7 @@ _ROWS, _ROW = 36, 0.145  # classes in a column before there are two; inches of a
 
 
 def plot_classes(runs: Sequence[Run], metric: str) -> Any:
-    """Plot the mean of a metric over the queries of each class.
-
-    Args:
-        runs: Tests of one experiment, one for each seed, on the same queries.
-        metric: Name of the metric.
-
-    Returns:
-        The figure; None if the tests have no such metric.
-
-    Raises:
-        SketchClipError: If the tests are not on the same queries.
-    """
+    """Plot the mean of a metric over the queries of each class; None without the metric."""
     folders = [run.test for run in runs if run.test is not None]
     summaries, queries, values = zip(*map(read_results, folders), strict=True)
     if any(metric not in value for value in values):

@@ -68,17 +68,7 @@ def caption(figure: Any, text: str) -> None:
 
 
 def save(figure: Any, folder: Path, name: str, formats: Sequence[str]) -> list[Path]:
-    """Write a figure in every format.
-
-    Args:
-        figure: The figure.
-        folder: Made if missing.
-        name: Name without ending; characters that file systems refuse are replaced.
-        formats: png, svg, pdf.
-
-    Raises:
-        SketchClipError: If the folder cannot be written.
-    """
+    """Write a figure in every format (png, svg, pdf), in a folder that is made if missing."""
     stem = re.sub(r"[^\w.=-]+", "_", name).strip("_")
     paths = [folder / f"{stem}.{form}" for form in formats]
     try:

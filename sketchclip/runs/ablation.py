@@ -26,7 +26,7 @@ LOG = "log.txt"
 def run_all(
     runs: Sequence[AblationRun], output: Path, jobs: int = 1, extra: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Train and test every run that is not finished yet.
+    """Train and test every run that is not finished yet, some at a time.
 
     Args:
         runs: Runs of the grid.
@@ -35,14 +35,19 @@ def run_all(
         extra: Arguments for every run.
 
     Returns:
-        Titles of finished, skipped and failed runs.
-
-    Raises:
-        SystemExit: With status 1 if a run failed, after all others.
+        Titles of finished, skipped and failed runs; with status 1 instead if one failed.
     """
     slots: Queue[int] = Queue()
     for slot in range(max(1, jobs)):
         slots.put(slot)
+
+    def in_slot(run: AblationRun) -> float | None:
+        slot = slots.get()
+        try:
+            return run_one(run, output, extra, slot, jobs)
+        finally:
+            slots.put(slot)
+
     waiting = [run for run in runs if not finished(run, output, extra)]
     result: dict[str, Any] = {
         "skipped": [run.title for run in runs if run not in waiting],
@@ -57,9 +62,7 @@ def run_all(
         console = progress.console
         if result["skipped"]:
             console.print(f"{len(result['skipped'])} of {len(runs)} runs are finished already.")
-        futures = {
-            pool.submit(_run_in_slot, slots, run, output, extra, jobs): run for run in waiting
-        }
+        futures = {pool.submit(in_slot, run): run for run in waiting}
         try:
             for count, future in enumerate(as_completed(futures), start=1):
                 run, seconds = futures[future], future.result()
@@ -89,16 +92,6 @@ def _left(start: float, done: int, total: int) -> str:
     return f", about {timedelta(seconds=round(seconds))} left" if done < total else ""
 
 
-def _run_in_slot(
-    slots: "Queue[int]", run: AblationRun, output: Path, extra: Sequence[str], jobs: int
-) -> float | None:
-    slot = slots.get()
-    try:
-        return run_one(run, output, extra, slot, jobs)
-    finally:
-        slots.put(slot)
-
-
 def finished(run: AblationRun, output: Path, extra: Sequence[str] = ()) -> bool:
     """Tell if a run with exactly these settings has its results."""
     try:
@@ -112,13 +105,6 @@ def run_one(
     run: AblationRun, output: Path, extra: Sequence[str] = (), slot: int = 0, jobs: int = 1
 ) -> float | None:
     """Train and test one run in separate processes, in an empty folder.
-
-    Args:
-        run: The run.
-        output: Folder of the grid.
-        extra: Arguments for both commands.
-        slot: Position among the runs at a time; decides its GPU.
-        jobs: Runs at a time.
 
     Returns:
         Duration in seconds; None if it failed, with the reason in the folder's log.txt.

@@ -18,16 +18,7 @@ FINISHED = "run.json"
 
 
 def last_run(root: Path) -> Path:
-    """Find the run that wrote the newest checkpoint.
-
-    Grids and quickstart keep their runs one level deeper and do not count.
-
-    Args:
-        root: Folder with ``<experiment>/<run>``.
-
-    Raises:
-        SketchClipError: If there is none.
-    """
+    """Find the run with the newest checkpoint; runs of grids, one level deeper, do not count."""
     found = [
         path
         for path in root.glob(f"*/*/{CHECKPOINTS}/last.ckpt")
@@ -70,15 +61,7 @@ def config_of(checkpoint: Path) -> Path | None:
 
 
 def claim(parent: Path, names: Iterable[str]) -> Path:
-    """Make the first folder that does not exist; two processes never get the same one.
-
-    Args:
-        parent: Made if missing.
-        names: Tried in this order.
-
-    Raises:
-        SketchClipError: If no folder can be made.
-    """
+    """Make the first folder that does not exist; two processes never get the same one."""
     for name in names:
         try:
             (parent / name).mkdir(parents=True)

@@ -66,14 +66,7 @@ class Run:
 
 
 def find_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
-    """Find the runs in and below folders.
-
-    Returns:
-        Runs by path, and a line for everything that was left out.
-
-    Raises:
-        SketchClipError: If a folder does not exist or none holds a run.
-    """
+    """Find the runs in and below folders, and list in words what was left out."""
     runs: dict[Path, Run] = {}
     left_out: list[str] = []
     for path in paths:

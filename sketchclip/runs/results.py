@@ -34,13 +34,7 @@ def by_class(
     labels: np.ndarray,
     class_names: Sequence[str] | Mapping[int, str],
 ) -> dict[str, dict[str, float]]:
-    """Average each metric over the queries of each class, and count them.
-
-    Args:
-        values: Metric to one value for each query, (Q,).
-        labels: Class of each query, (Q,).
-        class_names: Name of each label.
-    """
+    """Average each metric, (Q,), over the queries of each class, and count them."""
     result: dict[str, dict[str, float]] = {}
     for label in np.unique(labels):
         rows = labels == label
@@ -61,16 +55,7 @@ def write_results(
     paths: Sequence[str],
     class_names: Sequence[str] | Mapping[int, str],
 ) -> None:
-    """Write metrics.json and queries.csv.
-
-    Args:
-        folder: Made if missing.
-        summary: Metrics and protocol.
-        values: Metric to one value for each query, (Q,).
-        labels: Class of each query, (Q,).
-        paths: File of each query.
-        class_names: Name of each label.
-    """
+    """Write metrics.json, and queries.csv from values, class and path of each query, (Q,)."""
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(summary, indent=2) + "\n"
     (folder / METRICS_FILE).write_text(text, encoding="utf-8")
@@ -83,10 +68,7 @@ def write_results(
 
 
 def read_results(run: Path) -> tuple[dict[str, Any], list[str], dict[str, np.ndarray]]:
-    """Read metrics.json and queries.csv.
-
-    Args:
-        run: Folder of the results, or its metrics.json.
+    """Read metrics.json and queries.csv of a folder.
 
     Returns:
         Summary, query names, and metric to one value for each query (NaN where it is undefined).
@@ -117,16 +99,7 @@ def check_same_queries(
     summaries: Sequence[Mapping[str, Any]],
     queries: Sequence[Sequence[str]],
 ) -> None:
-    """Refuse to compare tests that are not on the same queries and gallery.
-
-    Args:
-        folders: Folders of the tests, for the message.
-        summaries: Content of their metrics.json.
-        queries: Names of their queries.
-
-    Raises:
-        SketchClipError: If two differ; it says in what.
-    """
+    """Refuse to compare tests that differ in queries or gallery, and say in what."""
     for folder, summary, names in zip(folders[1:], summaries[1:], queries[1:], strict=True):
         for key in SAME_QUERIES:
             one, other = summaries[0].get(key), summary.get(key)
