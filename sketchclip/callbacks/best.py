@@ -1,4 +1,4 @@
-"""The checkpoint of the best epoch on the validation classes, beside that of the last one."""
+"""Checkpoint of the best epoch on the validation classes, beside that of the last one."""
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -31,6 +31,6 @@ class BestCheckpoint(ModelCheckpoint):
             super().on_train_epoch_end(trainer, pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save if this epoch is the best one, where validation is not at the end of each."""
+        """Save if this validation is the best one, also within an epoch."""
         if self.monitor in trainer.callback_metrics:
             super().on_validation_end(trainer, pl_module)

@@ -1,4 +1,4 @@
-"""The resolved configuration and the environment, kept in the run's own folder."""
+"""Resolved configuration and environment, written into the run folder."""
 
 import json
 from pathlib import Path
@@ -17,13 +17,13 @@ from sketchclip.runs.folder import CONFIG, ENVIRONMENT, link_last
 class RunConfig(SaveConfigCallback):
     """Writes ``config.yaml`` and ``environment.json`` beside the run's metrics.
 
-    Lightning's own callback refuses to start when the folder of the logger already holds a config,
+    Lightning's callback refuses to start when the folder of the logger already holds a config,
     which a second W&B run in the same folder always does.
 
     Args:
-        *args: As Lightning passes them.
-        command: As typed, for ``environment.json``.
-        **kwargs: As Lightning passes them.
+        *args: Arguments of SaveConfigCallback.
+        command: Command line as typed, for ``environment.json``.
+        **kwargs: Further arguments of SaveConfigCallback.
     """
 
     def __init__(self, *args: Any, command: str = "", **kwargs: Any) -> None:
@@ -76,7 +76,7 @@ class RunConfig(SaveConfigCallback):
 
 
 def _free(path: Path) -> Path:
-    """The path, or one with a number where a run of the same folder has written it."""
+    """Add a number to a path where another run in the folder has written it."""
     target, number = path, 1
     while target.exists():
         number += 1

@@ -1,4 +1,4 @@
-"""``sketchclip predict``: embeddings as files that any other program reads."""
+"""Embeddings of ``sketchclip predict``, as files that any other program reads."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ SIDES = ("sketch", "photo")
 class EmbeddingWriter(BasePredictionWriter):
     """Writes ``embeddings/<side>.npz`` (state, label, index, path, class_names) into the run.
 
-    With several processes each writes its share as ``<side>.rank<r>.npz``; ``index`` tells the
+    With several processes each writes its share as ``<side>.rank<r>.npz``; ``index`` identifies the
     padding duplicates.
     """
 
@@ -29,34 +29,22 @@ class EmbeddingWriter(BasePredictionWriter):
         predictions: Sequence[Any],
         batch_indices: Sequence[Any],
     ) -> None:
-        """Write both sides.
-
-        Args:
-            trainer: The trainer, for the folder.
-            pl_module: Not used.
-            predictions: For each loader the dicts of ``predict_step``.
-            batch_indices: Not used.
-        """
+        """Write both sides from the outputs of ``predict_step`` of each loader."""
         folder = Path(trainer.log_dir or ".") / "embeddings"
         folder.mkdir(parents=True, exist_ok=True)
         suffix = f".rank{trainer.global_rank}" if trainer.world_size > 1 else ""
         loaders = trainer.predict_dataloaders or []
         for side, batches, loader in zip(SIDES, predictions, loaders, strict=True):
-            arrays: dict[str, Any] = {
-                key: torch.cat([batch[key] for batch in batches]).float().cpu().numpy()
-                if key == "state"
-                else torch.cat([batch[key] for batch in batches]).cpu().numpy()
+            tensors = {
+                key: torch.cat([batch[key] for batch in batches]).cpu()
                 for key in ("state", "label", "index")
             }
+            tensors["state"] = tensors["state"].float()  # NumPy has no bfloat16
             # Rows of images that data.on_error=skip passed over are no embeddings.
-            read = arrays["index"] >= 0
-            arrays = {key: values[read] for key, values in arrays.items()}
-            paths = [str(loader.dataset.items[i][0]) for i in arrays["index"]]
-            np.savez(
-                folder / f"{side}{suffix}.npz",
-                path=np.array(paths),
-                class_names=np.array(loader.dataset.classes),
-                **arrays,
-            )
+            read = tensors["index"] >= 0
+            arrays: dict[str, Any] = {key: rows[read].numpy() for key, rows in tensors.items()}
+            arrays["path"] = np.array([str(loader.dataset.items[i][0]) for i in arrays["index"]])
+            arrays["class_names"] = np.array(loader.dataset.classes)
+            np.savez(folder / f"{side}{suffix}.npz", **arrays)
         if trainer.is_global_zero:
             print(f"Embeddings: {folder}")

@@ -1,16 +1,16 @@
-"""Pictures of what is retrieved: a few sketches and their first photos, after each validation."""
+"""Retrieval grids of a few sketches and their first photos, after each validation."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from PIL import Image
 
 from sketchclip.loggers import WandbRun
 from sketchclip.metrics import RetrievalResults
+from sketchclip.plots.choice import choose
 from sketchclip.plots.retrieval_grid import Ranking, retrieval_grid
 
 _COLUMNS = ("query", "class", "retrieved", "classes", "hits", "hit@1", "AP")
@@ -28,15 +28,15 @@ class Retrieved(NamedTuple):
 
 
 class RetrievalGrids(Callback):
-    """Draws ``grids/epoch_<n>.png`` in training and ``retrieved.png`` in validate.
+    """Plots ``grids/epoch_<n>.png`` in training and ``retrieved.png`` in validate.
 
-    With W&B the picture is ``val/retrieved``, and a test, whose ``grid.png`` RunReport draws, adds
+    With W&B the picture is ``val/retrieved``, and a test, whose ``grid.png`` RunReport plots, adds
     ``test/retrieved``, as a picture and as a table.
 
     Args:
-        queries: Sketches in a picture, drawn once at random, one a class; 0 for no pictures.
+        queries: Sketches in a picture, sampled once at random, one a class; 0 for no pictures.
         every: Epochs between pictures in training.
-        depth: Photos a sketch.
+        depth: Photos for each sketch.
         table: Rows of the table that a test sends to W&B; 0 for none.
     """
 
@@ -53,7 +53,7 @@ class RetrievalGrids(Callback):
             module.shown_photos = max(module.shown_photos, self.depth)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the validation classes."""
+        """Plot the validation classes."""
         fitting = trainer.state.fn == TrainerFn.FITTING
         if trainer.sanity_checking or (fitting and (trainer.current_epoch + 1) % self.every):
             return
@@ -102,48 +102,30 @@ def retrieved(
         results: Results that name the first photos of each query.
         loaders: Loaders of queries and gallery, for the files.
         count: Number of queries; all classes have one before any has two.
-        depth: Photos a query.
-
-    Returns:
-        Queries with their first photos.
+        depth: Photos for each query.
     """
     queries, photos = (loader.dataset for loader in loaders)
     precision, hits = results.values.get("mAP@all"), results.hits
-    found = []
-    for at in _spread(results.labels, count):
-        first = results.first[at, :depth].tolist()
-        labels = results.first_labels[at, :depth].tolist()
-        found.append(
-            Retrieved(
-                queries.items.path(int(results.index[at])),
-                queries.classes[int(results.labels[at])],
-                [photos.items.path(position) for position in first],
-                [photos.classes[label] for label in labels],
-                hits[at, :depth].tolist(),
-                float("nan") if precision is None else float(precision[at]),
-            )
+    return [
+        Retrieved(
+            queries.items.path(int(results.index[at])),
+            queries.classes[int(results.labels[at])],
+            [photos.items.path(position) for position in results.first[at, :depth].tolist()],
+            [photos.classes[label] for label in results.first_labels[at, :depth].tolist()],
+            hits[at, :depth].tolist(),
+            float("nan") if precision is None else float(precision[at]),
         )
-    return found
+        for at in choose([], results.labels.tolist(), "random", count, 0)
+    ]
 
 
 def _wandb(trainer: Trainer) -> Iterator[WandbRun]:
     return (logger for logger in trainer.loggers if isinstance(logger, WandbRun))
 
 
-def _spread(labels: np.ndarray, count: int) -> np.ndarray:
-    """Positions drawn at random, round after round of one a class."""
-    shuffled = np.random.default_rng(0).permutation(len(labels))
-    turns: dict[int, int] = {}
-    rounds = np.empty(len(labels), np.int64)
-    for rank, position in enumerate(shuffled):
-        rounds[rank] = turns.setdefault(int(labels[position]), 0)
-        turns[int(labels[position])] += 1
-    return shuffled[np.argsort(rounds, kind="stable")][:count]
-
-
 def _picture(shown: Sequence[Retrieved], title: str) -> Image.Image:
     rows = [(s.path, s.class_name, [Ranking("", s.photos, s.hits)]) for s in shown]
-    footer = "Sketches drawn once at random. Thick green frame: what was looked for."
+    footer = "Sketches sampled once at random. Thick green frame: what was looked for."
     return retrieval_grid(title, rows, footer)
 
 

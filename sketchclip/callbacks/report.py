@@ -1,22 +1,28 @@
-"""The figures of validate and test, with the protocol that makes them comparable."""
+"""Metrics of validate and test, with the protocol that makes them comparable."""
 
 import os
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from data_modules import SketchPhotoDataModule
 from data_modules.listing.names import shared
-from sketchclip import __version__
 from sketchclip.callbacks.training import subsets
 from sketchclip.metrics import RetrievalResults
 from sketchclip.plots.examples import picture
+from sketchclip.runs.environment import METRIC_PACKAGES, versions
 from sketchclip.runs.rankings import RANKINGS, SHOWN, write_rankings
-from sketchclip.runs.results import METRICS, QUERIES, by_class, file_hash, intervals, write_results
+from sketchclip.runs.results import (
+    METRICS_FILE,
+    QUERIES,
+    by_class,
+    file_hash,
+    intervals,
+    write_results,
+)
 from sketchclip.tables.console import print_metrics
 
 GRID = "grid.png"
@@ -28,21 +34,18 @@ DEFINITION = (
 
 
 class RunReport(Callback):
-    """Prints figures and writes ``metrics.json`` after testing."""
+    """Prints metrics and writes ``metrics.json`` after testing."""
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the figures of ``sketchclip validate``; in training they are logged."""
+        """Print the metrics of ``sketchclip validate``; in training they are logged."""
         if trainer.state.fn != TrainerFn.VALIDATING:
             return
         data = trainer.datamodule  # type: ignore[attr-defined]
         counts = evaluated(data, trainer.val_dataloaders or [])
         if trainer.is_global_zero:
-            title = (
-                f"{type(pl_module).__name__}: {len(data.catalogue.val_classes)} validation classes"
-            )
-            protocol = data.protocol.name + _missing(counts)
-            results: Any = pl_module.results
-            print_metrics(title, results.metrics, protocol)
+            classes, results = data.catalogue.val_classes, cast(Any, pl_module.results)
+            title = f"{type(pl_module).__name__}: {len(classes)} validation classes"
+            print_metrics(title, results.metrics, data.protocol.name + _missing(counts))
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Ask for the first photos of each query, which pictures show."""
@@ -51,15 +54,16 @@ class RunReport(Callback):
             module.shown_photos = max(module.shown_photos, SHOWN)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the figures and keep them with the protocol that makes them comparable."""
+        """Print the metrics and write them with the protocol that makes them comparable."""
         folder = trainer.log_dir
         data = trainer.datamodule  # type: ignore[attr-defined]
+        files = data.catalogue
         counts = evaluated(data, trainer.test_dataloaders or [])
         if not trainer.is_global_zero:
             return
         queries, gallery = (read for read, _ in counts)
-        protocol = data.catalogue.protocol_name + _missing(counts)
-        trained = shared(data.catalogue.split.unseen, pl_module.training_classes)  # type: ignore[arg-type]
+        protocol = files.protocol_name + _missing(counts)
+        trained = shared(files.split.unseen, pl_module.training_classes)  # type: ignore[arg-type]
         if trained:
             protocol += f"; NOT ZERO-SHOT: {len(trained)} of the unseen classes were trained on"
         found: RetrievalResults = pl_module.results  # type: ignore[assignment]
@@ -70,41 +74,41 @@ class RunReport(Callback):
             "method": type(pl_module).__name__,
             "backbone": getattr(pl_module, "identity", None),
             "dataset": type(data).__name__,
-            "split": data.catalogue.split.name,
+            "split": files.split.name,
             "protocol": protocol,
-            **subsets(data.catalogue),
+            **subsets(files),
             "queries": queries,
             "gallery": gallery,
             "training_classes": len(data.class_names),
-            "unseen_classes": list(data.catalogue.split.unseen),
+            "unseen_classes": list(files.split.unseen),
             "trained_classes": trained,
-            "classes": by_class(found.values, found.labels, data.catalogue.test_classes),
+            "classes": by_class(found.values, found.labels, files.test_classes),
             "partial": bool(pl_module.partial or _missing(counts)),
             "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,
             "checkpoint_sha256": file_hash(trainer.ckpt_path),
             "seed": int(os.environ.get("PL_GLOBAL_SEED", 0)),
             "precision": trainer.precision,
-            **versions(),
+            **versions(METRIC_PACKAGES),
         }
         title = (
             f"{result['method']} on {result['dataset']} ({result['split']}): {queries:,} sketches, "
-            f"{gallery:,} photos, {len(data.catalogue.split.unseen)} unseen classes"
+            f"{gallery:,} photos, {len(files.split.unseen)} unseen classes"
         )
         print_metrics(title, found.metrics, protocol)
         if trainer.logger is not None and folder is not None:
             items = trainer.test_dataloaders[0].dataset.items  # type: ignore[index]
             # Relative, so that runs on machines that keep the data elsewhere can be compared.
-            root = data.catalogue.files.root
+            root = files.files.root
             paths = [os.path.relpath(items[i][0], root) for i in found.index]
             values, labels = found.values, found.labels
-            write_results(Path(folder), result, values, labels, paths, data.catalogue.test_classes)
-            print(f"Written: {folder}/{METRICS} and {QUERIES}")
+            write_results(Path(folder), result, values, labels, paths, files.test_classes)
+            print(f"Written: {folder}/{METRICS_FILE} and {QUERIES}")
             if len(found.first):
                 _keep_rankings(found, trainer.test_dataloaders, Path(folder), root)
 
 
 def _keep_rankings(found: RetrievalResults, loaders: Any, folder: Path, root: Path) -> None:
-    """Keep the first photos of each query and a picture of some."""
+    """Write the first photos of each query and a picture of a few queries."""
     items = loaders[1].dataset.items
 
     def path_of(index: int) -> str:
@@ -117,14 +121,9 @@ def _keep_rankings(found: RetrievalResults, loaders: Any, folder: Path, root: Pa
 
 
 def evaluated(data: SketchPhotoDataModule, loaders: Sequence[Any]) -> list[tuple[int, int]]:
-    """Number of images of each side that were read, and of all; every process must call it.
+    """Count images of queries and gallery as (read, all); every process must call it.
 
-    Args:
-        data: The data module, which knows the files that ``on_error=skip`` passed over.
-        loaders: Of queries and gallery.
-
-    Returns:
-        (read, all) for queries and gallery.
+    Files that ``on_error=skip`` passed over are not read.
     """
     missing = data.unreadable.gather() if data.on_error == "skip" else {}
     datasets = [loader.dataset for loader in loaders]
@@ -139,9 +138,3 @@ def _missing(counts: Sequence[tuple[int, int]]) -> str:
         if read < total
     ]
     return "".join(f"; {part}" for part in parts) + (" could be read" if parts else "")
-
-
-def versions() -> dict[str, str]:
-    """Versions that a figure may depend on."""
-    names = ("torch", "lightning", "open_clip_torch", "torchmetrics", "numpy")
-    return {"sketchclip": __version__} | {name: version(name) for name in names}

@@ -1,4 +1,4 @@
-"""What a training run is before it starts, how it goes, and where everything is after it."""
+"""Printed description of a training run before it starts, while it runs and after it."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -47,7 +47,7 @@ class TrainingReport(Callback):
         self.epoch_started = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the epoch's loss and headline figure where no bar shows them."""
+        """Print the epoch's loss and headline metric where no progress bar shows them."""
         if trainer.progress_bar_callback is not None or not trainer.is_global_zero:
             return
         names = {"loss": "loss", f"val/{pl_module.headline}": "validation {}"}
@@ -66,7 +66,7 @@ class TrainingReport(Callback):
         print(f"{when}  {'  '.join(parts)}  {seconds:.0f} s")
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say where everything is and what to type next."""
+        """Print where everything was written and what to type next."""
         log_dir = trainer.log_dir
         if not trainer.loggers or log_dir is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
@@ -83,21 +83,14 @@ class TrainingReport(Callback):
         if (folder / "grids").is_dir():
             rows["pictures"] = str(folder / "grids")
         for logger in trainer.loggers:
-            if isinstance(logger, WandbRun) and (place := logger.url or logger.sync_command):
-                rows["W&B"] = place
+            if isinstance(logger, WandbRun) and (address := logger.url or logger.sync_command):
+                rows["W&B"] = address
         rows["test it"] = f"sketchclip test --ckpt_path {folder}"
         _print(trainer, rows)
 
 
 def subsets(files: Catalogue) -> dict[str, float]:
-    """Settings that take a part of the data, where they are not the default.
-
-    Args:
-        files: Files of the run.
-
-    Returns:
-        Any of train_fraction, seen_classes and generalized, and the subset_seed beside them.
-    """
+    """List the settings that take a part of the data, where they differ from the default."""
     defaults = {"train_fraction": 1.0, "seen_classes": None, "generalized": 0.0}
     chosen = vars(files.settings)
     used = {name: chosen[name] for name, usual in defaults.items() if chosen[name] != usual}
@@ -116,11 +109,8 @@ def _evaluated(files: Catalogue, classes: list[str]) -> str:
 
 
 def _sizes(sketches: Mapping[str, Sequence[Path]], photos: Mapping[str, Sequence[Path]]) -> str:
-    return f"{_count(sketches)} sketches, {_count(photos)} photos"
-
-
-def _count(listing: Mapping[str, Sequence[Path]]) -> str:
-    return f"{sum(map(len, listing.values())):,}"
+    counts = [sum(map(len, listing.values())) for listing in (sketches, photos)]
+    return f"{counts[0]:,} sketches, {counts[1]:,} photos"
 
 
 def _listed(settings: dict[str, float]) -> str:

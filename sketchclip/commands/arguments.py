@@ -1,20 +1,17 @@
-"""The parser of the commands that are no LightningCLI."""
+"""Parser and shared argument types of the commands that do not use LightningCLI."""
 
 import argparse
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from sketchclip.errors import SketchClipError
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 
 class Parser(argparse.ArgumentParser):
-    """Keeps the line breaks of descriptions and examples, and says what is wrong in a line.
-
-    argparse would reflow the one and print the usage before the other.
-
-    Args:
-        description: Of the command; a module's docstring will do.
-        **kwargs: Of ArgumentParser.
-    """
+    """Argument parser that keeps line breaks of texts and reports an error in one line."""
 
     def __init__(self, *, description: str | None = None, **kwargs: Any) -> None:
         kwargs["formatter_class"] = argparse.RawDescriptionHelpFormatter
@@ -22,19 +19,30 @@ class Parser(argparse.ArgumentParser):
         super().__init__(description=plain, **kwargs)
 
     def error(self, message: str) -> NoReturn:
-        """Leave with status 2.
-
-        Args:
-            message: What is wrong.
-
-        Raises:
-            SketchClipError: Always.
-        """
+        """Raise SketchClipError, which ends the command with status 2."""
         raise SketchClipError(f"{message}. See {self.prog} --help")
 
 
+def listed(text: str) -> list[str]:
+    """Parse comma-separated words.
+
+    >>> listed("png,svg")
+    ['png', 'svg']
+    """
+    return [part for part in text.split(",") if part]
+
+
+def save_picture(picture: "Image", file: Path) -> None:
+    """Save a picture in a folder that is made if missing."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(file)
+    except (OSError, ValueError) as error:
+        raise SketchClipError(f"Cannot write {file} ({error}).") from error
+
+
 def numbers(option: str, text: str) -> list[int]:
-    """Numbers as they are typed, comma-separated.
+    """Parse comma-separated whole numbers.
 
     >>> numbers("--seeds", "0,1,2")
     [0, 1, 2]

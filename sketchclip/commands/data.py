@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from sketchclip.errors import SketchClipError
 
 # Nothing here imports PyTorch before the arguments are known to be good.
 
-_DESCRIPTION = """Says what a dataset folder holds, what is wrong with it and what to do."""
+_DESCRIPTION = "Lists the contents of a dataset folder, its problems and what to do."
 
 _EPILOG = """exit status:
   0  ready: training and test are what the split states, or only warnings were found
@@ -35,20 +35,12 @@ def _parser() -> Parser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
-    check = commands.add_parser(
-        "check",
-        help="what a dataset folder holds, what is wrong, what to do",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-    )
+    text = "list contents and problems of a dataset folder"
+    check = commands.add_parser("check", help=text, description=_DESCRIPTION, epilog=_EPILOG)
     check.set_defaults(action=_check)
     check.add_argument("--split", metavar="NAME", help="as data.split; default: the dataset's own")
-    check.add_argument(
-        "--json", metavar="FILE", help="write everything found as JSON; - for standard output"
-    )
-    check.add_argument(
-        "--quick", action="store_true", help="by names and sizes alone: read no image"
-    )
+    check.add_argument("--json", metavar="FILE", help="write all findings as JSON; - for stdout")
+    check.add_argument("--quick", action="store_true", help="names and sizes alone: read no image")
 
     prepare = commands.add_parser(
         "prepare",
@@ -57,30 +49,21 @@ def _parser() -> Parser:
         "--data.prepared FOLDER. An interrupted run goes on where it was when it is repeated.",
     )
     prepare.set_defaults(action=_prepare)
-    prepare.add_argument("--out", metavar="FOLDER", required=True, help="where they are written")
+    prepare.add_argument("--out", metavar="FOLDER", required=True, help="new folder of the images")
     prepare.add_argument("--size", type=int, default=224, help="side in pixels (default: 224)")
     prepare.add_argument(
         "--resize", default="letterbox", help="as data.resize of the training (default: letterbox)"
     )
-    prepare.add_argument(
-        "--interpolation",
-        choices=("bicubic", "bilinear"),
-        default="bicubic",
-        help="of the model (default: bicubic, CLIP's)",
-    )
+    text = "that of the model (default: bicubic, CLIP's)"
+    choices = ("bicubic", "bilinear")
+    prepare.add_argument("--interpolation", choices=choices, default="bicubic", help=text)
     for command in (check, prepare):
         command.add_argument("root", metavar="ROOT", help="folder of the dataset, as data.root")
-        command.add_argument(
-            "--dataset",
-            metavar="NAME",
-            help="Sketchy, TUBerlin, QuickDraw or SketchPhotoFolder; recognized if not named",
-        )
-        command.add_argument(
-            "--sketch_files", metavar="PATTERN", help="as data.sketch_files, for other layouts"
-        )
-        command.add_argument(
-            "--photo_files", metavar="PATTERN", help="as data.photo_files, for other layouts"
-        )
+        text = "Sketchy, TUBerlin, QuickDraw or SketchPhotoFolder; recognized if not named"
+        command.add_argument("--dataset", metavar="NAME", help=text)
+        for name in ("sketch_files", "photo_files"):
+            text = f"as data.{name}, for other layouts"
+            command.add_argument(f"--{name}", metavar="PATTERN", help=text)
         command.add_argument(
             "--workers", type=_count, default=cores or 1, help="processes (default: all cores)"
         )
@@ -98,13 +81,7 @@ _count.__name__ = "number of processes"  # argparse names the type in its messag
 
 
 def run(args: Sequence[str]) -> dict[str, Any]:
-    """Run ``sketchclip data``.
-
-    Args:
-        args: Subcommand and its options.
-
-    Returns:
-        What ``--json`` writes.
+    """Run the command; return what ``--json`` writes.
 
     Raises:
         SystemExit: With status 1 if a check found something that stops or changes a run.
@@ -117,12 +94,12 @@ def run(args: Sequence[str]) -> dict[str, Any]:
     options = parser.parse_args(args)
     root = Path(options.root).expanduser()
     if not root.is_dir():
-        raise SketchClipError(f"{root} is no folder. Name the one of a dataset, as in data.root.")
+        raise SketchClipError(f"{root} is no folder. Expected that of a dataset, as data.root.")
     with warnings.catch_warnings():
-        # What a data module would warn of is in the report, with its paths.
+        # The report holds what a data module would warn of, with its paths.
         warnings.simplefilter("ignore")
-        action: Callable[..., dict[str, Any]] = options.action
-        return action(root, options)
+        result: dict[str, Any] = options.action(root, options)
+    return result
 
 
 def _check(root: Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -175,7 +152,7 @@ def _prepare(root: Path, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _patterns(options: argparse.Namespace) -> dict[str, Any]:
-    """Arguments of the data module that name the files."""
+    """Collect the arguments of the data module that name the files."""
     given = {name: getattr(options, name) for name in ("sketch_files", "photo_files")}
     if len(named := {name: value for name, value in given.items() if value}) == 1:
         raise SketchClipError("--sketch_files and --photo_files belong together: name both.")

@@ -1,6 +1,5 @@
-"""``sketchclip demo``: a page to draw on, and the photos found while you draw."""
+"""``sketchclip demo``: a web page that shows retrieved photos while the user draws."""
 
-import argparse
 from collections.abc import Sequence
 
 from sketchclip.commands.arguments import Parser
@@ -16,20 +15,8 @@ COLUMNS = 2
 
 
 def run(args: Sequence[str]) -> None:
-    """Run ``sketchclip demo``.
-
-    Args:
-        args: Arguments after the command.
-
-    Raises:
-        SketchClipError: If there is no such index or model, or the port is in use.
-    """
-    parser = Parser(
-        prog="sketchclip demo",
-        description=__doc__,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    """Run the command until it is interrupted."""
+    parser = Parser(prog="sketchclip demo", description=__doc__, epilog=_EXAMPLES)
     parser.add_argument(
         "--index", nargs="+", default=[], metavar="NAME", help="one index, or two side by side"
     )
@@ -57,10 +44,9 @@ def run(args: Sequence[str]) -> None:
     if options.index and options.model:
         raise SketchClipError("--model: an index knows its model. Give --index or --model.")
     for name in ("index", "model"):
-        if len(getattr(options, name)) > COLUMNS:
-            raise SketchClipError(
-                f"--{name}: expected one or two, got {len(getattr(options, name))}."
-            )
+        count = len(getattr(options, name))
+        if count > COLUMNS:
+            raise SketchClipError(f"--{name}: expected one or two, got {count}.")
 
     try:
         import pydantic  # noqa: F401
@@ -76,7 +62,7 @@ def run(args: Sequence[str]) -> None:
     from sketchclip.search.demo.limits import Limits
     from sketchclip.search.demo.server import create_app
 
-    # Before the models are loaded: nobody is to wait for a port that is in use.
+    # Bound before the models are loaded: nobody should wait for a port that is in use.
     taken = serving.bind(options.host, options.port)
     if options.index:
         columns, examples = sources.open_columns(options.index, options.device), []

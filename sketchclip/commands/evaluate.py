@@ -1,4 +1,4 @@
-"""``sketchclip evaluate`` and ``compare``: figures of any embeddings, and of two runs."""
+"""``sketchclip evaluate`` and ``compare``: metrics of any embeddings, and of two runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ import numpy as np
 from sketchclip.commands.arguments import Parser
 from sketchclip.errors import SketchClipError
 
-_EVALUATE = """Scores embeddings that any code has made, by the protocol of 'sketchclip test'."""
+_EVALUATE = "Scores embeddings of any program by the protocol of 'sketchclip test'."
 _FILES = """files:
   .npy   one array; labels go with --sketch_labels and --photo_labels
   .npz   with 'state' and 'label', as 'sketchclip predict' writes them
@@ -19,27 +19,13 @@ examples:
   sketchclip evaluate --sketches embeddings/sketch.npz --photos embeddings/photo.npz --out scored
 """
 _COMPARE = """Tests whether two runs on the same queries differ: mean difference, its 95 % bootstrap
-interval over queries, and the p-value of a paired permutation test. It speaks about these queries,
-not about other seeds."""
+interval over queries, and the p-value of a paired permutation test. It holds for these queries, not
+for other seeds."""
 
 
 def run_evaluate(args: Sequence[str]) -> dict[str, float]:
-    """Run ``sketchclip evaluate``.
-
-    Args:
-        args: Arguments after the command.
-
-    Returns:
-        The figures by name.
-
-    Raises:
-        SketchClipError: If a file is missing, is no array, or does not fit the others.
-    """
-    parser = Parser(
-        prog="sketchclip evaluate",
-        description=_EVALUATE,
-        epilog=_FILES,
-    )
+    """Run ``sketchclip evaluate``; return the metrics by name."""
+    parser = Parser(prog="sketchclip evaluate", description=_EVALUATE, epilog=_FILES)
     for side in ("sketches", "photos"):
         parser.add_argument(f"--{side}", type=Path, required=True, help="(N, D) .npy, or .npz")
     for side in ("sketch", "photo"):
@@ -58,8 +44,9 @@ def run_evaluate(args: Sequence[str]) -> dict[str, float]:
 
     import torch
 
-    from sketchclip.callbacks.report import DEFINITION, versions
+    from sketchclip.callbacks.report import DEFINITION
     from sketchclip.metrics import InstanceRetrieval
+    from sketchclip.runs.environment import METRIC_PACKAGES, versions
     from sketchclip.runs.results import by_class, intervals, write_results
     from sketchclip.tables.console import print_metrics
 
@@ -68,31 +55,31 @@ def run_evaluate(args: Sequence[str]) -> dict[str, float]:
     )
     photos = _read(options.photos, options.photo_labels)
     sketches = _read(options.sketches, options.sketch_labels)
-    own = np.full(len(sketches[0]), -1)
+    paired = np.full(len(sketches[0]), -1)
     if options.targets is not None:
-        own = _array(options.targets)
-        if own.shape != (len(sketches[0]),):
+        paired = _array(options.targets)
+        if paired.shape != (len(sketches[0]),):
             raise SketchClipError(
                 f"{options.targets}: expected one row number for each of {len(sketches[0])} "
-                f"sketches, found shape {own.shape}."
+                f"sketches, found shape {paired.shape}."
             )
     for side, (states, labels), instances in (
         ("gallery", photos, np.arange(len(photos[0]))),
-        ("query", sketches, own),
+        ("query", sketches, paired),
     ):
         parts = (states, labels, np.arange(len(labels)), instances)
         state, label, index, instance = map(torch.from_numpy, parts)
         metric.update(state, label, index, side, instance)
     found = metric.results()
-    figures = dict(found.metrics)
+    metrics = dict(found.metrics)
     title = f"{options.sketches}: {len(sketches[0]):,} sketches, {len(photos[0]):,} photos, "
     title += f"{len(np.unique(sketches[1]))} classes, {options.similarity}"
     protocol = "the gallery is every photo given"
-    print_metrics(title, figures, protocol)
+    print_metrics(title, metrics, protocol)
     if options.out is not None:
         names = {int(label): str(label) for label in np.unique(sketches[1])}
         summary = {
-            "metrics": figures,
+            "metrics": metrics,
             "interval_95": intervals(found.values),
             "definition": DEFINITION,
             "protocol": protocol,
@@ -100,16 +87,16 @@ def run_evaluate(args: Sequence[str]) -> dict[str, float]:
             "queries": len(sketches[0]),
             "gallery": len(photos[0]),
             "classes": by_class(found.values, found.labels, names),
-            **versions(),
+            **versions(METRIC_PACKAGES),
         }
         rows = [str(index) for index in found.index]
         write_results(options.out, summary, found.values, found.labels, rows, names)
         print(f"Written: {options.out}")
-    return figures
+    return metrics
 
 
 def _read(path: Path, labels: Path | None) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings and labels of one side, checked."""
+    """Read and check embeddings and labels of one side."""
     if path.suffix == ".npz":
         with _load(path) as archive:
             missing = {"state", "label"} - {*archive.files}
@@ -127,10 +114,10 @@ def _read(path: Path, labels: Path | None) -> tuple[np.ndarray, np.ndarray]:
     else:
         states, ids = _array(path), _array(labels)
     if states.ndim != 2 or not np.issubdtype(states.dtype, np.number):
-        raise SketchClipError(f"{path}: expected numbers (N, D), found {_told(states)}.")
+        raise SketchClipError(f"{path}: expected numbers (N, D), found {_shape(states)}.")
     if ids.shape != states.shape[:1] or not np.issubdtype(ids.dtype, np.integer):
         raise SketchClipError(
-            f"{labels or path}: expected {len(states)} integer class ids, found {_told(ids)}."
+            f"{labels or path}: expected {len(states)} integer class ids, found {_shape(ids)}."
         )
     if len(ids) and ids.min() < 0:
         raise SketchClipError(f"{labels or path}: class ids start at 0, found {ids.min()}.")
@@ -153,28 +140,17 @@ def _load(path: Path) -> Any:
         ) from error
 
 
-def _told(array: np.ndarray) -> str:
+def _shape(array: np.ndarray) -> str:
     return f"{array.dtype} of shape {array.shape}"
 
 
 def run_compare(args: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Run ``sketchclip compare``.
-
-    Args:
-        args: Arguments after the command.
-
-    Returns:
-        For each metric that both runs have: a, b, difference, low, high, p.
-
-    Raises:
-        SketchClipError: If a folder holds no results, or the runs are not on the same queries and
-            the same protocol.
-    """
+    """Run ``sketchclip compare``; return a, b, difference, low, high and p of each metric."""
     parser = Parser(prog="sketchclip compare", description=_COMPARE)
     parser.add_argument("run_a", type=Path, help="folder with metrics.json and queries.csv")
     parser.add_argument("run_b", type=Path)
     parser.add_argument("--resamples", type=int, default=9999, help="default: 9999")
-    parser.add_argument("--seed", type=int, default=0, help="of the resamples")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the resamples")
     options = parser.parse_args(list(args))
 
     from rich.console import Console
@@ -183,11 +159,9 @@ def run_compare(args: Sequence[str]) -> dict[str, dict[str, float]]:
     from sketchclip.runs.results import check_same_queries, read_results
     from sketchclip.runs.uncertainty import bootstrap_interval, paired_test
 
-    (told_a, queries_a, a), (told_b, queries_b, b) = map(
-        read_results, (options.run_a, options.run_b)
-    )
     folders = (options.run_a, options.run_b)
-    check_same_queries(folders, (told_a, told_b), (queries_a, queries_b))
+    summaries, queries, (a, b) = zip(*map(read_results, folders), strict=True)
+    check_same_queries(folders, summaries, queries)
     result: dict[str, dict[str, float]] = {}
     for name in (n for n in a if n in b and not n.startswith("rank")):
         known = ~np.isnan(a[name]) & ~np.isnan(b[name])
@@ -204,9 +178,9 @@ def run_compare(args: Sequence[str]) -> dict[str, dict[str, float]]:
         span = f"{row['low']:+.4f} to {row['high']:+.4f}"
         table.add_row(name, *cells, f"{row['difference']:+.4f}", span, f"{row['p']:.4f}")
     Console().print(table)
-    print(f"A: {options.run_a}\nB: {options.run_b}\n{len(queries_a):,} queries; {_note(told_a)}")
+    print(f"A: {options.run_a}\nB: {options.run_b}")
+    print(
+        f"{len(queries[0]):,} queries; {summaries[0].get('protocol')}; queries resampled, classes "
+        "and seeds fixed"
+    )
     return result
-
-
-def _note(told: dict[str, Any]) -> str:
-    return f"{told.get('protocol')}; queries resampled, classes and seeds fixed"

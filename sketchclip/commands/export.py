@@ -19,17 +19,7 @@ then, anywhere:
 
 
 def run(args: Sequence[str]) -> dict[str, Any]:
-    """Run ``sketchclip export``.
-
-    Args:
-        args: Arguments after the command.
-
-    Returns:
-        What was written: content of config.json, and of verification.json under ``onnx``.
-
-    Raises:
-        SketchClipError: If the model cannot be loaded, or the target not written.
-    """
+    """Run the command; return config.json, and verification.json under ``onnx``."""
     options = _parse(args)
     from sketchclip.pretrained.export import destination, read_export, write_export
     from sketchclip.pretrained.onnx_export import require_packages, write_onnx
@@ -39,35 +29,31 @@ def run(args: Sequence[str]) -> dict[str, Any]:
     with destination(options.to, options.private) as (folder, name):
         model, saved = read_export(options.model, options.backbone, options.pretrained)
         print(f"Exporting {model.name}")
-        told = write_export(model, saved, folder, name, options.license)
+        written = write_export(model, saved, folder, name, options.license)
         if options.onnx:
-            told["onnx"] = write_onnx(model, folder, options.int8, options.queries)
+            written["onnx"] = write_onnx(model, folder, options.int8, options.queries)
         for file in sorted(folder.iterdir()):
             print(f"  {file.name:<20} {file.stat().st_size:>13,} bytes")
-    if not told["results"]:
-        print("The model card has no figures: run 'sketchclip test' on the checkpoint before.")
+    if not written["results"]:
+        print("The model card has no metrics: run 'sketchclip test' on the checkpoint before.")
     if options.license == _UNKNOWN:
         print("The model card names no licence: give one with --license, such as mit.")
     print(f"Load it: sketchclip.from_pretrained('{options.to}')")
-    return told
+    return written
 
 
 _UNKNOWN = "unknown"
 
 
 def _parse(args: Sequence[str]) -> argparse.Namespace:
-    parser = Parser(
-        prog="sketchclip export",
-        description=__doc__,
-        epilog=_EXAMPLES,
-    )
+    parser = Parser(prog="sketchclip export", description=__doc__, epilog=_EXAMPLES)
     parser.add_argument("model", help="run folder, checkpoint, last, best, hub id, or frozen")
     parser.add_argument("--to", required=True, help="a new folder, or hf://owner/name")
     parser.add_argument(
-        "--license", default=_UNKNOWN, help="of the trained tensors, as the hub names licences"
+        "--license", default=_UNKNOWN, help="licence of the trained tensors, as the hub names it"
     )
-    parser.add_argument("--private", action="store_true", help="of a new repository on the hub")
-    parser.add_argument("--backbone", help="of the frozen CLIP (default: ViT-B-32-quickgelu)")
+    parser.add_argument("--private", action="store_true", help="make a new hub repository private")
+    parser.add_argument("--backbone", help="that of the frozen CLIP (default: ViT-B-32-quickgelu)")
     parser.add_argument("--pretrained", help="the backbone's weights, if they were moved")
     parser.add_argument("--onnx", action="store_true", help="also write both towers as ONNX")
     parser.add_argument("--int8", action="store_true", help="also write ONNX with 8-bit weights")

@@ -7,12 +7,9 @@ from sketchclip.commands.trainer import run_cli
 
 
 def print_help(args: Sequence[str]) -> None:
-    """Print the options of a command, then those of the classes that are named, or of the paper's.
+    """Print the options of a command, then those of the named classes, else of the paper's.
 
-    The options of a method and a dataset depend on the class, so LightningCLI leaves them out.
-
-    Args:
-        args: Command and options.
+    Options of a method and a dataset depend on the class, so LightningCLI leaves them out.
     """
     model = option([*args], "--model")[1] or "ZeroShotPromptLearning"
     data = option([*args], "--data")[1] or "Sketchy"
@@ -26,7 +23,7 @@ def print_help(args: Sequence[str]) -> None:
     print(
         f"These are the options of {model} and {data}; of other classes:\n"
         f"  sketchclip {args[0]} --model FineGrainedPromptLearning --data TUBerlin --help\n"
-        "Of the parts of a method:\n"
+        "These are the options of parts of a method:\n"
         f"  sketchclip {args[0]} --model {model} --model.adaptation.help DeepPrompts\n"
         f"  sketchclip {args[0]} --model {model} --model.text_head.help LearnedContext"
     )

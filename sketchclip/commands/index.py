@@ -24,31 +24,16 @@ _SHOWN = 20
 
 
 def run(args: Sequence[str]) -> "Summary":
-    """Run ``sketchclip index``.
-
-    Args:
-        args: Arguments after the command.
-
-    Returns:
-        What was done.
-
-    Raises:
-        SketchClipError: If photos, model or place cannot be used, or the index is complete and
-            ``--update`` is not given.
-    """
-    parser = Parser(
-        prog="sketchclip index",
-        description=__doc__,
-        epilog=_EXAMPLES,
-    )
+    """Run the command; return counts of the photos added, changed, removed and skipped."""
+    parser = Parser(prog="sketchclip index", description=__doc__, epilog=_EXAMPLES)
     parser.add_argument("photos", type=Path, nargs="*", help="folders, searched at any depth")
-    parser.add_argument("-o", dest="place", required=True, help="folder of the index, or a URI")
+    parser.add_argument("-o", dest="location", required=True, help="folder of the index, or a URI")
     parser.add_argument(
         "--model",
         help="run folder, checkpoint, 'last', 'best', exported folder, owner/name on the Hugging "
         "Face hub, or 'frozen'; default: that of the index, 'frozen' for a new one",
     )
-    parser.add_argument("--backbone", help="of --model frozen (default: ViT-B-32-quickgelu)")
+    parser.add_argument("--backbone", help="that of --model frozen (default: ViT-B-32-quickgelu)")
     parser.add_argument("--pretrained", help="open_clip tag or file of the backbone's weights")
     parser.add_argument(
         "--update", action="store_true", help="bring an index in line with the photos on disk"
@@ -70,17 +55,17 @@ def run(args: Sequence[str]) -> "Summary":
     from sketchclip.search.index import PhotoIndex
     from sketchclip.search.update import index_photos
 
-    known = VectorEngine(options.place).exists()
-    index = PhotoIndex.open(options.place) if known else None
+    known = VectorEngine(options.location).exists()
+    index = PhotoIndex.open(options.location) if known else None
     changes = options.update or options.drop or options.verify
     if index is not None and index.about["complete"] and not changes:
         raise SketchClipError(
-            f"There is an index at {options.place} already, of {len(index):,} photos. Bring it up "
-            "to date with --update, or name another place with -o."
+            f"There is an index at {options.location} already, of {len(index):,} photos. Bring it "
+            "up to date with --update, or name another location with -o."
         )
     if index is None and (changes or not options.photos):
         raise SketchClipError(
-            f"There is no index at {options.place}. Name the folders of the photos, without "
+            f"There is no index at {options.location}. Name the folders of the photos, without "
             "--update, --drop and --verify."
         )
     if options.model or options.backbone or index is None:
@@ -91,25 +76,22 @@ def run(args: Sequence[str]) -> "Summary":
         model = index.load_model(device=options.device)
     try:
         summary = index_photos(
-            options.photos, model, options.place, options.drop, options.verify, options.readers
+            options.photos, model, options.location, options.drop, options.verify, options.readers
         )
     except KeyboardInterrupt:
-        print(
-            "\nStopped. What was embedded is kept: the same command goes on from here.",
-            file=sys.stderr,
-        )
+        text = "\nStopped. All vectors so far are kept: the same command goes on from here."
+        print(text, file=sys.stderr)
         raise SystemExit(130) from None
     report(summary)
     return summary
 
 
 def report(summary: "Summary") -> None:
-    """Print what a run has done; names of skipped files go to stderr and beside the index."""
+    """Print the result; names of skipped files go to stderr and beside the index."""
     from sketchclip.search.location import UNREADABLE, is_uri
 
-    skipped = list(summary.skipped.items())
-    if skipped:
-        lines = [f"{path}: {reason}" for path, reason in skipped]
+    lines = [f"{path}: {reason}" for path, reason in summary.skipped.items()]
+    if lines:
         shown = "".join(f"\n  {line}" for line in lines[:_SHOWN])
         if not is_uri(summary.place):
             file = Path(summary.place) / UNREADABLE

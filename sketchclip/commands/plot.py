@@ -1,4 +1,4 @@
-"""``sketchclip plot``: every figure that the given runs allow, and why the others are missing."""
+"""``sketchclip plot``: every figure that the given runs allow, and why others are missing."""
 
 import argparse
 from collections import defaultdict
@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sketchclip.commands.arguments import Parser
+from sketchclip.commands.arguments import Parser, listed
 from sketchclip.errors import SketchClipError
 from sketchclip.plots.classes import plot_classes
 from sketchclip.plots.curves import CURVES, plot_curve
@@ -17,10 +17,7 @@ from sketchclip.plots.training import plot_training
 from sketchclip.runs.reading import Run, find_runs
 
 _NEEDS = {
-    **{
-        kind: f"no two tested runs differ in {curve.setting} and seed alone"
-        for kind, curve in CURVES.items()
-    },
+    **{k: f"no two tested runs differ in {c.setting} and seed alone" for k, c in CURVES.items()},
     "training": "no run has losses: give folders of 'sketchclip fit'",
     "bars": "no run has queries.csv: give folders of 'sketchclip test'",
     "map": "no run has embeddings: give folders of 'sketchclip predict'",
@@ -32,33 +29,19 @@ _EXAMPLES = """examples:
 """
 
 
-def _listed(text: str) -> list[str]:
-    return [part for part in text.split(",") if part]
-
-
 def run(args: Sequence[str]) -> list[Path]:
-    """Run ``sketchclip plot``.
-
-    Args:
-        args: Arguments after the command.
-
-    Returns:
-        The files written.
-
-    Raises:
-        SketchClipError: If there are no runs, or they allow no figure.
-    """
+    """Run the command; return the files written."""
     kinds = list(_NEEDS)
     parser = Parser(prog="sketchclip plot", description=__doc__, epilog=_EXAMPLES)
     parser.add_argument("runs", type=Path, nargs="+", help="run folders, or folders of them")
     parser.add_argument("-o", type=Path, default=Path("figures"), help="folder (figures)")
-    parser.add_argument("--figures", type=_listed, default=kinds, help=f"of {','.join(kinds)}")
+    parser.add_argument("--figures", type=listed, default=kinds, help=f"some of {','.join(kinds)}")
     parser.add_argument("--metric", help="default: Acc@1, mAP@200 on Sketchy, else mAP@all")
-    parser.add_argument("--formats", type=_listed, default=["png", "svg"], help="png,svg,pdf")
-    parser.add_argument("--classes", type=_listed, default=[], help="in colour on the map")
+    parser.add_argument("--formats", type=listed, default=["png", "svg"], help="png,svg,pdf")
+    parser.add_argument("--classes", type=listed, default=[], help="in colour on the map")
     parser.add_argument("--points", type=int, default=2000, help="images on the map (2000)")
-    parser.add_argument("--perplexity", type=float, default=30, help="of t-SNE (30)")
-    parser.add_argument("--seed", type=int, default=0, help="of t-SNE (0)")
+    parser.add_argument("--perplexity", type=float, default=30, help="perplexity of t-SNE (30)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of t-SNE (0)")
     options = parser.parse_args(list(args))
     for name, known in (("figures", kinds), ("formats", ["png", "svg", "pdf"])):
         if unknown := {*getattr(options, name)} - {*known}:
@@ -79,7 +62,7 @@ def run(args: Sequence[str]) -> list[Path]:
 
 
 def _plot(runs: Sequence[Run], options: argparse.Namespace) -> tuple[list[Path], list[str]]:
-    """Save every figure, and say why others are missing."""
+    """Save every figure, and list why others are missing."""
     written: list[Path] = []
     missing: list[str] = []
     names: set[str] = set()
@@ -108,7 +91,7 @@ def _plot(runs: Sequence[Run], options: argparse.Namespace) -> tuple[list[Path],
 def _candidates(
     kind: str, runs: Sequence[Run], options: argparse.Namespace
 ) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Name and maker of each figure of a kind, for runs that may share one."""
+    """Yield name and maker of each figure of a kind, for runs that may share one."""
     if kind == "map":
         how = (options.points, options.perplexity, options.seed, options.classes)
         yield from ((run.name, partial(plot_map, run, *how)) for run in runs if run.embeddings)

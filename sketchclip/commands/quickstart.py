@@ -16,6 +16,7 @@ from sketchclip.semantics.class_names import spoken
 
 if TYPE_CHECKING:
     from data_modules import SketchPhotoDataModule
+    from sketchclip.metrics import RetrievalResults
 
 _SHOWN = ("mAP@all", "P@1", "P@5")
 _NEXT = """
@@ -29,33 +30,17 @@ Next:
 
 
 def run(args: Sequence[str]) -> dict[str, Any]:
-    """Run ``sketchclip quickstart``.
-
-    Args:
-        args: ``--seeds 0,1,2``, ``--output FOLDER`` and ``--epochs N``.
-
-    Returns:
-        What ``results.json`` holds.
-    """
+    """Run the command; return the content of ``results.json``."""
     parser = Parser(prog="sketchclip quickstart", description=__doc__)
-    parser.add_argument("--seeds", default="0,1,2", help="of the trainings (default: 0,1,2)")
+    parser.add_argument("--seeds", default="0,1,2", help="seeds of the trainings (default: 0,1,2)")
     parser.add_argument("--output", type=Path, default=Path("runs/quickstart"), help="folder")
-    parser.add_argument("--epochs", type=int, help="in place of the config's")
+    parser.add_argument("--epochs", type=int, help="epochs in place of those of the config")
     options = parser.parse_args(args)
     return quickstart(numbers("--seeds", options.seeds), options.output, options.epochs)
 
 
 def quickstart(seeds: list[int], folder: Path, epochs: int | None = None) -> dict[str, Any]:
-    """Compare the frozen mini CLIP with the adapted one on the unseen classes of Doodles.
-
-    Args:
-        seeds: Of the trainings.
-        folder: Of runs, figures and the picture.
-        epochs: In place of the config's.
-
-    Returns:
-        What ``results.json`` holds.
-    """
+    """Compare the frozen mini CLIP with the adapted one on the unseen classes of Doodles."""
     from sketchclip.commands.trainer import run_cli
 
     start = time.monotonic()
@@ -66,45 +51,46 @@ def quickstart(seeds: list[int], folder: Path, epochs: int | None = None) -> dic
     print("Frozen mini CLIP on sketches of classes it is never adapted to ...")
     mini = ["--model", "FrozenCLIP", "--model.backbone", "sketchclip-mini"]
     frozen = run_cli(["test", *config, *mini])
-    results = {"frozen": [frozen.model.results.metrics]}
-    first = {"frozen": frozen.model.results.first}
-    results["adapted"] = []
+    results: dict[str, list[RetrievalResults]] = {"frozen": [frozen.model.results], "adapted": []}
     for number, seed in enumerate(seeds, start=1):
-        print(
-            f"\nPrompts + LayerNorms on the seen classes, seed {seed} ({number}/{len(seeds)}) ..."
-        )
+        count = f"{number}/{len(seeds)}"
+        print(f"\nPrompts + LayerNorms on the seen classes, seed {seed} ({count}) ...")
         adapted = run_cli(["fit", *config, f"--seed_everything={seed}", *limit])
         adapted.trainer.test(adapted.model, datamodule=adapted.datamodule, verbose=False)
-        results["adapted"].append(adapted.model.results.metrics)
-        if number == 1:
-            first["adapted"] = adapted.model.results.first
+        results["adapted"].append(adapted.model.results)
 
     summary = _summary(results, seeds, frozen.datamodule)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     picture = folder / "before_after.png"
-    _draw(first, frozen.datamodule, seeds[0]).save(picture)
+    _plot(results, frozen.datamodule, seeds[0]).save(picture)
     _print(summary)
-    print(f"\nPicture: {picture}\nFigures: {folder / 'results.json'}")
+    print(f"\nPicture: {picture}\nMetrics: {folder / 'results.json'}")
     print(f"{time.monotonic() - start:.0f} s. Run folders: {folder}")
     print(_NEXT)
     return summary
 
 
 def _summary(
-    results: dict[str, list[Mapping[str, float]]], seeds: list[int], data: "SketchPhotoDataModule"
+    results: "Mapping[str, list[RetrievalResults]]", seeds: list[int], data: "SketchPhotoDataModule"
 ) -> dict[str, Any]:
-    columns = [name for name in _SHOWN if name in results["frozen"][0]]
+    frozen = results["frozen"][0].metrics
+    values = {
+        name: {
+            column: [run.metrics[column] for run in runs] for column in _SHOWN if column in frozen
+        }
+        for name, runs in results.items()
+    }
     rows = {
         name: {
             column: {
-                "mean": float(np.mean([run[column] for run in runs])),
-                "std": float(np.std([run[column] for run in runs], ddof=1)) if runs[1:] else None,
-                "runs": [run[column] for run in runs],
+                "mean": float(np.mean(runs)),
+                "std": float(np.std(runs, ddof=1)) if runs[1:] else None,
+                "runs": runs,
             }
-            for column in columns
+            for column, runs in columns.items()
         }
-        for name, runs in results.items()
+        for name, columns in values.items()
     }
     queries, gallery = (len(cast(Any, x.dataset)) for x in data.test_dataloader())
     return {
@@ -115,7 +101,7 @@ def _summary(
         "gallery": gallery,
         "protocol": data.catalogue.protocol_name,
         "seeds": seeds,
-        "chance_mAP@all": results["frozen"][0]["chance_mAP@all"],
+        "chance_mAP@all": frozen["chance_mAP@all"],
         "rows": rows,
     }
 
@@ -143,22 +129,23 @@ def _print(summary: dict[str, Any]) -> None:
     print(f"mAP@all of unseen classes: {(after / before - 1) * 100:+.0f} % over the frozen model.")
 
 
-def _draw(first: dict[str, np.ndarray], data: "SketchPhotoDataModule", seed: int) -> Any:
-    """Queries drawn at random, one a class, so that the picture shows no chosen cases."""
+def _plot(
+    results: "Mapping[str, list[RetrievalResults]]", data: "SketchPhotoDataModule", seed: int
+) -> Any:
+    """Plot queries sampled at random, one a class, so that the picture shows no chosen cases."""
+    from sketchclip.callbacks.grids import retrieved
     from sketchclip.plots.retrieval_grid import Ranking, retrieval_grid
 
-    queries, gallery = (cast(Any, loader.dataset) for loader in data.test_dataloader())
-    order = np.random.default_rng(0).permutation(len(queries.items))
-    chosen: dict[int, int] = {}
-    for position in order:
-        chosen.setdefault(queries.items[position][1], int(position))
-    rows = []
-    for label, position in list(chosen.items())[:8]:
-        lines = []
-        for name, ranking in first.items():
-            top = [gallery.items[i] for i in ranking[position, :10]]
-            lines.append(Ranking(name, [p for p, _ in top], [other == label for _, other in top]))
-        rows.append((queries.items[position][0], spoken(queries.classes[label]), lines))
+    loaders = data.test_dataloader()
+    shown = {name: retrieved(runs[0], loaders, 8, 10) for name, runs in results.items()}
+    rows = [
+        (
+            queries[0].path,
+            spoken(queries[0].class_name),
+            [Ranking(name, q.photos, q.hits) for name, q in zip(shown, queries, strict=True)],
+        )
+        for queries in zip(*shown.values(), strict=True)
+    ]
     title = "Doodles of unseen classes and their first ten photos, before and after adaptation"
-    footer = f"Queries drawn at random. Thick green frame: right class. Adapted with seed {seed}."
+    footer = f"Queries sampled at random. Thick green frame: right class. Adapted with seed {seed}."
     return retrieval_grid(title, rows, footer)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sketchclip.commands.arguments import Parser
+from sketchclip.commands.arguments import Parser, save_picture
 from sketchclip.errors import SketchClipError
 
 if TYPE_CHECKING:
@@ -25,27 +25,12 @@ A sketch is a picture (png, jpg, ...), an SVG file, or strokes of Quick, Draw!: 
 
 
 def run(args: Sequence[str]) -> "list[Hit]":
-    """Run ``sketchclip search``.
-
-    Args:
-        args: Arguments after the command.
-
-    Returns:
-        Photos, best first.
-
-    Raises:
-        SketchClipError: If there is no such index or class, the query cannot be read, or the
-            model of the index is not to be had.
-    """
-    parser = Parser(
-        prog="sketchclip search",
-        description=__doc__,
-        epilog=_EXAMPLES,
-    )
+    """Run the command; return photos, best first."""
+    parser = Parser(prog="sketchclip search", description=__doc__, epilog=_EXAMPLES)
     parser.add_argument("sketch", type=Path, nargs="?", help="file, or - for standard input")
     parser.add_argument("--index", required=True, help="folder or URI of 'sketchclip index'")
     parser.add_argument("-k", type=int, default=20, help="photos (default: 20)")
-    parser.add_argument("--class-filter", metavar="CLASS", help="search in this class alone")
+    parser.add_argument("--class-filter", metavar="CLASS", help="search only this class")
     parser.add_argument("--text", help="a sentence that describes the photo")
     parser.add_argument(
         "--text-weight", type=float, default=0.5, help="0: sketch alone, 1: text (default: 0.5)"
@@ -122,9 +107,4 @@ def _save(
         (hit.path, f"{hit.rank}   {hit.score:.3f}", hit.class_name or hit.path.name) for hit in hits
     ]
     title = " + ".join([*(["sketch"] if image is not None else []), *([text] if text else [])])
-    page = search_page(image, title, shown, model)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        page.save(file)
-    except (OSError, ValueError) as error:
-        raise SketchClipError(f"Cannot write {file} ({error}).") from error
+    save_picture(search_page(image, title, shown, model), file)

@@ -12,17 +12,11 @@ _SHORT = {"wandb": "sketchclip.loggers.WandbRun", "csv": "sketchclip.loggers.Run
 
 
 def spell_out(args: Sequence[str]) -> list[str]:
-    """Resolve short forms.
+    """Resolve short forms of a command and its options for LightningCLI.
 
     ``--trainer.logger=wandb`` names a class. ``--ckpt_path`` becomes a file. Where neither a config
     nor a model is given, a run is evaluated or continued with its own config, and without a
     checkpoint it is the last run that is evaluated.
-
-    Args:
-        args: Command and options.
-
-    Returns:
-        What LightningCLI understands.
     """
     args = list(args)
     if not args or args[0] not in TRAINER_COMMANDS or {"--help", "-h"} & {*args}:
@@ -41,7 +35,8 @@ def spell_out(args: Sequence[str]) -> list[str]:
     if checkpoint is None or checkpoint == "null":
         return args
     path = find_checkpoint(checkpoint, root)
-    args[at:at] = _replace(args, at, "--ckpt_path", path)
+    del args[at : at + (1 if args[at : at + 1] == [f"--ckpt_path={checkpoint}"] else 2)]
+    args.insert(at, f"--ckpt_path={path}")
     config = None if configured else config_of(Path(path))
     if config is not None:
         print(f"{args[0]}: {path} with the settings of {config}")
@@ -50,17 +45,10 @@ def spell_out(args: Sequence[str]) -> list[str]:
 
 
 def option(args: list[str], name: str) -> tuple[int, str | None]:
-    """Position and value of the last use of an option."""
+    """Find position and value of the last use of an option."""
     for at in range(len(args) - 1, -1, -1):
         if args[at].startswith(f"{name}="):
             return at, args[at].partition("=")[2]
         if args[at] == name and at + 1 < len(args):
             return at, args[at + 1]
     return len(args), None
-
-
-def _replace(args: list[str], at: int, name: str, value: str) -> list[str]:
-    """Take an option out of the list, if it is there, and return the new one."""
-    if at < len(args):
-        del args[at : at + (1 if args[at].startswith(f"{name}=") else 2)]
-    return [f"{name}={value}"]

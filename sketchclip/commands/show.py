@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from sketchclip.commands.arguments import Parser
+from sketchclip.commands.arguments import Parser, listed, save_picture
 from sketchclip.errors import SketchClipError
 from sketchclip.plots.choice import Pick
 
@@ -16,17 +16,7 @@ _EXAMPLES = """examples:
 
 
 def run(args: Sequence[str]) -> Path:
-    """Run ``sketchclip show``.
-
-    Args:
-        args: Arguments after the command.
-
-    Returns:
-        The picture's file.
-
-    Raises:
-        SketchClipError: If results are missing, or the runs are not on the same queries.
-    """
+    """Run the command; return the file of the picture."""
     parser = Parser(prog="sketchclip show", description=__doc__, epilog=_EXAMPLES)
     parser.add_argument("run", type=Path, help="folder of a test, or of a run of 'ablate'")
     parser.add_argument("--baseline", type=Path, help="test on the same queries, shown below")
@@ -34,22 +24,20 @@ def run(args: Sequence[str]) -> Path:
     parser.add_argument("-n", type=int, default=8, dest="count", help="queries (default: 8)")
     parser.add_argument("-o", type=Path, default=Path("grid.png"), help="default: grid.png")
     parser.add_argument("--root", type=Path, help="folder of the data, if it was moved")
-    parser.add_argument("--labels", default="", help="names of run and baseline: Ours,Frozen")
-    parser.add_argument("--seed", type=int, default=0, help="of random choices (default: 0)")
+    parser.add_argument(
+        "--labels", type=listed, default=[], help="of run and baseline: Ours,Frozen"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of random choices (default: 0)")
     options = parser.parse_args(list(args))
     if options.count < 1:
         raise SketchClipError(f"-n {options.count}: expected at least one query.")
-    labels, runs = [x for x in options.labels.split(",") if x], 1 + (options.baseline is not None)
+    labels, runs = options.labels, 1 + (options.baseline is not None)
     if labels and len(labels) != runs:
-        raise SketchClipError(f"--labels {options.labels}: expected {runs} names.")
+        raise SketchClipError(f"--labels {','.join(labels)}: expected {runs} names.")
     from sketchclip.plots.examples import picture
 
-    where, how = (options.run, options.baseline), (options.pick, options.count)
-    image = picture(*where, *how, options.root, options.seed, labels)
-    try:
-        options.o.parent.mkdir(parents=True, exist_ok=True)
-        image.save(options.o)
-    except (OSError, ValueError) as error:
-        raise SketchClipError(f"Cannot write {options.o} ({error}).") from error
+    folders, choice = (options.run, options.baseline), (options.pick, options.count)
+    image = picture(*folders, *choice, options.root, options.seed, labels)
+    save_picture(image, options.o)
     print(f"Picture: {options.o}")
     return Path(options.o)

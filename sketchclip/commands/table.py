@@ -15,14 +15,7 @@ _EXAMPLES = """examples:
 
 
 def run(args: Sequence[str]) -> list[ResultTable]:
-    """Run ``sketchclip table``.
-
-    Args:
-        args: Arguments after the command.
-
-    Returns:
-        The tables.
-    """
+    """Run the command; return the tables."""
     parser = Parser(
         prog="sketchclip table",
         description="The paper's main table and ablations: what it reports and what runs measured.",

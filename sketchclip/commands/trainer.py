@@ -1,11 +1,11 @@
-"""LightningCLI with what sketchclip adds: links, layers, checkpoints that stay honest."""
+"""LightningCLI with links between data and model, layered configs and compact checkpoints."""
 
 import logging
 import shlex
 import sys
 import warnings
 from argparse import SUPPRESS
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,6 +31,7 @@ from sketchclip.loggers import RunFiles, WandbRun, with_files
 from sketchclip.methods import RetrievalModule
 from sketchclip.pretrained.find import find_checkpoint
 from sketchclip.runs.folder import RunFolder
+from sketchclip.runs.reading import flat_settings
 
 # Not compared with a checkpoint: the data decides the class names (a test may be on other data),
 # and the backbone's hash, not the path of its file, says whether the weights are the same.
@@ -38,21 +39,16 @@ _NOT_COMPARED = frozenset({"class_names", "pretrained"})
 
 _LOGGER = lazy_instance(RunFiles)
 
-# A bare name in a config means a class that is loaded.
+# Bare class names in a config are found among the loaded classes.
 for _name in data_modules.__all__:
     getattr(data_modules, _name)
 
 
 class PlainParser(LightningArgumentParser):
-    """Says what is wrong in a line or two; jsonargparse would print pages of usage first."""
+    """Parser that reports an error in two lines; jsonargparse prints pages of usage first."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Print the message and leave with status 2.
-
-        Args:
-            message: What is wrong.
-            ex: Its cause.
-        """
+        """Print the message and exit with status 2."""
         if not self.exit_on_error:
             super().error(message, ex)
         print(f"sketchclip: error: {message}\nSee {self.prog} --help", file=sys.stderr)
@@ -67,11 +63,11 @@ class SketchClipCLI(LightningCLI):
         super().__init__(*args, **kwargs)
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
-        """The one that runs: to build the parsers of all four takes longer than most of a start."""
+        """Return only the command that runs: parsers of all four take most of a start."""
         return {n: skip for n, skip in super().subcommands().items() if n == self._command}
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
-        """A parser whose ``--config`` understands ``extends``."""
+        """Build a parser whose ``--config`` understands ``extends``."""
         parser = self.parser_class(**kwargs)
         parser.add_argument(
             "-c",
@@ -82,7 +78,7 @@ class SketchClipCLI(LightningCLI):
         return parser
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Link what the data knows to what methods ask for."""
+        """Link class names of the data to the arguments of methods."""
         parser.add_argument(
             "--extends",
             type=consumed,
@@ -97,7 +93,7 @@ class SketchClipCLI(LightningCLI):
     def _prepare_subcommand_parser(self, *args: Any, **kwargs: Any) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(*args, **kwargs)
         for action in parser._actions:
-            if action.dest == "ckpt_path":  # Lightning's text does not know what ours may be
+            if action.dest == "ckpt_path":  # Lightning's text names fewer forms
                 action.help = (
                     "last or best of the last run, a run folder, a .ckpt or .safetensors file, or "
                     "owner/name on the Hugging Face hub."
@@ -105,7 +101,7 @@ class SketchClipCLI(LightningCLI):
         return parser
 
     def before_instantiate_classes(self) -> None:
-        """Put the results of evaluating a run into its folder, unless the user names another."""
+        """Put results of evaluating a run into its folder, unless the user names another."""
         config = self.config[self.subcommand]
         logger = config.trainer.get("logger")
         options = logger.get("init_args") if isinstance(logger, Namespace) else None
@@ -117,7 +113,7 @@ class SketchClipCLI(LightningCLI):
             options.save_dir, options.name, options.kind = str(folder.parent), "", folder.kind
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Keep the run in one folder, with small checkpoints unless the user names another way."""
+        """Keep the run in one folder, with compact checkpoints unless the user sets a plugin."""
         trainer = self._get(self.config_init, "trainer")
         kwargs["logger"] = with_files(trainer.get("logger"))
         if trainer.get("enable_progress_bar") is None and not sys.stderr.isatty():
@@ -154,14 +150,14 @@ class SketchClipCLI(LightningCLI):
             return
         try:
             checkpoint = CompactCheckpointIO().load_checkpoint(path, weights_only=True)
-            saved = _flat(checkpoint.get("hyper_parameters", {}))
+            saved = flat_settings(checkpoint.get("hyper_parameters", {}))
             checkpoint["pytorch-lightning_version"]
         except Exception as error:
             raise SketchClipError(
                 f"{path} is no checkpoint of sketchclip ({type(error).__name__}). Expected a file "
                 "that 'sketchclip fit' wrote: <run>/checkpoints/last.ckpt."
             ) from error
-        now = _flat(config.model.get("init_args", Namespace()).as_dict())
+        now = flat_settings(config.model.get("init_args", Namespace()).as_dict())
         conflicts = [
             f"  model.{key}: {now[key]!r} here, {value!r} in the checkpoint"
             for key, value in saved.items()
@@ -172,18 +168,6 @@ class SketchClipCLI(LightningCLI):
                 f"Settings conflict with {path}:\n" + "\n".join(conflicts) + "\nUse the "
                 "checkpoint's settings: --config <its run>/config.yaml, or these flags."
             )
-
-
-def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of composed parts beside the others: adaptation, adaptation.n_prompts, ..."""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping) and "class_path" in value:
-            flat[key] = value["class_path"].rpartition(".")[2]
-            flat |= {f"{key}.{n}": v for n, v in _flat(value.get("init_args", {})).items()}
-        else:
-            flat[key] = list(value) if isinstance(value, tuple) else value
-    return flat
 
 
 def run_cli(args: Sequence[str] | None) -> SketchClipCLI:
@@ -198,14 +182,14 @@ def run_cli(args: Sequence[str] | None) -> SketchClipCLI:
     """
     typed = list(sys.argv[1:] if args is None else args)
     given = spell_out(typed)
-    # TrainingReport says on what a run computes; Lightning's banners add nothing to it.
+    # TrainingReport names the device of a run; Lightning's banners add nothing to it.
     for library in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(library).setLevel(logging.WARNING)
     # Short forms are spelled out, and main(args) may be called by a program with its own arguments.
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
     # Known and meant: few workers suit small machines, the frozen CLIP stays in eval mode, a test
-    # writes into a folder of its own, config.yaml is in the run folder before the first figure, the
-    # figures of all processes are equal, and Lightning calls a function that PyTorch deprecated.
+    # writes into a folder of its own, config.yaml is in the run folder before the first metric, the
+    # metrics of all processes are equal, and Lightning calls a function that PyTorch deprecated.
     for message in (
         ".*does not have many workers",
         "Found .* module.s. in eval mode",

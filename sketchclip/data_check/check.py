@@ -1,4 +1,4 @@
-"""The check behind ``sketchclip data check``."""
+"""Check of a dataset folder, as ``sketchclip data check`` runs it."""
 
 import time
 from collections.abc import Mapping
@@ -20,21 +20,21 @@ from sketchclip.data_check.recognize import recognize
 from sketchclip.data_check.survey import Reading, read_all
 
 VERSION = 1
-"""Of the layout of :meth:`Report.as_dict`."""
+"""Version of the keys of :meth:`Report.as_dict`."""
 
 
 @dataclass
 class Report:
-    """Everything that a check found.
+    """Result of a check.
 
     Attributes:
         contents: The dataset on disk.
-        recognized: What gave the dataset away.
+        recognized: Reason why this dataset was recognized.
         counts: Classes, sketches, photos and pairs of all, seen and unseen classes.
-        findings: One a check, in the order of printing.
-        command: The ``sketchclip fit`` that works here; empty if none does.
-        quick: Whether the images were left unread.
-        seconds: Time it took.
+        findings: One for each check, in the order of printing.
+        command: A ``sketchclip fit`` that works here; empty if none does.
+        quick: True if the images were left unread.
+        seconds: Duration of the check.
     """
 
     contents: Contents
@@ -47,12 +47,13 @@ class Report:
 
     @property
     def ready(self) -> bool:
-        """Whether nothing stops or changes training and test."""
+        """True if nothing stops or changes training and test."""
         return all(finding.status != "error" for finding in self.findings)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         data, split = self.contents.data, self.contents.split
+        sketches, photos = self.contents.sketches, self.contents.photos
         layout = data.catalogue.files.layout
         return {
             "version": VERSION,
@@ -72,11 +73,8 @@ class Report:
             },
             "counts": self.counts,
             "classes": {
-                name: {
-                    "sketches": len(self.contents.sketches.get(name, ())),
-                    "photos": len(self.contents.photos.get(name, ())),
-                }
-                for name in sorted(self.contents.sketches.keys() | self.contents.photos.keys())
+                name: {"sketches": len(sketches.get(name, ())), "photos": len(photos.get(name, ()))}
+                for name in sorted(sketches.keys() | photos.keys())
             },
             "checks": [asdict(finding) for finding in self.findings],
             "fit": self.command or None,
@@ -96,15 +94,12 @@ def check(
     """Check a dataset on disk.
 
     Args:
-        root: Its folder.
+        root: Folder of the dataset.
         dataset: Name of the data module; recognized if None.
-        split: As ``data.catalogue.split``; None for the dataset's own.
-        patterns: ``sketch_files`` and ``photo_files`` as of the data module, if not in folders.
+        split: Value for ``data.split``; None for the default of the dataset.
+        patterns: ``sketch_files`` and ``photo_files`` of the data module, if not in folders.
         workers: Processes that read images.
         quick: Look at names and sizes alone.
-
-    Returns:
-        The report.
 
     Raises:
         SketchClipError: If no dataset is found in the folder, or it cannot be listed.
@@ -116,12 +111,12 @@ def check(
     contents = look(data)
     command = fit_command(data, split, patterns, len(contents.both))
     if contents.split is None and not contents.problem and command.data is not None:
-        contents.split = command.data.catalogue.split  # plain folders have none of their own
-    every = contents.split
+        contents.split = command.data.catalogue.split  # plain folders have no default split
+    used = contents.split
     counts = {
         "all": count(contents, contents.both),
-        "seen": count(contents, every.seen if every else ()),
-        "unseen": count(contents, every.unseen if every else ()),
+        "seen": count(contents, used.seen if used else ()),
+        "unseen": count(contents, used.unseen if used else ()),
     }
     readings: list[Reading] | None = None
     if not quick:
@@ -132,7 +127,7 @@ def check(
                 readings += part
                 progress.reach(len(readings))
     findings = [
-        Finding("layout", "ok", f"{_places(contents)} ({data.catalogue.files.layout.name})"),
+        Finding("layout", "ok", f"{_locations(contents)} ({data.catalogue.files.layout.name})"),
         *class_findings(contents),
         *count_findings(contents, counts),
         *file_findings(contents.surveys, readings),
@@ -148,14 +143,14 @@ def check(
 
 def _fit_finding(command: Command, stated: bool) -> Finding:
     if command.data is None:
-        return Finding("fit", "error", command.problem, "Mend what is listed above.")
+        return Finding("fit", "error", command.problem, "Correct what is listed above.")
     if not command.problem:
         return Finding("fit", "ok", f"works with split {command.data.catalogue.split.name}")
     advice = f"The command below works with split {command.data.catalogue.split.name}."
     return Finding("fit", "error" if stated else "warning", command.problem, advice)
 
 
-def _places(contents: Contents) -> str:
+def _locations(contents: Contents) -> str:
     files = contents.data.catalogue.files
     layout = files.layout
     if not layout.folders:

@@ -1,4 +1,4 @@
-"""What a dataset on disk holds, also one that a data module would refuse."""
+"""Contents of a dataset on disk, including one that a data module refuses."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ class Contents:
     """A dataset on disk, as far as it could be listed.
 
     Attributes:
-        data: The data module, with the split that is asked for.
-        sketches: By class, all classes.
-        photos: By class, all classes, each photo once.
-        surveys: Of each folder.
-        repeated: Sketchy's own photos that the extended ones hold too.
-        refused: Why a data module does not list it, else empty.
-        split: Restricted to what is here; None if it cannot be used.
-        problem: Why it cannot be used.
+        data: The data module, with the requested split.
+        sketches: Sketches of each class, all classes.
+        photos: Photos of each class, all classes, each photo once.
+        surveys: One for each folder.
+        repeated: Photos of the original Sketchy that the extension holds too.
+        refused: Reason why a data module does not list it, else empty.
+        split: Split restricted to the classes on disk; None if it cannot be used.
+        problem: Reason why the split cannot be used.
     """
 
     data: SketchPhotoDataModule
@@ -43,41 +43,31 @@ class Contents:
 
     @property
     def listed(self) -> set[str]:
-        """Classes that a split of the package names; none for other splits."""
+        """Classes that a packaged split names; none for other splits."""
         name = self.data.catalogue.settings.split or self.data.default_split or ""
         return {*packaged_list(name, "seen"), *packaged_list(name, "unseen")}
 
     @property
     def published(self) -> Published | None:
-        """Figures that hold for this split and these folders, if any."""
+        """Published counts for this split and these folders, if any."""
         try:
             return self.data.published.get(self.data.catalogue.published_key)
-        except SketchClipError:  # what cannot be listed has other problems
+        except SketchClipError:  # a dataset that cannot be listed has other problems
             return None
 
     def lost(self, name: str) -> list[Path]:
-        """Sketches of a class whose photo is not there."""
+        """List the sketches of a class whose photo is missing."""
         instance = self.data.instance_of
         photos = {instance(path, "photo") for path in self.photos[name]}
         return [p for p in self.sketches[name] if instance(p, "sketch") not in photos]
 
     def files(self) -> list[Path]:
-        """Every image once."""
+        """List every image once."""
         return [p for side in (self.sketches, self.photos) for f in side.values() for p in f]
 
 
 def look(data: SketchPhotoDataModule) -> Contents:
-    """List a dataset, also one that a data module would refuse.
-
-    Args:
-        data: The data module, with root and split.
-
-    Returns:
-        What is there.
-
-    Raises:
-        SketchClipError: If no layout is found or a folder cannot be read.
-    """
+    """List a dataset, including one that a data module refuses."""
     found = data.catalogue.files.layout
     folders = ((found.sketches, SKETCHES), (found.photos, PHOTOS), (found.base, PHOTOS))
     surveys = [survey(folder, extensions) for folder, extensions in folders if folder]
@@ -90,14 +80,13 @@ def look(data: SketchPhotoDataModule) -> Contents:
         refused = str(error)
         split = data.default_split or ""
         reference = [*packaged_list(split, "seen"), *packaged_list(split, "unseen")]
-        sketches, photos, base = (
-            renamed(found.names, reference) for found in (*surveys, Survey())[:3]
-        )
+        names = [found.names for found in (*surveys, Survey())[:3]]
+        sketches, photos, base = (renamed(listing, reference) for listing in names)
         photos, base = renamed(photos, sketches), renamed(base, sketches)
-    every = merge(photos, base)
-    kept = {path for files in every.values() for path in files}
+    merged = merge(photos, base)
+    kept = {path for files in merged.values() for path in files}
     repeated = [path for files in base.values() for path in files if path not in kept]
-    contents = Contents(data, sketches, every, surveys, repeated, refused)
+    contents = Contents(data, sketches, merged, surveys, repeated, refused)
     name = data.catalogue.settings.split or data.default_split
     if name is not None:
         try:
@@ -108,7 +97,7 @@ def look(data: SketchPhotoDataModule) -> Contents:
 
 
 def count(contents: Contents, classes: Iterable[str]) -> dict[str, int]:
-    """Classes, sketches, photos, and sketches whose photo is there, of classes with both sides."""
+    """Count classes, sketches, photos and pairs of the classes that have both sides."""
     names = [name for name in classes if name in contents.sketches and name in contents.photos]
     sketches = sum(len(contents.sketches[name]) for name in names)
     return {

@@ -1,4 +1,4 @@
-"""What is wrong with a dataset on disk, measured on what is published, and what to do."""
+"""Findings about a dataset on disk, compared with published counts, with advice."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,16 +11,12 @@ from sketchclip.data_check.contents import Contents
 from sketchclip.data_check.survey import LARGE_FILE, Reading, Survey
 
 Status = Literal["ok", "warning", "error", "skipped"]
+_NOT_READ = "images were not read (--quick)"
 
 
 @dataclass(frozen=True)
 class Item:
-    """One thing that a finding is about.
-
-    Attributes:
-        name: A path or a class.
-        detail: What is the matter with it.
-    """
+    """A path or a class, with what is wrong with it."""
 
     name: str
     detail: str = ""
@@ -34,11 +30,11 @@ class Finding:
     """Result of one check.
 
     Attributes:
-        name: Of the check.
+        name: Name of the check.
         status: error stops or changes training or test, warning does not.
-        found: What was found.
-        advice: What to do; empty if nothing.
-        items: What it is about, all of it.
+        found: Result in words.
+        advice: Next step of the user; empty if there is none.
+        items: All paths or classes concerned.
     """
 
     name: str
@@ -49,7 +45,7 @@ class Finding:
 
 
 def class_findings(contents: Contents) -> list[Finding]:
-    """Missing, foreign, one-sided, empty and ambiguous classes."""
+    """Report missing, foreign, one-sided, empty and ambiguous classes."""
     both, listed = set(contents.both), contents.listed
     here = contents.sketches.keys() | contents.photos.keys()
     findings = []
@@ -69,37 +65,23 @@ def class_findings(contents: Contents) -> list[Finding]:
             else Finding("classes", "ok", f"all of {split.name}: {split.coverage}")
         )
         extra = [Item(name, _similar(name, listed - both)) for name in split.ignored]
-        findings.append(
-            Finding(
-                "other classes",
-                "warning",
-                f"{len(extra)} classes that {split.name} does not name",
-                "Nothing: they are left out. If one is misspelled, rename its folders.",
-                extra,
-            )
-            if extra
-            else Finding("other classes", "ok", "none")
-        )
+        text = f"classes that {split.name} does not name"
+        advice = "Nothing: they are left out. If one is misspelled, rename its folders."
+        findings.append(_finding("other classes", extra, "warning", text, advice))
     elif not listed:
         findings.append(Finding("classes", "ok", f"{len(both)} with sketches and photos"))
-    alone = [
-        Item(
-            name,
-            f"{len(contents.sketches[name]):,} sketches, no photos"
-            if name in contents.sketches
-            else f"{len(contents.photos[name]):,} photos, no sketches",
-        )
-        for name in sorted(here - both)
-    ]
-    findings.append(
-        _finding(
-            "one side only",
-            alone,
-            "warning",
-            "classes have only sketches or only photos",
-            "Add the other side. Until then they are neither trained nor tested on.",
-        )
+    sides = (contents.sketches, "sketches, no photos"), (contents.photos, "photos, no sketches")
+    alone = sorted(
+        (
+            Item(name, f"{len(side[name]):,} {text}")
+            for side, text in sides
+            for name in {*side} - both
+        ),
+        key=lambda item: item.name,
     )
+    text = "classes have only sketches or only photos"
+    advice = "Add the other side. Until then they are neither trained nor tested on."
+    findings.append(_finding("one side only", alone, "warning", text, advice))
     empty = [Item(str(p)) for found in contents.surveys for p in found.empty]
     text = "class folders have no image"
     findings.append(_finding("empty folders", empty, "error", text, "Fill or remove them."))
@@ -127,7 +109,7 @@ def _similar(name: str, others: Iterable[str]) -> str:
 
 
 def count_findings(contents: Contents, counts: Mapping[str, dict[str, int]]) -> list[Finding]:
-    """Numbers of training and test images, beside the published ones, and instance pairs."""
+    """Compare numbers of images with the published ones, and count instance pairs."""
     findings = []
     split = contents.split
     published = contents.published
@@ -146,16 +128,12 @@ def count_findings(contents: Contents, counts: Mapping[str, dict[str, int]]) -> 
             findings.append(Finding(title, "ok", text + agrees))
             continue
         complete = bool(split and split.complete)
-        findings.append(
-            Finding(
-                title,
-                "error" if complete and side == "unseen" else "warning",
-                f"{text}; published: {', '.join(differs)}",
-                "Unpack the archive again: results are not comparable with published ones."
-                if complete
-                else "See classes: results on a part are not comparable with published ones.",
-            )
-        )
+        status: Status = "error" if complete and side == "unseen" else "warning"
+        advice = "See classes: results on a part are not comparable with published ones."
+        if complete:
+            advice = "Unpack the archive again: results are not comparable with published ones."
+        text = f"{text}; published: {', '.join(differs)}"
+        findings.append(Finding(title, status, text, advice))
     pairs, sketches = counts["all"]["pairs"], counts["all"]["sketches"]
     if 2 * pairs < sketches:
         text = f"{pairs:,} of {sketches:,} sketches name a photo: category level only"
@@ -173,45 +151,26 @@ def count_findings(contents: Contents, counts: Mapping[str, dict[str, int]]) -> 
 
 
 def file_findings(surveys: Sequence[Survey], readings: Sequence[Reading] | None) -> list[Finding]:
-    """Files that are no images, cannot be read, or look wrong.
-
-    Args:
-        surveys: Of each folder.
-        readings: Of every image; None if they were not read.
-    """
+    """Report files that are no images, cannot be read, or look wrong."""
     foreign = [Item(str(path)) for found in surveys for path in found.foreign]
     zero = {path: "zero bytes" for found in surveys for path in found.zero}
     large = {path: f"above {LARGE_FILE >> 20} MiB" for found in surveys for path in found.large}
     bad = zero | {r.path: r.error for r in readings or () if r.error and r.path not in zero}
     odd = large | {r.path: r.oddity for r in readings or () if r.oddity}
-    findings = [
-        _finding(
-            "other files",
-            foreign,
-            "warning",
-            "files or folders among the images are no images",
-            "Nothing: they are left out. Move images in deeper folders up.",
-        ),
-        _finding(
-            "unreadable",
-            _items(bad),
-            "error",
-            "images cannot be read",
-            "Unpack them again or remove them. --data.on_error skip works without them.",
-        ),
-        _finding(
-            "unusual images",
-            _items(odd),
-            "warning",
-            "images are empty, tiny or huge",
-            "Look at them; remove what is no sketch or photo.",
-        ),
-    ]
+    text = "files or folders among the images are no images"
+    advice = "Nothing: they are left out. Move images in deeper folders up."
+    findings = [_finding("other files", foreign, "warning", text, advice)]
+    advice = "Unpack them again or remove them. --data.on_error skip works without them."
+    findings.append(_finding("unreadable", _items(bad), "error", "images cannot be read", advice))
+    text, advice = (
+        "images are empty, tiny or huge",
+        "Look at them; remove what is no sketch or photo.",
+    )
+    findings.append(_finding("unusual images", _items(odd), "warning", text, advice))
     if readings is None:
-        skipped = "images were not read (--quick)"
         for finding in findings[1:]:
             if finding.status == "ok":
-                finding.status, finding.found = "skipped", skipped
+                finding.status, finding.found = "skipped", _NOT_READ
     return findings
 
 
@@ -220,12 +179,7 @@ def _items(details: Mapping[Path, str]) -> list[Item]:
 
 
 def copy_findings(contents: Contents, readings: Sequence[Reading] | None) -> list[Finding]:
-    """Images that are there more than once.
-
-    Args:
-        contents: The dataset.
-        readings: Of every image; None if they were not read.
-    """
+    """Report images that exist more than once."""
     findings = []
     if contents.repeated:
         total = len(contents.repeated)
@@ -233,44 +187,31 @@ def copy_findings(contents: Contents, readings: Sequence[Reading] | None) -> lis
         advice = "Nothing: each counts once. --data.gallery zse_dup repeats them."
         findings.append(Finding("base photos", "ok", text, advice))
     if readings is None:
-        return [*findings, Finding("copies", "skipped", "images were not read (--quick)")]
+        return [*findings, Finding("copies", "skipped", _NOT_READ)]
     digests = {reading.path: reading.digest for reading in readings if reading.digest}
     within: list[Item] = []
     across: list[Item] = []
     leaks = 0
     unseen = set(contents.split.unseen) if contents.split else set()
-    places: dict[str, list[tuple[str, str, Path]]] = defaultdict(list)
+    copies: dict[str, list[tuple[str, str, Path]]] = defaultdict(list)
     for side, listing in (("sketch", contents.sketches), ("photo", contents.photos)):
         for name, files in sorted(listing.items()):
             for path in files:
                 if path in digests:
-                    places[digests[path]].append((side, name, path))
-    for same in places.values():
+                    copies[digests[path]].append((side, name, path))
+    for same in copies.values():
         first_side, first_name, first = same[0]
         for side, name, path in same[1:]:
-            detail = f"same content as {first}"
-            if (side, name) == (first_side, first_name):
-                within.append(Item(str(path), detail))
-            else:
-                across.append(Item(str(path), detail))
-                leaks += (name in unseen) != (first_name in unseen)
-    published = bool(contents.data.published)
-    settled = "Nothing: results are published on the set as it is." if published else ""
+            same_class = (side, name) == (first_side, first_name)
+            (within if same_class else across).append(Item(str(path), f"same content as {first}"))
+            leaks += (name in unseen) != (first_name in unseen)
+    settled = ""
+    if contents.data.published:
+        settled = "Nothing: results are published on the set as it is."
     leaked = f", {leaks:,} of them between test classes and others" if leaks else ""
-    return [
-        *findings,
-        _finding(
-            "copies in a class",
-            within,
-            "warning",
-            "images repeat another of their class and side",
-            settled or "Remove them.",
-        ),
-        _finding(
-            "copies across",
-            across,
-            "warning",
-            f"images repeat one of another class or side{leaked}",
-            settled or "Decide where each belongs and remove the others.",
-        ),
-    ]
+    text = "images repeat another of their class and side"
+    advice = settled or "Remove them."
+    findings.append(_finding("copies in a class", within, "warning", text, advice))
+    text = f"images repeat one of another class or side{leaked}"
+    advice = settled or "Decide where each belongs and remove the others."
+    return [*findings, _finding("copies across", across, "warning", text, advice)]

@@ -1,4 +1,4 @@
-"""The ``sketchclip fit`` command that works on a dataset as it lies on disk."""
+"""A ``sketchclip fit`` command that works on a dataset as it is on disk."""
 
 import shlex
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ class Command:
     """A command that was tried on the data up to the first batch, or why there is none.
 
     Attributes:
-        text: To type; empty if nothing works.
+        text: Command line; empty if nothing works.
         data: The data module with the settings of the command; None if nothing works.
-        problem: Why the dataset's own settings do not work, empty if they do.
+        problem: Reason why the default settings do not work, empty if they do.
     """
 
     text: str
@@ -29,40 +29,29 @@ class Command:
 
 
 def fit_command(
-    own: SketchPhotoDataModule,
-    split: str | None,
-    patterns: Mapping[str, Any],
-    classes: int,
+    listed: SketchPhotoDataModule, split: str | None, patterns: Mapping[str, Any], classes: int
 ) -> Command:
-    """Find the smallest change of a shipped config with which training and test would start.
+    """Find the smallest change of a bundled config with which training and test start.
 
     Args:
-        own: The data module with root and these settings; what it has listed is not listed again.
-        split: The user's choice; None for the config's.
+        listed: The data module with root and these settings; its listing is reused.
+        split: Choice of the user; None for that of the config.
         patterns: ``sketch_files`` and ``photo_files`` if the user named them.
         classes: Number of classes that have both sides.
-
-    Returns:
-        The command.
     """
-    config, preset = _config(type(own).__name__)
+    dataset, root = type(listed), listed.catalogue.files.named_root
+    config, preset = _config(dataset.__name__)
     always: dict[str, Any] = dict(patterns)
     if split is not None:
         always["split"] = split
     problem = ""
-    drawn = f"random:{max(2, classes // 5)}:0"
-    attempts: tuple[dict[str, Any], ...] = (
-        {},
-        {"split": drawn},
-        {"split": drawn, "validation": "none"},
-    )
-    for attempt in attempts:
+    sampled = {"split": f"random:{max(2, classes // 5)}:0"}
+    for attempt in ({}, sampled, {**sampled, "validation": "none"}):
         settings = {**always, **attempt}
         try:
-            data = own
+            data = listed
             if preset or attempt:
-                root = own.catalogue.files.named_root
-                data = type(own)(root=root, num_workers=0, **{**preset, **settings})
+                data = dataset(root=root, num_workers=0, **{**preset, **settings})
             files = data.catalogue
             files.training  # noqa: B018
             for names in (files.test_classes, files.val_classes):
@@ -73,8 +62,8 @@ def fit_command(
             continue
         words = ["sketchclip", "fit", "--config", config]
         if config == "experiments/base.yaml":
-            words += ["--data", type(own).__name__]
-        words += ["--data.root", str(own.catalogue.files.named_root)]
+            words += ["--data", dataset.__name__]
+        words += ["--data.root", str(root)]
         for name, value in settings.items():
             words += [f"--data.{name}", str(value)]
         return Command(shlex.join(words), data, problem)
@@ -82,7 +71,7 @@ def fit_command(
 
 
 def _config(dataset: str) -> tuple[str, dict[str, Any]]:
-    """Shipped config of a dataset, and the settings of the data module in it."""
+    """Find the bundled config of a dataset, and the settings of the data module in it."""
     found = {}
     for folder in experiment_folders():
         for path in sorted(folder.glob("*.yaml")):
@@ -97,7 +86,7 @@ def _config(dataset: str) -> tuple[str, dict[str, Any]]:
 
 
 def _data_of(path: Path) -> dict[str, Any]:
-    """Settings of the data in a config or in the one it builds on."""
+    """Read the data settings of a config or of the one it extends."""
     content = yaml.safe_load(path.read_text("utf-8"))
     if "data" in content or "extends" not in content:
         return content.get("data") or {}

@@ -1,7 +1,8 @@
-"""Which dataset lies in a folder: by the names of its folders, then of its classes and files."""
+"""Recognition of a dataset by the names of its folders, then of its classes and files."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -10,20 +11,13 @@ import data_modules
 from data_modules.base import SketchPhotoDataModule
 from data_modules.bundled import BundledBenchmark
 from data_modules.folder import SketchPhotoFolder
-from data_modules.listing.layouts import (
-    PLAIN,
-    FoundLayout,
-    Layout,
-    find_layout,
-    subfolders,
-    visible,
-)
+from data_modules.listing.layouts import PLAIN, FoundLayout, find_layout, subfolders, visible
 from data_modules.listing.names import align, canonical
 from data_modules.splits.split import packaged_list
 from sketchclip.errors import SketchClipError
 
 _MOST = 0.9
-"""Part of the classes on disk, or of those published, that must agree."""
+"""Fraction of the classes on disk, or of those published, that must agree."""
 
 # How files are named in the public archives, sketches and photos, without their ending.
 _FILE_NAMES = {
@@ -35,19 +29,14 @@ _FILE_NAMES = {
 
 @dataclass(frozen=True)
 class Recognized:
-    """A dataset and what gave it away.
-
-    Attributes:
-        dataset: Its data module.
-        reason: In words, to follow "recognized by".
-    """
+    """A data module, and the reason in words, to follow "recognized by"."""
 
     dataset: type[SketchPhotoDataModule]
     reason: str
 
 
 def known_datasets() -> list[type[SketchPhotoDataModule]]:
-    """Data modules of the package for data of the user's, plain folders last."""
+    """List the data modules that read user data, plain folders last."""
     public = (getattr(data_modules, name) for name in data_modules.__all__)
     found = [
         member
@@ -61,15 +50,12 @@ def known_datasets() -> list[type[SketchPhotoDataModule]]:
 
 
 def recognize(root: Path, name: str | None = None, named: bool = False) -> Recognized:
-    """Find out which dataset lies under a folder.
+    """Find out which dataset a folder holds.
 
     Args:
         root: Existing folder.
-        name: Of the data module, if the user says so; case does not matter.
-        named: Whether the user names the files by patterns, so that there is no layout to find.
-
-    Returns:
-        The dataset.
+        name: Name of the data module, if the user gives it; case does not matter.
+        named: True if the user names the files by patterns, so that there is no layout to find.
 
     Raises:
         SketchClipError: If the name is unknown, no layout is found, or several datasets fit.
@@ -83,17 +69,17 @@ def recognize(root: Path, name: str | None = None, named: bool = False) -> Recog
         raise SketchClipError(f"--dataset {name}: expected one of {names}.")
     if named:
         return Recognized(SketchPhotoFolder, "the files being named by patterns")
-    own = [dataset for dataset in known[:-1] if dataset.__base__ not in known]
-    layouts = [layout for dataset in own for layout in dataset.layouts if layout != PLAIN]
+    originals = [dataset for dataset in known[:-1] if dataset.__base__ not in known]
+    layouts = [layout for dataset in originals for layout in dataset.layouts if layout != PLAIN]
     try:
         # One search for all: it looks into every folder near root.
         found = find_layout(root, [*dict.fromkeys(layouts), PLAIN], "sketchclip data")
     except SketchClipError as error:
         raise _unknown(root, known) from error
-    by_folders = [dataset for dataset in own if _has_layout(dataset, found)]
+    by_folders = [dataset for dataset in originals if _has_layout(dataset, found)]
     if len(by_folders) == 1:
         return Recognized(by_folders[0], f"its folders {_folders(found)}")
-    fitting = [dataset for dataset in by_folders or own if _fits(dataset, found)]
+    fitting = [dataset for dataset in by_folders or originals if _fits(dataset, found)]
     if len(fitting) == 1:
         return Recognized(fitting[0], f"its folders {_folders(found)} and its classes")
     if fitting:
@@ -106,7 +92,7 @@ def recognize(root: Path, name: str | None = None, named: bool = False) -> Recog
 
 
 def _has_layout(dataset: type[SketchPhotoDataModule], found: FoundLayout) -> bool:
-    """Whether a layout of the dataset's own, not the plain one, has these folders."""
+    """Tell if a layout of the dataset, other than the plain one, has these folders."""
     return any(
         _is_one_of(found, found.sketches, layout.sketches)
         and _is_one_of(found, found.photos, layout.photos)
@@ -121,21 +107,21 @@ def _is_one_of(found: FoundLayout, folder: Path | None, names: Iterable[str]) ->
 
 
 def _unknown(root: Path, known: Sequence[type[SketchPhotoDataModule]]) -> SketchClipError:
-    """The error that says what was looked for, and where it may be."""
-    every = list(dict.fromkeys(layout for dataset in known for layout in dataset.layouts))
-    below = [
-        str(child)
-        for child in subfolders(root)
-        if (found := _try_layouts(child, every)) and found.root.is_relative_to(child)
-    ]
+    """Build the error that lists the expected folders, or datasets in subfolders."""
+    layouts = list(dict.fromkeys(layout for dataset in known for layout in dataset.layouts))
+    below = []
+    for child in subfolders(root):
+        with suppress(SketchClipError):
+            if find_layout(child, layouts, "").root.is_relative_to(child):
+                below.append(str(child))
     if len(below) > 1:
         return SketchClipError(
             f"Several datasets lie under {root}: {', '.join(below[:6])}. Name the folder of one."
         )
     lines = [
-        f"  {dataset.__name__}: " + ", ".join(f"{x.sketches[0]} + {x.photos[0]}" for x in layouts)
+        f"  {dataset.__name__}: " + ", ".join(f"{x.sketches[0]} + {x.photos[0]}" for x in shown)
         for dataset in known
-        if (layouts := [x for x in dataset.layouts if x != PLAIN or dataset is SketchPhotoFolder])
+        if (shown := [x for x in dataset.layouts if x != PLAIN or dataset is SketchPhotoFolder])
     ]
     holds = ", ".join(entry.name for entry in visible(root)[:8]) or "nothing"
     return SketchClipError(
@@ -143,13 +129,6 @@ def _unknown(root: Path, known: Sequence[type[SketchPhotoDataModule]]) -> Sketch
         "class folders, sketches + photos:\n" + "\n".join(lines) + "\nDescribe another layout "
         "with --sketch_files '<class>/sketch/*' --photo_files '<class>/photo/*'."
     )
-
-
-def _try_layouts(root: Path, layouts: Sequence[Layout]) -> FoundLayout | None:
-    try:
-        return find_layout(root, layouts, "")
-    except SketchClipError:
-        return None
 
 
 def _folders(found: FoundLayout) -> str:
@@ -162,7 +141,7 @@ def _some_classes(found: FoundLayout) -> list[str]:
 
 
 def _fits(dataset: type[SketchPhotoDataModule], found: FoundLayout) -> bool:
-    """Whether classes and files are named as published."""
+    """Tell if classes and files are named as published."""
     split = dataset.default_split or ""
     listed = {*packaged_list(split, "seen"), *packaged_list(split, "unseen")}
     here = {canonical(folder.name) for side in found.folders for folder in subfolders(side)}
@@ -170,25 +149,22 @@ def _fits(dataset: type[SketchPhotoDataModule], found: FoundLayout) -> bool:
         return False
     common = len(here & listed) + len(align(here, listed))
     # A few classes are in many lists; how the files are named tells then.
+    patterns = _FILE_NAMES.get(dataset.__name__, ())
+    sides = zip(found.folders, patterns, strict=False)
     return common >= _MOST * len(listed) or (
-        common >= _MOST * len(here) and _files_fit(dataset.__name__, found)
-    )
-
-
-def _files_fit(name: str, found: FoundLayout) -> bool:
-    return name in _FILE_NAMES and all(
-        _all_like(_sample(folder), pattern)
-        for folder, pattern in zip(found.folders, _FILE_NAMES[name], strict=False)
+        common >= _MOST * len(here)
+        and bool(patterns)
+        and all(_all_like(_sample(folder), pattern) for folder, pattern in sides)
     )
 
 
 def _sample(side: Path) -> Iterator[str]:
-    """Names without ending of a few files of each of a few classes."""
+    """Yield names without ending of a few files of each of a few classes."""
     for folder in subfolders(side)[:20]:
         yield from (Path(entry.name).stem for entry in visible(folder)[:5])
 
 
 def _all_like(names: Iterable[str], pattern: str) -> bool:
-    """Whether nearly all names match; true without names: Quick, Draw! files have no folders."""
+    """Tell if nearly all names match; true without names: Quick, Draw! files have no folders."""
     matches = [re.fullmatch(pattern, name) is not None for name in names]
     return sum(matches) >= _MOST * len(matches)

@@ -1,4 +1,4 @@
-"""What ``sketchclip data check`` prints: one table, examples, the command to type."""
+"""Printed report of ``sketchclip data check``: a table, examples, the command to type."""
 
 import os
 import sys
@@ -12,17 +12,13 @@ from sketchclip.data_check.check import Report
 from sketchclip.data_check.findings import Finding
 
 EXAMPLES = 20
-"""Items of a finding that are printed; ``--json`` holds them all."""
+"""Most items printed for a finding; ``--json`` holds them all."""
 
 _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red", "skipped": "dim"}
 
 
 def print_report(report: Report) -> None:
-    """Print a report.
-
-    Args:
-        report: Of the check.
-    """
+    """Print a report."""
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     data = report.contents.data
     root = data.catalogue.files.layout.root
@@ -47,8 +43,8 @@ def print_report(report: Report) -> None:
 
 
 def _print_items(finding: Finding, folder: str) -> None:
-    """A line each where there is something to say of each, else all in one."""
-    # What comes with a proposal is easiest to mend.
+    """Print a line for each item with a detail or path, else all in one paragraph."""
+    # Items that come with a proposal are the easiest to correct.
     items = sorted(finding.items, key=lambda item: not item.detail)
     shown, more = items[:EXAMPLES], items[EXAMPLES:]
     rest = f"and {len(more):,} more (--json FILE lists all)"

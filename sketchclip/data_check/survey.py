@@ -1,4 +1,4 @@
-"""What lies in class folders, wanted or not, and what reading every file of it says."""
+"""Survey of class folders without opening files, and reading of every image."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -32,7 +32,7 @@ class Survey:
     Attributes:
         names: Images by canonical class name, as far as names tell; drawings inside files are not
             counted.
-        spellings: Folders that have one canonical name.
+        spellings: Folders that share one canonical name.
         empty: Class folders without an image.
         zero: Images of zero bytes.
         large: Images above ``LARGE_FILE``.
@@ -48,18 +48,7 @@ class Survey:
 
 
 def survey(folder: Path, extensions: frozenset[str]) -> Survey:
-    """Look through a folder of class folders.
-
-    Args:
-        folder: Holds one folder a class.
-        extensions: Lower-case endings of the images of this side.
-
-    Returns:
-        What is there, wanted or not.
-
-    Raises:
-        SketchClipError: If a folder cannot be read.
-    """
+    """Look through class folders for images with these lower-case endings, and for other files."""
     result = Survey()
     spellings: dict[str, list[Path]] = {}
     for entry in visible(folder):
@@ -91,13 +80,13 @@ def survey(folder: Path, extensions: frozenset[str]) -> Survey:
 
 @dataclass(frozen=True)
 class Reading:
-    """What reading one image says.
+    """Result of reading one image.
 
     Attributes:
         path: The image.
-        digest: Of its content; equal for copies.
-        error: Why it is unreadable, empty for good images.
-        oddity: What is unusual about a good one, else empty.
+        digest: Hash of its content; equal for copies.
+        error: Reason why it is unreadable, empty for good images.
+        oddity: Unusual property of a good image, else empty.
     """
 
     path: Path
@@ -107,31 +96,19 @@ class Reading:
 
 
 def read_one(path: Path) -> Reading:
-    """Decode an image as training would.
-
-    Args:
-        path: The image, or a drawing inside a Quick, Draw! file.
-
-    Returns:
-        What was found; bad images raise nothing.
-    """
+    """Decode an image as training does; bad images give a reading with an error."""
     try:
         # 224 is what training asks for; JPEG then decodes at a reduced scale, yet to its end.
         image = read_image(path, 224)
     except SketchClipError as error:
-        return Reading(path, "", _reason(error))
+        cause = error.__cause__
+        named = cause is not None and str(cause)
+        return Reading(path, "", f"{type(cause).__name__}: {cause}" if named else str(error))
     height, width = image.shape[:2]
-    oddity = ""
+    oddity = "one color all over" if image.min() == image.max() else ""
     if min(height, width) < SMALL_SIDE:
         oddity = f"{width} x {height} pixels"
-    elif int(image.min()) == int(image.max()):
-        oddity = "one color all over"
     return Reading(path, digest_of(path), oddity=oddity)
-
-
-def _reason(error: SketchClipError) -> str:
-    cause = error.__cause__
-    return f"{type(cause).__name__}: {cause}" if cause and str(cause) else str(error)
 
 
 def _read_chunk(paths: Sequence[Path]) -> list[Reading]:
@@ -139,18 +116,7 @@ def _read_chunk(paths: Sequence[Path]) -> list[Reading]:
 
 
 def read_all(paths: Sequence[Path], workers: int) -> Iterator[list[Reading]]:
-    """Decode many images, in several processes.
-
-    Args:
-        paths: Images.
-        workers: Number of processes; with 0 or 1 this process reads.
-
-    Yields:
-        What was found, a chunk at a time, in any order.
-
-    Raises:
-        SketchClipError: If a process dies.
-    """
+    """Decode images and yield readings a chunk at a time, in any order; 0 or 1 workers: here."""
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
     if workers < 2 or len(chunks) < 2:
         yield from map(_read_chunk, chunks)

@@ -1,6 +1,6 @@
 """Choice of the queries of a test that a picture shows."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -9,9 +9,9 @@ Pick = Literal["best", "worst", "most_improved", "random"]
 
 
 def choose(
-    scores: Sequence[np.ndarray], classes: Sequence[str], pick: Pick, count: int, seed: int
+    scores: Sequence[np.ndarray], classes: Sequence[Hashable], pick: Pick, count: int, seed: int
 ) -> list[int]:
-    """Choose queries: equals in random order, no two of a class while there are others.
+    """Choose queries: ties in random order, no two of a class while there are others.
 
     Args:
         scores: Scores of the run and perhaps of the baseline, higher is better, each (Q,).
@@ -20,12 +20,8 @@ def choose(
         count: Number of queries at most.
         seed: Seed of random choices.
 
-    Returns:
-        Positions, the most telling first.
-
-    Example:
-        >>> choose([np.array([.1, .9, .8])], ["cat", "dog", "dog"], "best", 2, 0)
-        [1, 0]
+    >>> choose([np.array([.1, .9, .8])], ["cat", "dog", "dog"], "best", 2, 0)
+    [1, 0]
     """
     rng = np.random.default_rng(seed)
     key = {
@@ -35,8 +31,8 @@ def choose(
         "random": lambda: np.zeros(len(classes)),
     }[pick]()
     order = np.lexsort((rng.random(len(key)), np.nan_to_num(key, nan=np.inf)))
-    first: dict[str, int] = {}
+    first: dict[Hashable, int] = {}
     for at in order:
         first.setdefault(classes[at], int(at))
-    alone = set(first.values())
-    return [*first.values(), *(int(at) for at in order if int(at) not in alone)][:count]
+    chosen = dict.fromkeys([*first.values(), *order.tolist()])  # each query once
+    return [*chosen][:count]

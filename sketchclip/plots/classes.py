@@ -5,44 +5,22 @@ from typing import Any
 
 import numpy as np
 
-from sketchclip.errors import SketchClipError
-from sketchclip.plots.style import (
-    COLOURS,
-    COLUMN,
-    GREY,
-    PAGE,
-    caption,
-    new_figure,
-    protocol,
-    shorten,
-)
+from sketchclip.plots import style
+from sketchclip.plots.style import COLOURS, GREY, shorten
 from sketchclip.runs.reading import Run
-from sketchclip.runs.results import read_classes, read_results
+from sketchclip.runs.results import check_same_queries, read_classes, read_results
 from sketchclip.runs.uncertainty import bootstrap_interval
 
 _ROWS, _ROW = 36, 0.145  # classes in a column before there are two; inches of a class
 
 
 def plot_classes(runs: Sequence[Run], metric: str) -> Any:
-    """Plot the mean over the queries of each class.
-
-    Args:
-        runs: Tests of one experiment, one a seed, on the same queries.
-        metric: Name of the metric.
-
-    Returns:
-        The figure; None if the tests have no such metric.
-
-    Raises:
-        SketchClipError: If the tests are not on the same queries.
-    """
+    """Plot the mean of a metric over the queries of each class; None without the metric."""
     folders = [run.test for run in runs if run.test is not None]
-    _, queries, values = zip(*map(read_results, folders), strict=True)
+    summaries, queries, values = zip(*map(read_results, folders), strict=True)
     if any(metric not in value for value in values):
         return None
-    for other, folder in zip(queries, folders, strict=True):
-        if other != queries[0]:
-            raise SketchClipError(f"{folder} is not on the queries of {folders[0]}")
+    check_same_queries(folders, summaries, queries)
     per_query = 100 * np.mean([value[metric] for value in values], axis=0)
     classes = np.array(read_classes(folders[0]))
     bars = []
@@ -53,7 +31,7 @@ def plot_classes(runs: Sequence[Run], metric: str) -> Any:
     bars.sort(key=lambda bar: (-bar[0], bar[3]))
     columns = 1 if len(bars) <= _ROWS else 2
     rows = -(-len(bars) // columns)
-    figure = new_figure(COLUMN if columns == 1 else PAGE, 0.6 + _ROW * rows)
+    figure = style.new_figure(style.COLUMN if columns == 1 else style.PAGE, 0.6 + _ROW * rows)
     chance = runs[0].summary["metrics"].get(f"chance_{metric}")
     overall = float(np.nanmean(per_query))
     for number, axes in enumerate(figure.subplots(1, columns, squeeze=False).flat):
@@ -66,11 +44,10 @@ def plot_classes(runs: Sequence[Run], metric: str) -> Any:
         axes.set_xlabel(f"{metric} (%)")
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=2)
-    text = f"{runs[0].name}. {protocol(runs, metric)} Bars: mean over the queries of a class"
+    text = f"{runs[0].name}. {style.protocol(runs, metric)} Bars: mean over the queries of a class"
     seeds = " and over seeds" if len(runs) > 1 else ""
-    caption(
-        figure, f"{text} (their number behind its name){seeds}; whiskers: 95 % bootstrap interval."
-    )
+    text += f" (their number behind its name){seeds}; whiskers: 95 % bootstrap interval."
+    style.caption(figure, text)
     return figure
 
 

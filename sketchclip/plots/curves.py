@@ -12,6 +12,7 @@ from sketchclip.plots.style import COLOURS, GREY, MARKERS, caption, new_figure, 
 from sketchclip.runs.reading import Run
 
 FROZEN = "FrozenCLIP"
+_CLASSES = ("model", "model.adaptation", "model.text_head")  # their value alone says enough
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,7 @@ Series = dict[float, list[Run]]
 
 
 def series_of(runs: Sequence[Run], curve: Curve) -> dict[Any, Series]:
-    """Runs that differ in the setting and the seed alone, by value of the setting.
-
-    Args:
-        runs: Runs of one protocol.
-        curve: The setting.
-
-    Returns:
-        Their shared settings to value to runs, one a seed; only where there are two values.
-    """
+    """Group runs that differ only in the setting and the seed, by value of the setting."""
     found: dict[Any, Series] = defaultdict(lambda: defaultdict(list))
     for run in runs:
         value = curve.value(run)
@@ -74,16 +67,7 @@ def series_of(runs: Sequence[Run], curve: Curve) -> dict[Any, Series]:
 
 
 def plot_curve(runs: Sequence[Run], curve: Curve, metric: str) -> Any:
-    """Plot a metric over a setting, a line for each set of other settings.
-
-    Args:
-        runs: Runs of one protocol.
-        curve: The setting that varies.
-        metric: Name of the metric.
-
-    Returns:
-        The figure; None if no two runs differ in the setting and the seed alone.
-    """
+    """Plot a metric over a setting, a line for each set of other settings; None without one."""
     runs = [run for run in runs if metric in run.summary.get("metrics", {})]
     found = series_of(runs, curve)
     if not found:
@@ -150,19 +134,18 @@ def _references(axes: Any, runs: Sequence[Run], metric: str) -> str:
 
 
 def _names(keys: Sequence[tuple[tuple[str, str], ...]]) -> list[str]:
-    """Names of series: the settings in which they differ, parents before children."""
+    """Name series by the settings in which they differ, parents before children."""
     settings = [dict(key) for key in keys]
     names = {name for one in settings for name in one}
     differ = {n for n in names if len({one.get(n) for one in settings}) > 1}
     top = sorted(n for n in differ if not any(n.startswith(f"{m}.") for m in differ))
     texts = [
         ", ".join(
-            one[name] if name in ("model", "model.adaptation", "model.text_head") else
-            f"{name.rpartition('.')[2]}={one[name]}"
+            one[name] if name in _CLASSES else f"{name.rpartition('.')[2]}={one[name]}"
             for name in top
             if name in one
         )
         for one in settings
-    ]  # fmt: skip
+    ]
     model = settings[0].get("model", "run")
     return [textwrap.fill(text or model, 48) for text in texts]

@@ -26,9 +26,6 @@ def plot_map(
         seed: Seed of the sample and of t-SNE.
         named: Classes in colour; by default the eight with the most images. Others are grey.
 
-    Returns:
-        The figure.
-
     Raises:
         SketchClipError: If a file is damaged, a class does not exist, or scikit-learn is missing.
     """
@@ -40,7 +37,7 @@ def plot_map(
     photo = np.repeat([0, 1], [len(side[0]) for side in sides])
     coloured = _coloured(named, labels, names)
     rng = np.random.default_rng(seed)
-    # Classes in colour first: a figure with a few of their points would say little.
+    # Classes in colour come first: few of their points would say little.
     order = np.lexsort((rng.random(len(labels)), ~np.isin(labels, coloured)))
     keep = np.sort(order[:points])
     states, labels, photo = states[keep], labels[keep], photo[keep]
@@ -120,9 +117,7 @@ def _legend(figure: Any, axes: Any, names: Sequence[str], classes: int) -> None:
 
     def entry(mark: str, face: str, edge: str, label: str) -> Any:
         line: dict[str, Any] = {"linestyle": "", "markersize": 4.5, "markeredgewidth": 0.8}
-        return Line2D(
-            [], [], marker=mark, markerfacecolor=face, markeredgecolor=edge, label=label, **line
-        )
+        return Line2D([], [], marker=mark, mfc=face, mec=edge, label=label, **line)
 
     handles = [entry("^", "none", "#000000", "sketch"), entry("o", "#000000", "#000000", "photo")]
     handles += [entry("s", c, c, shorten(n, 22)) for c, n in zip(COLOURS, names, strict=False)]

@@ -11,12 +11,12 @@ from sketchclip.errors import SketchClipError
 from sketchclip.plots.choice import Pick, choose
 from sketchclip.plots.retrieval_grid import Ranking, retrieval_grid
 from sketchclip.runs.rankings import Rankings, read_rankings
-from sketchclip.runs.results import METRICS, check_same_queries, read_classes, read_results
+from sketchclip.runs.results import METRICS_FILE, check_same_queries, read_classes, read_results
 
 
 def results_folder(run: Path) -> Path:
-    """The folder with the results of a run, also of one that ``sketchclip ablate`` made."""
-    return run / "test" if (run / "test" / METRICS).is_file() else run
+    """Find the folder with the results of a run, including a run of ``sketchclip ablate``."""
+    return run / "test" if (run / "test" / METRICS_FILE).is_file() else run
 
 
 def picture(
@@ -28,37 +28,34 @@ def picture(
     seed: int = 0,
     labels: Sequence[str] = (),
 ) -> Image.Image:
-    """Draw queries of a test with their first photos.
+    """Plot queries of a test with their first photos.
 
-    Queries are chosen by average precision, or by the rank of the own photo where there is one; no
+    Queries are chosen by average precision, or by the rank of the paired photo if there is one; no
     two of a class while there are other classes.
 
     Args:
         run: Folder of the test.
-        baseline: Test on the same queries, drawn below.
-        pick: Which queries.
+        baseline: Test on the same queries, shown below.
+        pick: Kind of queries.
         count: Number of queries.
-        root: Of the data, if it is elsewhere than when the test ran.
-        seed: Of random choices, also among equals.
+        root: Folder of the data, if it was moved since the test.
+        seed: Seed of random choices, also among ties.
         labels: Names of run and baseline.
-
-    Returns:
-        RGB picture.
 
     Raises:
         SketchClipError: If results are missing or the runs are not on the same queries.
     """
     folders = [results_folder(path) for path in (run, baseline) if path is not None]
-    told, queries, values = zip(*map(read_results, folders), strict=True)
+    summaries, queries, values = zip(*map(read_results, folders), strict=True)
     rankings = [read_rankings(folder) for folder in folders]
     if baseline is not None:
-        check_same_queries(folders, told, queries)
+        check_same_queries(folders, summaries, queries)
     elif pick == "most_improved":
         raise SketchClipError("most_improved needs a run to compare with: --baseline RUN.")
     classes = read_classes(folders[0])
     scores, by = zip(*map(_scores, values), strict=True)
     chosen = choose(scores, classes, pick, count, seed)
-    names = list(labels) or (_names(told) if baseline is not None else [""])
+    names = list(labels) or (_names(summaries) if baseline is not None else [""])
     rows = [
         (
             (root or rankings[0].root) / queries[0][at],
@@ -70,23 +67,21 @@ def picture(
         )
         for at in chosen
     ]
-    summary = told[0]
-    title = "" if any(names) else f"{summary.get('method', 'run')}, "
-    title += (
-        f"{summary.get('dataset')}, split {summary.get('split')}: {len(queries[0]):,} sketches of "
-    )
-    title += f"{len(summary.get('unseen_classes', ()))} unseen classes, "
-    title += f"{summary.get('gallery', 0):,} photos"
+    about = summaries[0]
+    title = "" if any(names) else f"{about.get('method', 'run')}, "
+    title += f"{about.get('dataset')}, split {about.get('split')}: {len(queries[0]):,} sketches of "
+    title += f"{len(about.get('unseen_classes', ()))} unseen classes, "
+    title += f"{about.get('gallery', 0):,} photos"
     instances = any((r.own >= 0).any() for r in rankings)
     legend = "Thick green frame: right class. Thin red frame: another class."
     if instances:
         legend += " Double blue frame: the photo that the sketch was drawn from."
-    return retrieval_grid(title, rows, [_told_choice(pick, by[0], seed), legend])
+    return retrieval_grid(title, rows, [_choice_note(pick, by[0], seed), legend])
 
 
 def _scores(values: dict[str, np.ndarray]) -> tuple[np.ndarray, str]:
     if "rank_all" in values:
-        return 1 / values["rank_all"], "rank of the own photo"
+        return 1 / values["rank_all"], "rank of the paired photo"
     return values["mAP@all"], "average precision"
 
 
@@ -96,21 +91,21 @@ def _ranking(
     shown = rankings.shown[at]
     note = f"AP {values['mAP@all'][at]:.2f}"
     if "rank_all" in values and not np.isnan(values["rank_all"][at]):
-        note = f"own photo: rank {values['rank_all'][at]:.0f}"
+        note = f"paired photo: rank {values['rank_all'][at]:.0f}"
     photos = [root / str(rankings.path[i]) for i in shown]
-    own = [bool(i == rankings.own[at]) for i in shown]
-    return Ranking(name, photos, [bool(hit) for hit in rankings.hit[at]], own, note)
+    paired = [bool(i == rankings.own[at]) for i in shown]
+    return Ranking(name, photos, [bool(hit) for hit in rankings.hit[at]], paired, note)
 
 
-def _names(told: Sequence[dict[str, Any]]) -> list[str]:
-    names = [str(summary.get("method", "run")) for summary in told]
+def _names(summaries: Sequence[dict[str, Any]]) -> list[str]:
+    names = [str(summary.get("method", "run")) for summary in summaries]
     return names if len(set(names)) == len(names) else ["run", "baseline"][: len(names)]
 
 
-def _told_choice(pick: Pick, by: str, seed: int) -> str:
+def _choice_note(pick: Pick, by: str, seed: int) -> str:
     spread = f"at most one a class while there are others, seed {seed}"
     if pick == "random":
-        return f"Queries drawn at random, {spread}."
+        return f"Queries sampled at random, {spread}."
     wording = {"best": "highest", "worst": "lowest", "most_improved": "greatest gain over baseline"}
     if pick != "most_improved" and by.startswith("rank"):
         wording = {"best": "first", "worst": "last"}

@@ -10,7 +10,14 @@ from PIL import Image, ImageDraw, ImageFont
 from data_modules.images.read import read_image
 from sketchclip.errors import SketchClipError
 
-HIT, MISS, OWN, INK, PAPER, GREY = "#1b9e3e", "#c8372d", "#0072b2", "#222222", "#ffffff", "#c9c9c9"
+HIT, MISS, PAIRED, INK, PAPER, GREY = (
+    "#1b9e3e",
+    "#c8372d",
+    "#0072b2",
+    "#222222",
+    "#ffffff",
+    "#c9c9c9",
+)
 _CELL, _GAP, _TEXT, _TITLE, _SMALL = 84, 8, 15, 20, 12
 
 
@@ -21,30 +28,27 @@ class Ranking:
     Attributes:
         label: Name of the model.
         photos: Files in rank order.
-        hits: Whether each photo is relevant.
-        own: Whether each is the one photo that the sketch shows; empty where there is none.
+        hits: True for each relevant photo.
+        paired: True for the one photo that the sketch was drawn from; empty without pairs.
         note: Text under the label.
     """
 
     label: str
     photos: Sequence[Path]
     hits: Sequence[bool]
-    own: Sequence[bool] = ()
+    paired: Sequence[bool] = ()
     note: str = ""
 
 
 def retrieval_grid(
     title: str, rows: Sequence[tuple[Path, str, Sequence[Ranking]]], footer: str | Sequence[str]
 ) -> Image.Image:
-    """Plot a line of photos for each query and model. A file that cannot be read is a grey tile.
+    """Plot a line of photos for each query and model; unreadable files are grey tiles.
 
     Args:
         title: Text above the grid.
         rows: File, class name and rankings of each query, equally many rankings for each.
         footer: Lines below the grid: how queries were chosen, what the frames mean.
-
-    Returns:
-        RGB picture.
     """
     lines = [footer] if isinstance(footer, str) else footer
     font, bold, small = map(ImageFont.load_default, (_TEXT, _TITLE, _SMALL))
@@ -80,7 +84,7 @@ def retrieval_grid(
             for rank, (photo, hit) in enumerate(zip(ranking.photos, ranking.hits, strict=True)):
                 x = left + rank * pitch
                 page.paste(_tile(photo, _CELL), (x, line_y))
-                _frame(draw, x, line_y, hit, bool(ranking.own) and ranking.own[rank])
+                _frame(draw, x, line_y, hit, bool(ranking.paired) and ranking.paired[rank])
     for number, text in enumerate(lines):
         below = top + len(rows) * row_height + number * (_TEXT + 5)
         draw.text((_GAP, below), text, INK, font)
@@ -94,7 +98,7 @@ def search_page(
     footer: str = "",
     columns: int = 10,
 ) -> Image.Image:
-    """Plot what a search has found, where nobody knows which photos are relevant.
+    """Plot the result of a search, where relevance is unknown.
 
     Args:
         query: Sketch for the left, uint8 RGB, (H, W, 3); None for a search by text.
@@ -102,9 +106,6 @@ def search_page(
         photos: File of each photo, best first, and two lines for below it.
         footer: Line at the end.
         columns: Photos in a row.
-
-    Returns:
-        RGB picture.
     """
     font, bold, small = map(ImageFont.load_default, (_TEXT, _TITLE, _SMALL))
     pitch, row_height, side = _CELL + 2 * _GAP, _CELL + 2 * _SMALL + 3 * _GAP, 2 * _CELL
@@ -129,18 +130,18 @@ def search_page(
     return page
 
 
-def _frame(draw: ImageDraw.ImageDraw, x: int, y: int, hit: bool, own: bool) -> None:
-    """Width as well as colour tells what a photo is; a double frame marks the sketch's own."""
+def _frame(draw: ImageDraw.ImageDraw, x: int, y: int, hit: bool, paired: bool) -> None:
+    """Frame a photo: thick if relevant, double if paired, so that colour is not needed."""
     box = (x - 2, y - 2, x + _CELL + 1, y + _CELL + 1)
-    if own:
-        draw.rectangle(box, outline=OWN, width=3)
-        draw.rectangle((x + 3, y + 3, x + _CELL - 4, y + _CELL - 4), outline=OWN, width=2)
+    if paired:
+        draw.rectangle(box, outline=PAIRED, width=3)
+        draw.rectangle((x + 3, y + 3, x + _CELL - 4, y + _CELL - 4), outline=PAIRED, width=2)
     else:
         draw.rectangle(box, outline=HIT if hit else MISS, width=5 if hit else 1)
 
 
 def _tile(path: Path, side: int) -> Image.Image:
-    """A photo in a square, or a grey one that says which file is missing or damaged."""
+    """Fit a photo into a square, grey with a text if the file is missing or damaged."""
     try:
         return _fitted(Image.fromarray(read_image(path, side)), side)
     except (SketchClipError, OSError):
@@ -152,7 +153,7 @@ def _tile(path: Path, side: int) -> Image.Image:
 
 
 def _fitted(image: Image.Image, side: int) -> Image.Image:
-    """The image in the middle of a white square."""
+    """Paste the image in the middle of a white square."""
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     square = Image.new("RGB", (side, side), PAPER)
     square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))

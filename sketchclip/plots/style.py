@@ -41,11 +41,7 @@ _RC: Any = {
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Plot and save in the style of this module.
-
-    Raises:
-        SketchClipError: If matplotlib is not installed.
-    """
+    """Plot and save in the style of this module; refuse without matplotlib."""
     try:
         import matplotlib
     except ImportError as error:
@@ -57,14 +53,14 @@ def styled() -> Iterator[None]:
 
 
 def new_figure(width: float = COLUMN, height: float = 2.6) -> Any:
-    """An empty figure that makes room for all its texts."""
+    """Make an empty figure that leaves room for all its texts."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def caption(figure: Any, text: str) -> None:
-    """Write below the axes what a figure shows and how it was measured."""
+    """Write below the axes the content of a figure and how it was measured."""
     width = figure.get_figwidth()
     lines = textwrap.wrap(text, int(width * 20.5))
     figure.set_figheight(figure.get_figheight() + 0.1 * len(lines))
@@ -72,20 +68,7 @@ def caption(figure: Any, text: str) -> None:
 
 
 def save(figure: Any, folder: Path, name: str, formats: Sequence[str]) -> list[Path]:
-    """Write a figure in every format.
-
-    Args:
-        figure: The figure.
-        folder: Folder of the files, made if missing.
-        name: Name of the files without ending; characters that file systems dislike are replaced.
-        formats: png, svg, pdf.
-
-    Returns:
-        The files.
-
-    Raises:
-        SketchClipError: If the folder cannot be written.
-    """
+    """Write a figure in every format (png, svg, pdf), in a folder that is made if missing."""
     stem = re.sub(r"[^\w.=-]+", "_", name).strip("_")
     paths = [folder / f"{stem}.{form}" for form in formats]
     try:
@@ -99,14 +82,14 @@ def save(figure: Any, folder: Path, name: str, formats: Sequence[str]) -> list[P
 
 
 def headline(run: Run) -> str:
-    """Name of the metric that a figure shows unless the user names one."""
+    """Name the metric that a figure shows unless the user names one."""
     metrics = run.summary["metrics"]
     first = ("Acc@1", "mAP@200" if str(run.summary.get("dataset")).startswith("Sketchy") else "")
     return next((name for name in first if name in metrics), "mAP@all")
 
 
 def protocol(runs: Sequence[Run], metric: str) -> str:
-    """Metric, data, gallery, backbone and seeds in one paragraph."""
+    """Describe metric, data, gallery, backbone and seeds in one paragraph."""
     summary = runs[0].summary
     backbone = summary.get("backbone") or {}
     seeds = sorted({run.seed for run in runs})

@@ -13,7 +13,7 @@ _TOTAL = "train/loss"
 
 
 def read_steps(run: Run) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Steps and values of every column of metrics.csv that has any."""
+    """Read steps and values of every column of metrics.csv that has any."""
     assert run.steps is not None
     with run.steps.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -26,15 +26,7 @@ def read_steps(run: Run) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def plot_training(runs: Sequence[Run], metric: str | None = None) -> Any:
-    """Plot losses and a metric of the validation over the steps.
-
-    Args:
-        runs: Trainings of one experiment, one a seed.
-        metric: Metric of the validation; None for Acc@1, else mAP@all.
-
-    Returns:
-        The figure; None if nothing was logged.
-    """
+    """Plot losses and a validation metric (Acc@1, else mAP@all) over steps; None without logs."""
     logged = [read_steps(run) for run in runs]
     names = {name for columns in logged for name in columns}
     losses = sorted((n for n in names if n.startswith("train/")), key=lambda n: (n != _TOTAL, n))

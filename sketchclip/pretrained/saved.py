@@ -15,7 +15,7 @@ from sketchclip.checkpoint import CompactCheckpointIO
 from sketchclip.errors import SketchClipError
 from sketchclip.methods import RetrievalModule
 from sketchclip.runs.folder import ABOUT, EXPORTED, FIT, config_of, run_of
-from sketchclip.runs.results import METRICS, file_hash
+from sketchclip.runs.results import METRICS_FILE, file_hash
 
 _CLASS = "_class_path"
 # Of a test: what the figures are, for people who meet the model without its run.
@@ -83,7 +83,7 @@ class Saved:
         run, told = run_of(self.checkpoint), self.checkpoint.with_name(ABOUT)
         tested = run.parent if run and run.name == FIT else run
         files = [told] if told.is_file() else []
-        files = sorted(tested.glob(f"test*/{METRICS}")) if tested else files
+        files = sorted(tested.glob(f"test*/{METRICS_FILE}")) if tested else files
         digest, found = file_hash(self.checkpoint), []
         for file in files:
             try:

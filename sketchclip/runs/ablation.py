@@ -1,6 +1,7 @@
-"""Runs the cells of a grid: some at a time, each once, past those that fail."""
+"""Execution of an ablation grid: several runs at a time, each once, continuing past failures."""
 
 import json
+import math
 import os
 import shlex
 import shutil
@@ -14,80 +15,66 @@ from pathlib import Path
 from queue import Queue
 from typing import Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-
-from sketchclip.runs.ablation_grid import Cell
-from sketchclip.runs.folder import CELL
+from data_modules.progress import Progress
+from sketchclip.runs.ablation_grid import AblationRun
+from sketchclip.runs.folder import FINISHED
 from sketchclip.runs.revision import commit
 
 LOG = "log.txt"
 
 
-def run_cells(
-    cells: Sequence[Cell], output: Path, jobs: int = 1, extra: Sequence[str] = ()
+def run_all(
+    runs: Sequence[AblationRun], output: Path, jobs: int = 1, extra: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Run what is not finished yet.
+    """Train and test every run that is not finished yet, some at a time.
 
     Args:
-        cells: Runs.
-        output: Each cell has a folder of its own in it.
+        runs: Runs of the grid.
+        output: Folder with one folder for each run.
         jobs: Runs at a time; GPUs are dealt out among them.
         extra: Arguments for every run.
 
     Returns:
-        Titles of finished, skipped and failed runs.
-
-    Raises:
-        SystemExit: With status 1 if a run failed, after all others.
+        Titles of finished, skipped and failed runs; with status 1 instead if one failed.
     """
     slots: Queue[int] = Queue()
     for slot in range(max(1, jobs)):
         slots.put(slot)
-    waiting = [cell for cell in cells if not finished(cell, output, extra)]
+
+    def in_slot(run: AblationRun) -> float | None:
+        slot = slots.get()
+        try:
+            return run_one(run, output, extra, slot, jobs)
+        finally:
+            slots.put(slot)
+
+    waiting = [run for run in runs if not finished(run, output, extra)]
     result: dict[str, Any] = {
-        "skipped": [cell.title for cell in cells if cell not in waiting],
+        "skipped": [run.title for run in runs if run not in waiting],
         "finished": [],
         "failed": [],
     }
-    console, start = Console(stderr=True), time.monotonic()
-    if result["skipped"]:
-        console.print(f"{len(result['skipped'])} of {len(cells)} runs are finished already.")
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
+    start = time.monotonic()
     with (
-        Progress(*columns, console=console, disable=not console.is_terminal) as progress,
+        Progress(len(waiting), "Runs", every=math.inf) as progress,
         ThreadPoolExecutor(max(1, jobs)) as pool,
     ):
-        task = progress.add_task("Runs", total=len(waiting))
-        futures = {
-            pool.submit(_run_in_slot, slots, cell, output, extra, jobs): cell for cell in waiting
-        }
+        console = progress.console
+        if result["skipped"]:
+            console.print(f"{len(result['skipped'])} of {len(runs)} runs are finished already.")
+        futures = {pool.submit(in_slot, run): run for run in waiting}
         try:
             for count, future in enumerate(as_completed(futures), start=1):
-                cell, seconds = futures[future], future.result()
-                progress.advance(task)
-                state, took = "failed", f"see {cell.folder(output)}/{LOG}"
+                run, seconds = futures[future], future.result()
+                progress.step()
+                state, took = "failed", f"see {run.folder(output)}/{LOG}"
                 if seconds is not None:
                     state, took = "finished", f"{seconds:.0f} s"
-                result[state].append(cell.title)
+                result[state].append(run.title)
                 # In a terminal the bar says how much time is left.
                 left = "" if console.is_terminal else _left(start, count, len(waiting))
-                line = f"[{count}/{len(waiting)}] {cell.title}: {state}, {took}{left}"
-                console.print(line, markup=False, soft_wrap=True)
+                line = f"[{count}/{len(waiting)}] {run.title}: {state}, {took}{left}"
+                console.print(line, markup=False)
         except KeyboardInterrupt:  # the runs themselves were interrupted by the same key
             pool.shutdown(wait=False, cancel_futures=True)
             console.print("Stopped. Start again: finished runs are kept.")
@@ -100,55 +87,38 @@ def run_cells(
 
 
 def _left(start: float, done: int, total: int) -> str:
-    """Time that the other runs will take if they are like those so far."""
+    """Estimate the time that the other runs will take from those so far."""
     seconds = (time.monotonic() - start) * (total - done) / done
     return f", about {timedelta(seconds=round(seconds))} left" if done < total else ""
 
 
-def _run_in_slot(
-    slots: "Queue[int]", cell: Cell, output: Path, extra: Sequence[str], jobs: int
-) -> float | None:
-    slot = slots.get()
+def finished(run: AblationRun, output: Path, extra: Sequence[str] = ()) -> bool:
+    """Tell if a run with exactly these settings has its results."""
     try:
-        return run_cell(cell, output, extra, slot, jobs)
-    finally:
-        slots.put(slot)
-
-
-def finished(cell: Cell, output: Path, extra: Sequence[str] = ()) -> bool:
-    """Whether a run with just these settings has its results."""
-    try:
-        done = json.loads((cell.folder(output) / CELL).read_text("utf-8"))
+        done = json.loads((run.folder(output) / FINISHED).read_text("utf-8"))
     except (OSError, ValueError):
         return False
-    return bool(done.get("fingerprint") == cell.fingerprint(extra))
+    return bool(done.get("settings_hash") == run.settings_hash(extra))
 
 
-def run_cell(
-    cell: Cell, output: Path, extra: Sequence[str] = (), slot: int = 0, jobs: int = 1
+def run_one(
+    run: AblationRun, output: Path, extra: Sequence[str] = (), slot: int = 0, jobs: int = 1
 ) -> float | None:
-    """Train and test one cell in processes of its own, in an empty folder.
-
-    Args:
-        cell: The run.
-        output: Of the grid.
-        extra: Arguments for both commands.
-        slot: Which of the runs at a time this is; decides its GPU.
-        jobs: Runs at a time.
+    """Train and test one run in separate processes, in an empty folder.
 
     Returns:
-        Seconds it took; None if it failed, with the reason in the folder's log.txt.
+        Duration in seconds; None if it failed, with the reason in the folder's log.txt.
     """
-    start, folder = time.monotonic(), cell.folder(output)
+    start, folder = time.monotonic(), run.folder(output)
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
     logger = "--trainer.logger.init_args"
-    shared = [*cell.options(), *extra, f"{logger}.save_dir={folder}", f"{logger}.name="]
+    shared = [*run.options(), *extra, f"{logger}.save_dir={folder}", f"{logger}.name="]
     shared += ["--trainer.enable_progress_bar=false"]
-    steps = [["fit", *shared, f"{logger}.version=fit"]] if cell.train else []
+    steps = [["fit", *shared, f"{logger}.version=fit"]] if run.train else []
     checkpoint = ["--ckpt_path", str(folder / "fit" / "checkpoints" / "last.ckpt")]
-    steps.append(["test", *shared, f"{logger}.version=test", *(checkpoint if cell.train else [])])
+    steps.append(["test", *shared, f"{logger}.version=test", *(checkpoint if run.train else [])])
     environment = {**os.environ, **_devices(slot, jobs)}
     with (folder / LOG).open("w", encoding="utf-8") as log:
         for step in steps:
@@ -158,21 +128,21 @@ def run_cell(
                 return None
     seconds = time.monotonic() - start
     done = {
-        "cell": cell.name,
-        "seed": cell.seed,
-        "fingerprint": cell.fingerprint(extra),
+        "run": run.name,
+        "seed": run.seed,
+        "settings_hash": run.settings_hash(extra),
         "seconds": round(seconds, 1),
         "commit": commit(),
         "command": [["sketchclip", *step] for step in steps],
     }
-    partial = folder / f"{CELL}.partial"
+    partial = folder / f"{FINISHED}.partial"
     partial.write_text(json.dumps(done, indent=2) + "\n", encoding="utf-8")
-    partial.replace(folder / CELL)
+    partial.replace(folder / FINISHED)
     return seconds
 
 
 def _devices(slot: int, jobs: int) -> dict[str, str]:
-    """Environment that gives each of several runs a GPU, or a part of the cores."""
+    """Build the environment that gives each of several runs a GPU, or a part of the cores."""
     if jobs < 2:
         return {}
     import torch

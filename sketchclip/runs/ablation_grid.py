@@ -1,4 +1,4 @@
-"""Grids of runs: named cells, each a config and what differs from it, times seeds."""
+"""Ablation grids: named runs, each a config and its changes, times seeds."""
 
 import hashlib
 import json
@@ -20,15 +20,15 @@ _EXAMPLE = """cells:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One run of a grid.
+class AblationRun:
+    """One run of an ablation grid.
 
     Attributes:
-        name: Of the cell.
-        seed: For weights and data.
-        configs: Applied in this order.
+        name: Name in the grid.
+        seed: Seed of weights and data.
+        configs: Config files, applied in this order.
         settings: Dotted names and values, applied after the configs.
-        train: Whether there is anything to train; else the run is a test alone.
+        train: False if there is nothing to train, so that the run is a test alone.
     """
 
     name: str
@@ -43,21 +43,17 @@ class Cell:
         return f"{self.name}, seed {self.seed}"
 
     def folder(self, output: Path) -> Path:
-        """Where the run lives."""
+        """Return the folder of the run."""
         return output / self.name / f"seed_{self.seed}"
 
     def options(self) -> list[str]:
-        """Arguments of ``sketchclip fit`` and ``test``."""
+        """List the arguments of ``sketchclip fit`` and ``test``."""
         options = [part for config in self.configs for part in ("--config", str(config))]
         options += [f"--{name}={value}" for name, value in self.settings]
         return [*options, f"--seed_everything={self.seed}", f"--data.seed={self.seed}"]
 
-    def fingerprint(self, extra: Sequence[str] = ()) -> str:
-        """Changes with every setting, contents of configs included: a result of others is stale.
-
-        Args:
-            extra: Further arguments of the run.
-        """
+    def settings_hash(self, extra: Sequence[str] = ()) -> str:
+        """Hash all settings, contents of configs included: results of another hash are stale."""
         digest = hashlib.sha256()
         for config in self.configs:
             for text in _texts(config):
@@ -67,7 +63,7 @@ class Cell:
 
 
 def _texts(config: Path) -> list[str]:
-    """The text of a config and of what it extends."""
+    """Read a config and all that it extends."""
     text = config.read_text("utf-8")
     content = yaml.safe_load(text)
     base = content.get("extends") if isinstance(content, dict) else None
@@ -75,27 +71,27 @@ def _texts(config: Path) -> list[str]:
 
 
 def is_grid(path: Path) -> bool:
-    """Whether a YAML is a grid of runs rather than the config of one."""
+    """Tell if a YAML file is an ablation grid rather than the config of one run."""
     content = yaml.safe_load(path.read_text("utf-8"))
     return isinstance(content, dict) and "cells" in content
 
 
 def read_grid(
     path: str, seeds: Sequence[int], configs: Sequence[str] = (), only: Sequence[str] = ()
-) -> list[Cell]:
-    """Read the cells of a grid file.
+) -> list[AblationRun]:
+    """Read the runs of a grid file.
 
     Args:
         path: YAML with ``cells``: name to a config or a list of them, or to a mapping with
             ``config`` (the same), settings by dotted name, ``train: false`` for a model that has
             nothing to train, and ``seeds``, in place of those of the command. ``configs`` beside it
-            lists what every cell applies after its own. Paths are relative to the file.
-        seeds: Of every cell.
+            lists what every run applies after its own configs. Paths are relative to the file.
+        seeds: Seeds of every run.
         configs: Applied after the configs of the file.
-        only: Names of the cells to take; empty for all.
+        only: Names of the runs to take; empty for all.
 
     Returns:
-        Cells in the order of the file, all seeds of a cell in a row.
+        Runs in the order of the file, all seeds of a name in a row.
 
     Raises:
         SketchClipError: If the file is no grid, or a config or name does not exist.
@@ -111,21 +107,21 @@ def read_grid(
     if unknown:
         raise SketchClipError(
             f"{source}: {', '.join(sorted(map(str, unknown)))}: expected the keys cells and "
-            f"configs, and as names of cells {', '.join(content['cells'])}."
+            f"configs, and as names of runs {', '.join(content['cells'])}."
         )
     shared = [_resolve(source, entry) for entry in _listed(content.get("configs", []))]
     shared += [find_config(config) for config in configs]
-    cells = []
+    runs = []
     for name, entry in content["cells"].items():
         if only and name not in only:
             continue
         entry = dict(entry) if isinstance(entry, Mapping) else {"config": entry}
-        own = [_resolve(source, config) for config in _listed(entry.pop("config", []))]
+        named = [_resolve(source, config) for config in _listed(entry.pop("config", []))]
         train, fixed = bool(entry.pop("train", True)), entry.pop("seeds", None)
         settings = tuple((str(key), _text(value)) for key, value in entry.items())
         for seed in seeds if fixed is None else _listed(fixed):
-            cells.append(Cell(str(name), int(seed), (*own, *shared), settings, train))
-    return cells
+            runs.append(AblationRun(str(name), int(seed), (*named, *shared), settings, train))
+    return runs
 
 
 def _listed(value: Any) -> list[Any]:

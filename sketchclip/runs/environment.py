@@ -2,6 +2,8 @@
 
 import os
 import platform
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -15,23 +17,16 @@ if TYPE_CHECKING:
 
     from data_modules.splits.catalogue import Catalogue
 
-_PACKAGES = (
+PACKAGES = (
     "torch torchvision lightning open_clip_torch torchmetrics jsonargparse albumentations numpy "
     "pillow safetensors wandb"
 ).split()
+METRIC_PACKAGES = ("torch", "lightning", "open_clip_torch", "torchmetrics", "numpy")
+"""Packages that the value of a metric may depend on."""
 
 
 def environment(trainer: "Trainer", command: str, stage: str) -> dict[str, Any]:
-    """Describe where a run takes place.
-
-    Args:
-        trainer: With its data module set up.
-        command: As typed.
-        stage: fit, validate, test or predict.
-
-    Returns:
-        What ``environment.json`` holds.
-    """
+    """Describe the environment of a run, as ``environment.json`` holds it."""
     return {
         "command": command,
         "stage": stage,
@@ -44,23 +39,22 @@ def environment(trainer: "Trainer", command: str, stage: str) -> dict[str, Any]:
         "nodes": trainer.num_nodes,
         "precision": trainer.precision,
         "seed": int(os.environ.get("PL_GLOBAL_SEED", 0)),
-        "versions": {"sketchclip": __version__} | _versions(),
+        "versions": versions(),
         "data": used_data(trainer.datamodule.catalogue, stage),  # type: ignore[attr-defined]
     }
 
 
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _PACKAGES:
-        try:
+def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
+    """List the versions of sketchclip and of those packages that are installed."""
+    found = {"sketchclip": __version__}
+    for name in packages:
+        with suppress(PackageNotFoundError):
             found[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return found
 
 
 def device_name(trainer: "Trainer") -> str:
-    """The device of this process in words: its model, and for a CPU its cores."""
+    """Name the device of this process: its model, and for a CPU its cores."""
     import torch
 
     device = trainer.strategy.root_device
@@ -72,25 +66,17 @@ def device_name(trainer: "Trainer") -> str:
 
 
 def used_data(files: "Catalogue", stage: str) -> dict[str, Any]:
-    """Counts and hashes of the files that a stage uses.
-
-    Args:
-        files: Files of the run.
-        stage: fit, validate, test or predict.
-
-    Returns:
-        Dataset, split and, for each listing, classes, files and hash.
-    """
+    """Count and hash the files that a stage (fit, validate, test or predict) uses."""
     listings = {}
     if stage == "fit":
-        listings["training sketches"] = files.training[0]
-        listings["training photos"] = files.training[1]
-    if stage in ("fit", "validate") and files.val_classes:
-        listings["validation sketches"] = files.queries(files.val_classes)
-        listings["validation photos"] = files.gallery(files.val_classes)
+        listings["training sketches"], listings["training photos"] = files.training
+    evaluated = {"validation": files.val_classes} if stage in ("fit", "validate") else {}
     if stage in ("test", "predict"):
-        listings["test sketches"] = files.queries(files.test_classes)
-        listings["test photos"] = files.gallery(files.test_classes)
+        evaluated = {"test": files.test_classes}
+    for part, classes in evaluated.items():
+        if classes or part == "test":
+            listings[f"{part} sketches"] = files.queries(classes)
+            listings[f"{part} photos"] = files.gallery(classes)
     root = files.files.root
     return {
         "dataset": type(files.dataset).__name__,

@@ -1,4 +1,4 @@
-"""Run folders: which is the last, where its checkpoint is, and where a test of it belongs."""
+"""Run folders: the last run, its checkpoint, and the folder of a test of it."""
 
 import os
 import re
@@ -10,27 +10,15 @@ from sketchclip.errors import SketchClipError
 ROOT = Path("runs")
 CONFIG, ENVIRONMENT, CHECKPOINTS, LAST = "config.yaml", "environment.json", "checkpoints", "last"
 FIT = "fit"
-"""Of a run of 'sketchclip ablate': the part that has the checkpoint; its test lies beside it."""
+"""Folder in a run of 'sketchclip ablate' that holds the checkpoint, beside that of the test."""
 EXPORTED, ABOUT = "model.safetensors", "config.json"
-"""Of 'sketchclip export' and of repositories of the hub: weights; what they are and their tests."""
-CELL = "cell.json"
-"""Written last by 'sketchclip ablate': a folder that has it holds a finished run."""
+"""File names of an exported model: weights, and description with its tests."""
+FINISHED = "run.json"
+"""File that 'sketchclip ablate' writes last: a folder that has it holds a finished run."""
 
 
 def last_run(root: Path) -> Path:
-    """The run that wrote the newest checkpoint.
-
-    Grids and quickstart keep their runs one level deeper and do not count.
-
-    Args:
-        root: Holds ``<experiment>/<run>``.
-
-    Returns:
-        The run folder.
-
-    Raises:
-        SketchClipError: If there is none.
-    """
+    """Find the run with the newest checkpoint; runs of grids, one level deeper, do not count."""
     found = [
         path
         for path in root.glob(f"*/*/{CHECKPOINTS}/last.ckpt")
@@ -45,16 +33,12 @@ def last_run(root: Path) -> Path:
 
 
 def link_last(folder: Path) -> None:
-    """Let ``last`` beside a numbered run folder lead to it; other folders get no link.
-
-    Args:
-        folder: ``<experiment>/version_<n>``.
-    """
+    """Let ``last`` beside a folder ``version_<n>`` lead to it; other folders get no link."""
     if not re.fullmatch(r"version_\d+", folder.name):
         return
     link, new = folder.parent / LAST, folder.parent / f".{LAST}.{os.getpid()}"
     if link.is_dir() and not link.is_symlink():
-        return  # a run that somebody has named so
+        return  # a run that a user named like the link
     try:
         new.symlink_to(folder.name, target_is_directory=True)
     except OSError:  # file systems and accounts without links: its name, as text
@@ -63,14 +47,14 @@ def link_last(folder: Path) -> None:
 
 
 def run_of(checkpoint: Path) -> Path | None:
-    """Folder of the run that wrote a checkpoint; None if it is not in a run folder."""
+    """Find the folder of the run that wrote a checkpoint; None if it is in no run folder."""
     run = checkpoint.parent.parent
     inside = checkpoint.parent.name == CHECKPOINTS and (run / CONFIG).is_file()
     return run if inside else None
 
 
 def config_of(checkpoint: Path) -> Path | None:
-    """Config that a checkpoint was trained with: of its run, or beside it in a hub repository."""
+    """Find the config of a checkpoint: in its run, or beside it in a hub repository."""
     run = run_of(checkpoint)
     beside = checkpoint.parent / CONFIG
     return run / CONFIG if run else beside if beside.is_file() else None

@@ -1,4 +1,4 @@
-"""The first photos of every query of a test, small enough to keep with each run."""
+"""First photos of every query of a test, in a file small enough to keep with each run."""
 
 import zipfile
 from collections.abc import Callable
@@ -16,14 +16,14 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class Rankings:
-    """What ``rankings.npz`` holds; queries are in the order of ``queries.csv``.
+    """Content of ``rankings.npz``; queries are in the order of ``queries.csv``.
 
     Attributes:
-        path: Photos that are shown anywhere, relative to the data's root, (P,).
+        path: Photos shown for any query, relative to the data's root, (P,).
         shown: Rows of ``path`` in rank order, (Q, k).
-        hit: Whether each is of the sketch's class, (Q, k).
-        own: Row of ``path`` of the one photo that each sketch shows, -1 for none, (Q,).
-        root: Of the data when the test ran.
+        hit: True where a photo is of the sketch's class, (Q, k).
+        own: Row of ``path`` of the photo paired with each sketch, -1 for none, (Q,).
+        root: Folder of the data when the test ran.
     """
 
     path: np.ndarray
@@ -41,16 +41,16 @@ def write_rankings(
     path_of: Callable[[int], str],
     root: Path,
 ) -> None:
-    """Write the file.
+    """Write ``rankings.npz``.
 
     Args:
-        folder: Of the run.
+        folder: Folder of the run.
         shown: Gallery index of the first photos of each query, (Q, k).
-        hit: Whether each is of the sketch's class, (Q, k).
-        own: Gallery index of each query's one photo, -1 for none, (Q,); None where sketches are of
-            no one photo.
+        hit: True where a photo is of the sketch's class, (Q, k).
+        own: Gallery index of the photo paired with each query, -1 for none, (Q,); None without
+            pairs.
         path_of: File of a gallery index, relative to the root.
-        root: Of the data.
+        root: Folder of the data.
     """
     own = np.full(len(shown), -1) if own is None else own
     used = np.unique(np.concatenate([shown.ravel(), own[own >= 0]]))
@@ -65,13 +65,7 @@ def write_rankings(
 
 
 def read_rankings(folder: Path) -> Rankings:
-    """Read the file.
-
-    Args:
-        folder: Of the run.
-
-    Returns:
-        Its content.
+    """Read ``rankings.npz`` of a run folder.
 
     Raises:
         SketchClipError: If it is missing or damaged.

@@ -1,4 +1,4 @@
-"""Run folders as they lie on disk: those of ``sketchclip ablate`` and those of single commands."""
+"""Reading of run folders, those of ``sketchclip ablate`` and those of single commands."""
 
 import csv
 import json
@@ -11,12 +11,12 @@ from typing import Any
 import yaml
 
 from sketchclip.errors import SketchClipError
-from sketchclip.runs.folder import CELL, CONFIG, ENVIRONMENT
-from sketchclip.runs.results import METRICS, SAME_FIGURES
+from sketchclip.runs.folder import CONFIG, ENVIRONMENT, FINISHED
+from sketchclip.runs.results import METRICS_FILE, SAME_METRICS
 
 STEPS = "metrics.csv"
 EMBEDDINGS = Path("embeddings") / "sketch.npz"
-# What may differ between runs that are the same experiment with another seed, place or machine.
+# What may differ between runs that are the same experiment with another seed, path or machine.
 _NOT_SETTINGS = re.compile(
     r"seed_everything|extends|ckpt_path|weights_only|return_predictions|verbose|trainer\.(logger|"
     r"callbacks|accelerator|strategy|devices|num_nodes|enable_|limit_test|limit_predict|"
@@ -30,15 +30,15 @@ class Run:
     """A training, a test, or both.
 
     Attributes:
-        name: Of the cell, else of the folder.
-        seed: For weights and data.
-        folder: Of the run.
+        name: Name in the grid, else of the folder.
+        seed: Seed of weights and data.
+        folder: Folder of the run.
         summary: Content of metrics.json; empty without a test.
-        settings: Of config.yaml, by dotted names without ``init_args``.
+        settings: Content of config.yaml, by dotted names without ``init_args``.
         test: Folder with metrics.json and queries.csv.
         steps: metrics.csv of the training.
         embeddings: Folder with sketch.npz and photo.npz.
-        commit: Of the code; None if unknown.
+        commit: Commit of the code; None if unknown.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Run:
     commit: str | None = None
 
     def others(self, *varied: str) -> tuple[tuple[str, str], ...]:
-        """Settings apart from seeds, places and the varied ones; equal for runs of one curve."""
+        """List all settings but seeds, paths and the varied ones; equal within one curve."""
         return tuple(
             (name, str(value))
             for name, value in sorted(self.settings.items())
@@ -61,22 +61,12 @@ class Run:
 
     @property
     def group(self) -> tuple[str, ...]:
-        """What runs must share before their figures may share an axis."""
-        return tuple(json.dumps(self.summary.get(key)) for key in SAME_FIGURES)
+        """Protocol that runs must share before their metrics may share an axis."""
+        return tuple(json.dumps(self.summary.get(key)) for key in SAME_METRICS)
 
 
 def find_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
-    """Find the runs in and below folders.
-
-    Args:
-        paths: Folders.
-
-    Returns:
-        Runs by path, and a line for everything that was left out.
-
-    Raises:
-        SketchClipError: If a folder does not exist or none holds a run.
-    """
+    """Find the runs in and below folders, and list in words what was left out."""
     runs: dict[Path, Run] = {}
     left_out: list[str] = []
     for path in paths:
@@ -88,59 +78,59 @@ def find_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
             except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
                 left_out.append(f"{folder}: cannot be read ({error})")
         steps = (file.parent for file in path.rglob("log.txt"))
-        unfinished = [folder for folder in steps if not (folder / CELL).is_file()]
-        left_out += [f"{folder}: failed or still running (no {CELL})" for folder in unfinished]
+        unfinished = [folder for folder in steps if not (folder / FINISHED).is_file()]
+        left_out += [f"{folder}: failed or still running (no {FINISHED})" for folder in unfinished]
     if not runs:
         raise SketchClipError(
-            f"No run in {', '.join(map(str, paths))}. Expected {METRICS} of 'sketchclip test', "
-            f"{STEPS} of 'sketchclip fit' or {EMBEDDINGS} of 'sketchclip predict'."
+            f"No run in {', '.join(map(str, paths))}. Expected {METRICS_FILE} of 'sketchclip "
+            f"test', {STEPS} of 'sketchclip fit' or {EMBEDDINGS} of 'sketchclip predict'."
         )
     return list(runs.values()), left_out
 
 
 def _run_folders(path: Path) -> Iterator[Path]:
-    if path.name in ("fit", "test") and (path.parent / CELL).is_file():
+    if path.name in ("fit", "test") and (path.parent / FINISHED).is_file():
         path = path.parent
-    files = (METRICS, STEPS, str(EMBEDDINGS), CELL)
+    files = (METRICS_FILE, STEPS, str(EMBEDDINGS), FINISHED)
     for folder in sorted({path, *(p for p in path.rglob("*") if p.is_dir())}):
-        cell = folder.name in ("fit", "test") and any(
-            (folder.parent / file).is_file() for file in (CELL, "log.txt")
+        part = folder.name in ("fit", "test") and any(
+            (folder.parent / file).is_file() for file in (FINISHED, "log.txt")
         )
-        tested = any(folder.glob(f"test*/{METRICS}")) and not (folder / CELL).is_file()
-        if not cell and not tested and any((folder / file).is_file() for file in files):
+        tested = any(folder.glob(f"test*/{METRICS_FILE}")) and not (folder / FINISHED).is_file()
+        if not part and not tested and any((folder / file).is_file() for file in files):
             yield folder
 
 
 def _read(folder: Path) -> Run:
-    cell: dict[str, Any] = {}
+    ablation: dict[str, Any] = {}
     test, fit = folder, folder
-    if (folder / CELL).is_file():
-        cell = json.loads((folder / CELL).read_text("utf-8"))
+    if (folder / FINISHED).is_file():
+        ablation = json.loads((folder / FINISHED).read_text("utf-8"))
         test, fit = folder / "test", folder / "fit"
-    elif (folder / METRICS).is_file() and (folder.parent / CONFIG).is_file():
+    elif (folder / METRICS_FILE).is_file() and (folder.parent / CONFIG).is_file():
         fit = folder.parent  # 'sketchclip test' of a run writes inside it
-    tested = (test / METRICS).is_file()
-    summary = json.loads((test / METRICS).read_text("utf-8")) if tested else {}
+    tested = (test / METRICS_FILE).is_file()
+    summary = json.loads((test / METRICS_FILE).read_text("utf-8")) if tested else {}
     config = next((p / CONFIG for p in (fit, test) if (p / CONFIG).is_file()), None)
     content = yaml.safe_load(config.read_text("utf-8")) if config else {}
     trained = (fit / STEPS).is_file() and _has_losses(fit / STEPS)
     where = test / ENVIRONMENT
-    told = json.loads(where.read_text("utf-8")) if not cell and where.is_file() else cell
+    about = json.loads(where.read_text("utf-8")) if not ablation and where.is_file() else ablation
     return Run(
-        name=cell.get("cell") or _plain(folder),
-        seed=int(cell.get("seed", summary.get("seed", content.get("seed_everything") or 0))),
+        name=ablation.get("run") or _plain(folder),
+        seed=int(ablation.get("seed", summary.get("seed", content.get("seed_everything") or 0))),
         folder=folder,
         summary=summary,
-        settings=_flat(content),
+        settings=flat_settings(content),
         test=test if tested else None,
         steps=fit / STEPS if trained else None,
         embeddings=folder / "embeddings" if (folder / EMBEDDINGS).is_file() else None,
-        commit=told.get("commit"),
+        commit=about.get("commit"),
     )
 
 
 def _plain(folder: Path) -> str:
-    """``doodles_version_3`` says more than ``version_3``, and than the folder of its test."""
+    """Name a run by two folders: ``doodles_version_3`` says more than ``version_3``."""
     folder = folder.resolve()
     if folder.name in ("test", "predict") and (folder.parent / CONFIG).is_file():
         folder = folder.parent
@@ -153,16 +143,16 @@ def _has_losses(path: Path) -> bool:
         return any(name.startswith("train/") for name in next(csv.reader(file), []))
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted names; a class counts under its bare name."""
+def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten nested settings to dotted names; a class counts under its bare name."""
     flat: dict[str, Any] = {}
     for key, value in settings.items():
         if key == "init_args":
-            flat |= _flat(value or {}, prefix)
+            flat |= flat_settings(value or {}, prefix)
         elif key == "class_path":
             flat[prefix.rstrip(".")] = str(value).rpartition(".")[2]
         elif isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
+            flat |= flat_settings(value, f"{prefix}{key}.")
         else:
-            flat[f"{prefix}{key}"] = value
+            flat[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value
     return flat

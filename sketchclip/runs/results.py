@@ -1,4 +1,4 @@
-"""What a test leaves on disk: one JSON file of figures, one CSV with a row a query."""
+"""Results of a test on disk: metrics.json, and queries.csv with a row for each query."""
 
 import csv
 import json
@@ -12,29 +12,20 @@ import numpy as np
 from sketchclip.errors import SketchClipError
 from sketchclip.runs.uncertainty import bootstrap_interval
 
-METRICS, QUERIES = "metrics.json", "queries.csv"
+METRICS_FILE, QUERIES = "metrics.json", "queries.csv"
 LEVEL = 0.95
 SAME_QUERIES = ("dataset", "split", "protocol", "queries", "gallery", "unseen_classes")
-"""What two tests share if their queries can be compared one by one."""
-SAME_FIGURES = (*SAME_QUERIES, "definition", "backbone", "generalized", "partial")
-"""What tests share if their figures may stand in one column or on one axis."""
+"""Entries that two tests share if their queries can be compared one by one."""
+SAME_METRICS = (*SAME_QUERIES, "definition", "backbone", "generalized", "partial")
+"""Entries that tests share if their metrics may stand in one column or on one axis."""
 
 
 def intervals(values: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
-    """Bootstrap interval over queries of each metric's mean.
-
-    Args:
-        values: Metric to one value a query; ranks are passed over.
-
-    Returns:
-        Metric to [low, high], 95 %.
-    """
+    """Bootstrap the 95 % interval [low, high] of each metric's mean over queries; skip ranks."""
     return {
-        name: list(bootstrap_interval(known, LEVEL))
+        name: list(bootstrap_interval(value[~np.isnan(value)], LEVEL))
         for name, value in values.items()
-        if not name.startswith("rank")
-        for known in [value[~np.isnan(value)]]
-        if len(known)
+        if not name.startswith("rank") and not np.isnan(value).all()
     }
 
 
@@ -43,16 +34,7 @@ def by_class(
     labels: np.ndarray,
     class_names: Sequence[str] | Mapping[int, str],
 ) -> dict[str, dict[str, float]]:
-    """Mean of each metric over the queries of each class, with their number.
-
-    Args:
-        values: Metric to one value a query.
-        labels: Class of each query.
-        class_names: Name of each label.
-
-    Returns:
-        Class to metric to value.
-    """
+    """Average each metric, (Q,), over the queries of each class, and count them."""
     result: dict[str, dict[str, float]] = {}
     for label in np.unique(labels):
         rows = labels == label
@@ -73,46 +55,30 @@ def write_results(
     paths: Sequence[str],
     class_names: Sequence[str] | Mapping[int, str],
 ) -> None:
-    """Write both files.
-
-    Args:
-        folder: Made if missing.
-        summary: Figures and protocol.
-        values: Metric to one value a query.
-        labels: Class of each query.
-        paths: File of each query, in the order of the values.
-        class_names: Name of each label.
-    """
+    """Write metrics.json, and queries.csv from values, class and path of each query, (Q,)."""
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(summary, indent=2) + "\n"
-    (folder / METRICS).write_text(text, encoding="utf-8")
+    (folder / METRICS_FILE).write_text(text, encoding="utf-8")
     with (folder / QUERIES).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["query", "class", *values])
         for row, (path, label) in enumerate(zip(paths, labels, strict=True)):
-            cells = (value[row] for value in values.values())
-            writer.writerow([path, class_names[int(label)], *(_cell(value) for value in cells)])
-
-
-def _cell(value: float) -> str:
-    return "" if np.isnan(value) else f"{value:.9g}"
+            cells = ("" if np.isnan(v[row]) else f"{v[row]:.9g}" for v in values.values())
+            writer.writerow([path, class_names[int(label)], *cells])
 
 
 def read_results(run: Path) -> tuple[dict[str, Any], list[str], dict[str, np.ndarray]]:
-    """Read both files of a run folder.
-
-    Args:
-        run: The folder, or its metrics.json.
+    """Read metrics.json and queries.csv of a folder.
 
     Returns:
-        Summary, query names, and metric to one value a query (NaN where it is undefined).
+        Summary, query names, and metric to one value for each query (NaN where it is undefined).
 
     Raises:
         SketchClipError: If a file is missing or is not what ``sketchclip test`` wrote.
     """
-    folder = run.parent if run.name == METRICS else run
+    folder = run.parent if run.name == METRICS_FILE else run
     try:
-        summary = json.loads((folder / METRICS).read_text("utf-8"))
+        summary = json.loads((folder / METRICS_FILE).read_text("utf-8"))
         with (folder / QUERIES).open(newline="", encoding="utf-8") as file:
             header, *rows = csv.reader(file)
         columns = list(zip(*rows, strict=True))
@@ -123,49 +89,41 @@ def read_results(run: Path) -> tuple[dict[str, Any], list[str], dict[str, np.nda
         return summary, list(columns[0]), values
     except (OSError, ValueError, IndexError) as error:
         raise SketchClipError(
-            f"{folder} holds no results ({error}). Expected {METRICS} and {QUERIES}, as "
+            f"{folder} holds no results ({error}). Expected {METRICS_FILE} and {QUERIES}, as "
             "'sketchclip test' and 'sketchclip evaluate --out' write them."
         ) from error
 
 
 def check_same_queries(
-    folders: Sequence[Path], told: Sequence[Mapping[str, Any]], queries: Sequence[Sequence[str]]
+    folders: Sequence[Path],
+    summaries: Sequence[Mapping[str, Any]],
+    queries: Sequence[Sequence[str]],
 ) -> None:
-    """Refuse to compare tests that are not on the same queries and gallery.
-
-    Args:
-        folders: Of the tests, for the message.
-        told: Their summaries.
-        queries: Names of their queries.
-
-    Raises:
-        SketchClipError: If two differ; it says in what.
-    """
-    for folder, summary, names in zip(folders[1:], told[1:], queries[1:], strict=True):
+    """Refuse to compare tests that differ in queries or gallery, and say in what."""
+    for folder, summary, names in zip(folders[1:], summaries[1:], queries[1:], strict=True):
         for key in SAME_QUERIES:
-            if told[0].get(key) != summary.get(key):
+            one, other = summaries[0].get(key), summary.get(key)
+            if one != other:
                 raise SketchClipError(
-                    f"The runs differ in {key} and cannot be compared: {told[0].get(key)!r:.200} "
-                    f"in {folders[0]}, {summary.get(key)!r:.200} in {folder}."
+                    f"The runs differ in {key} and cannot be compared: {one!r:.200} in "
+                    f"{folders[0]}, {other!r:.200} in {folder}."
                 )
-        if names != queries[0]:
-            first = next(
-                pair for pair in zip(queries[0], names, strict=False) if pair[0] != pair[1]
-            )
-            raise SketchClipError(
-                f"The runs are not on the same queries: {first[0]} in {folders[0]}, {first[1]} in "
-                f"{folder}."
-            )
+        for one, other in zip(queries[0], names, strict=True):
+            if one != other:
+                raise SketchClipError(
+                    f"The runs are not on the same queries: {one} in {folders[0]}, {other} in "
+                    f"{folder}."
+                )
 
 
 def read_classes(run: Path) -> list[str]:
-    """Class of each query of a run folder, in the order of :func:`read_results`."""
+    """Read the class of each query of a run folder, in the order of :func:`read_results`."""
     with (run / QUERIES).open(newline="", encoding="utf-8") as file:
         return [row["class"] for row in csv.DictReader(file)]
 
 
 def file_hash(path: str | Path | None) -> str | None:
-    """First 16 digits of a file's SHA-256; None without a file."""
+    """Compute the first 16 digits of a file's SHA-256; None without a file."""
     if path is None or not Path(path).is_file():
         return None
     digest = sha256()

@@ -1,22 +1,20 @@
-"""The version of the code that a run used."""
+"""Git commit of the code that a run used."""
 
 import subprocess
 from pathlib import Path
 
 
 def commit() -> str | None:
-    """Git commit of the code, with ``+`` where files differ from it; None outside a repository."""
-    folder = Path(__file__).parents[2]
+    """Read the commit, with ``+`` where files differ from it; None outside a repository."""
     try:
-        head = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"], cwd=folder, capture_output=True, text=True
-        )
-        changed = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no", "--", "."],
-            cwd=folder, capture_output=True, text=True,
-        )  # fmt: skip
-    except OSError:
+        head = _git("rev-parse", "--short=12", "HEAD")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".")
+    except (OSError, subprocess.CalledProcessError):
         return None
-    if head.returncode:
-        return None
-    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
+    return head + ("+" if changed else "")
+
+
+def _git(*args: str) -> str:
+    command, folder = ["git", *args], Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.strip()

@@ -1,7 +1,7 @@
 """Uncertainty of metrics: bootstrap intervals over queries, and a paired test between two runs.
 
-Both speak about the queries that happened to be sampled, given these classes and one training run.
-They say nothing about another seed or another split: run several for that.
+Both hold for the sampled queries, given these classes and one training run. Variation between seeds
+or splits needs several runs.
 """
 
 import numpy as np

@@ -14,14 +14,7 @@ _INSTANCE = ("Acc@1", "Acc@5", "Acc@1_all", "Acc@5_all")
 
 
 def build_tables(group: Group) -> list[ResultTable]:
-    """Build the main table, the ablations, and a table of runs that are no row of the paper.
-
-    Args:
-        group: Runs of one protocol.
-
-    Returns:
-        The tables that have a measured row.
-    """
+    """Build the main table, the ablations, and a table of other runs where measured."""
     known = {row.id: row for row in ROWS}
     fine = any(known[name].fine_grained for name in group.runs if name in known)
     rows = [row for row in ROWS if row.fine_grained == fine]
@@ -43,7 +36,7 @@ def build_tables(group: Group) -> list[ResultTable]:
 def _table(
     title: str, group: Group, rows: Sequence[Row], extra: Sequence[str], fine: bool
 ) -> ResultTable:
-    """A table of rows of the paper, below runs that are no row of it."""
+    """Build a table of rows of the paper, below runs that are no row of it."""
     possible = FINE_GRAINED if fine else _REPORTED.get(group.dataset, SKETCHY)
     reported = [column for column in possible if any(column in row.reported for row in rows)]
     measured = {name for values in group.runs.values() for name in values}

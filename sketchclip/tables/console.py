@@ -1,4 +1,4 @@
-"""Tables of metrics in the terminal."""
+"""Printing of metrics in the terminal."""
 
 import sys
 from collections.abc import Mapping
@@ -10,13 +10,7 @@ from sketchclip.metrics.definitions import metric_info
 
 
 def print_metrics(title: str, metrics: Mapping[str, float], protocol: str) -> None:
-    """Print metrics under a line that says what was measured, definitions apart from each other.
-
-    Args:
-        title: Method, data and counts.
-        metrics: Name to value.
-        protocol: Definition and gallery.
-    """
+    """Print metrics between a title and the protocol, different definitions apart."""
     print(f"\n{title}")
     infos = {name: metric_info(name) for name in metrics}
     category = [name for name, info in infos.items() if info.scope == "category"]
@@ -27,7 +21,9 @@ def print_metrics(title: str, metrics: Mapping[str, float], protocol: str) -> No
         _print(others, metrics)
     cuts = [name for name, info in infos.items() if info.scope == "class" and info.quoted]
     if cuts:
-        print("own photo found among the first q (gallery: the photos of its class, or all photos)")
+        print(
+            "paired photo found among the first q (gallery: the photos of its class, or all photos)"
+        )
         table = Table("gallery", "mean over", *(f"q = {n.partition('@')[2]}" for n in cuts))
         for gallery, scope in (("class", ""), ("all", "_all")):
             rows = {"sketches": "{}" + scope, "classes": "{}" + scope + "_macro"}

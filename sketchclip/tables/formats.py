@@ -1,4 +1,4 @@
-"""Markdown, LaTeX, CSV and HTML of a table of results."""
+"""Formats of a table of results: Markdown, LaTeX, CSV and HTML."""
 
 import csv
 import html
@@ -28,13 +28,13 @@ class ResultTable:
     caption: str = ""
 
     def mark(self, note: str) -> str:
-        """Mark of a note, which is added if it is new."""
+        """Return the mark of a note, which is added if it is new."""
         if note not in self.notes:
             self.notes.append(note)
         return f" [{self.notes.index(note) + 1}]"
 
     def body(self, style: str, rewrite: Callable[[str], str] = str) -> str:
-        """Heads and rows in a format of tabulate, every cell rewritten first."""
+        """Write heads and rows in a format of tabulate, every cell rewritten first."""
         rows = [list(map(rewrite, row)) for row in (self.columns, *self.rows)]
         align = None if style == "html" else ("left", *["right"] * (len(self.columns) - 1))
         return tabulate(
@@ -75,7 +75,7 @@ def comma_separated(table: ResultTable) -> str:
 
 
 def hypertext(table: ResultTable) -> str:
-    """Write a part of a page: one ``figure`` with a table."""
+    """Write a part of a page: one ``figure`` element with a table."""
     title, caption, *notes = map(html.escape, (table.title, table.caption, *table.notes))
     lines = [
         f"<figure>\n<figcaption><strong>{title}</strong><br/>{caption}</figcaption>",

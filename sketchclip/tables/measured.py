@@ -1,4 +1,4 @@
-"""Measured results: tests found in run folders, grouped so that only comparable ones meet."""
+"""Results of tests in run folders, grouped so that only comparable ones meet."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ class Group:
     Attributes:
         dataset: Class name of the data module.
         protocol: Dataset, split, definition of the metric, gallery and backbone in one line.
-        runs: Name of a run to metric to one value a seed.
+        runs: Name of a run to metric to values, one for each seed.
         seeds: Name of a run to its seeds.
         commits: Commits of the code that made the runs.
     """
@@ -33,12 +33,12 @@ class Group:
     commits: set[str] = field(default_factory=set)
 
     def mean(self, run: str, metric: str) -> float | None:
-        """Mean over seeds; None if not measured."""
+        """Average over seeds; None if not measured."""
         values = self.runs.get(run, {}).get(metric, [])
         return float(np.mean(values)) if values else None
 
     def std(self, run: str, metric: str) -> float | None:
-        """Sample standard deviation over seeds; None with fewer than two."""
+        """Compute the sample standard deviation over seeds; None with fewer than two."""
         values = self.runs.get(run, {}).get(metric, [])
         return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
@@ -46,8 +46,8 @@ class Group:
 def collect(folders: Sequence[Path]) -> tuple[list[Group], list[str]]:
     """Read the tests under some folders.
 
-    Runs that share a name and differ in a setting, or train on a part of the data, are rows of
-    their own: their name says in what they differ.
+    Runs that share a name and differ in a setting, or train on a part of the data, are separate
+    rows: their name says in what they differ.
 
     Args:
         folders: Folders of ``sketchclip ablate``, of single commands, or folders of these.
@@ -89,7 +89,7 @@ def collect(folders: Sequence[Path]) -> tuple[list[Group], list[str]]:
 
 
 def _row_name(run: Run, first: Run) -> str:
-    """Name of a run with all that sets it apart from the paper's row and from its namesakes."""
+    """Name a run by all that sets it apart from the paper's row and from its namesakes."""
     subsets = [f"{key}={run.summary[key]}" for key in _SUBSETS if key in run.summary]
     settings, usual = dict(run.others()), dict(first.others())
     differing = [

@@ -1,4 +1,4 @@
-"""Rows of the paper's tables: the config that makes each, and what the paper reports for it.
+"""Rows of the paper's tables: the config that makes each, and the values the paper reports for it.
 
 ``paper.csv`` holds Sain et al., CVPR 2023, main table and ablation table, read from its poster and
 the pictures in its repository. The paper heads the ablations mAP@all, but Ours is its mAP@200. One
@@ -51,7 +51,7 @@ class Row:
         method: Class that implements it; None if not implemented yet.
         config: Config that runs it, under ``experiments``; None if not implemented yet.
         reported: The paper's values by dataset and metric, 0 to 1.
-        footnotes: Oddities of these values.
+        footnotes: Remarks on unusual values.
     """
 
     id: str
@@ -64,7 +64,7 @@ class Row:
 
     @property
     def fine_grained(self) -> bool:
-        """Whether it retrieves the one photo that a sketch was drawn from."""
+        """True if it retrieves the one photo that a sketch was drawn from."""
         return self.id.startswith(("fg_", "b_fg_"))
 
 

@@ -13,7 +13,7 @@ from data_modules.batch import Protocol
 from sketchclip.cli import main
 from sketchclip.plots.choice import choose
 from sketchclip.plots.examples import picture
-from sketchclip.plots.retrieval_grid import GREY, HIT, OWN
+from sketchclip.plots.retrieval_grid import GREY, HIT, PAIRED
 from sketchclip.runs.rankings import read_rankings
 
 
@@ -45,7 +45,7 @@ def test_a_test_keeps_the_first_photos_and_a_picture(tested, tree):
         assert int(float(row["rank_all"])) == 1 + shown.tolist().index(own)
     with Image.open(tested / "grid.png") as image:
         assert has(image, HIT)
-        assert has(image, OWN)
+        assert has(image, PAIRED)
         assert not has(image, GREY)
 
 

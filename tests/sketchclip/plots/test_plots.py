@@ -24,7 +24,7 @@ def write_run(output, cell, seed, metric=0.5, classes=CLASSES, model=None, data=
     for part in ("fit", "test"):
         (folder / part).mkdir(parents=True)
     (folder / "log.txt").touch()
-    (folder / "cell.json").write_text(json.dumps({"cell": cell, "seed": seed}))
+    (folder / "run.json").write_text(json.dumps({"run": cell, "seed": seed}))
     init = {"lambda_cls": 0.5, "adaptation": {"class_path": "a.b.CommonPrompts"}} | (model or {})
     config = {
         "seed_everything": seed,
@@ -144,7 +144,7 @@ def test_runs_that_differ_otherwise_are_no_curve(tmp_path, capsys):
         subset = {"train_fraction": part}
         write_run(tmp_path, f"f{part}", 0, data=subset, model={"lambda_cls": part}, **subset)
     unfinished = write_run(tmp_path, "broken", 0)
-    (unfinished / "cell.json").unlink()
+    (unfinished / "run.json").unlink()
     with pytest.raises(SystemExit):
         main(["plot", str(tmp_path), "-o", str(tmp_path / "f"), "--figures", "fraction"])
     told = capsys.readouterr()

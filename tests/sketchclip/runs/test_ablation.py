@@ -60,14 +60,14 @@ def test_cells_have_seeds_configs_and_settings(grid):
     ]
 
 
-def test_a_fingerprint_changes_with_every_setting(grid):
+def test_the_settings_hash_changes_with_every_setting(grid):
     (ours, other), changed = read_grid(str(grid), [0, 1])[:2], read_grid(str(grid), [0])[1]
-    prints = {ours.fingerprint(), other.fingerprint(), changed.fingerprint()}
-    prints |= {ours.fingerprint(["--trainer.max_epochs=2"])}
-    before = ours.fingerprint()
+    prints = {ours.settings_hash(), other.settings_hash(), changed.settings_hash()}
+    prints |= {ours.settings_hash(["--trainer.max_epochs=2"])}
+    before = ours.settings_hash()
     base = grid.parent / "base.yaml"
     base.write_text(base.read_text() + "# changed\n")
-    assert len(prints | {ours.fingerprint()}) == 5
+    assert len(prints | {ours.settings_hash()}) == 5
     assert before in prints
 
 
@@ -100,7 +100,7 @@ def test_commands_repeat_the_grid_run_by_run(grid, capsys):
 
 
 def test_time_left_is_told_where_there_is_no_terminal(grid, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("sketchclip.runs.ablation.run_cell", lambda *_: time.sleep(0.05) or 0.05)
+    monkeypatch.setattr("sketchclip.runs.ablation.run_one", lambda *_: time.sleep(0.05) or 0.05)
     main(
         ["ablate", str(grid), "--cells", "ours", "--seeds", "0,1", "--output", str(tmp_path / "o")]
     )
@@ -112,11 +112,11 @@ def test_time_left_is_told_where_there_is_no_terminal(grid, tmp_path, monkeypatc
 def test_an_interrupted_grid_starts_nothing_more(grid, tmp_path, monkeypatch, capsys):
     started = []
 
-    def interrupted(cell, *_):
-        started.append(cell.title)
+    def interrupted(run, *_):
+        started.append(run.title)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sketchclip.runs.ablation.run_cell", interrupted)
+    monkeypatch.setattr("sketchclip.runs.ablation.run_one", interrupted)
     with pytest.raises(SystemExit) as stopped:
         main(["ablate", str(grid), "--seeds", "0,1,2,3,4,5", "--output", str(tmp_path / "o")])
     assert stopped.value.code == 130
@@ -136,7 +136,7 @@ def test_a_killed_grid_resumes_and_carries_on_past_a_failure(grid, tmp_path, cap
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    first = output / "ours" / "seed_0" / "cell.json"
+    first = output / "ours" / "seed_0" / "run.json"
     deadline = time.monotonic() + 200
     while not first.exists() and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -33,8 +33,8 @@ RESULT = {
 def write(root: Path, cell: str, seed: int, metrics: dict[str, float], **changes: object) -> None:
     folder = root / cell / f"seed_{seed}"
     (folder / "test").mkdir(parents=True)
-    done = {"cell": cell, "seed": seed, "commit": "0123456789ab"}
-    (folder / "cell.json").write_text(json.dumps(done))
+    done = {"run": cell, "seed": seed, "commit": "0123456789ab"}
+    (folder / "run.json").write_text(json.dumps(done))
     result = {**RESULT, "metrics": metrics, **changes}
     (folder / "test" / "metrics.json").write_text(json.dumps(result))
 
