@@ -78,8 +78,8 @@ class TrainingReport(Callback):
             path, score = callback.best_model_path, callback.best_model_score  # type: ignore[attr-defined]
             if path and Path(path).is_file():
                 best = isinstance(callback, BestCheckpoint) and score is not None
-                figure = f" ({callback.monitor} {float(score):.4f})" if best else ""  # type: ignore[attr-defined]
-                rows["best" if best else "checkpoint"] = f"{path}{figure}"
+                score_text = f" ({callback.monitor} {float(score):.4f})" if best else ""  # type: ignore[attr-defined]
+                rows["best" if best else "checkpoint"] = f"{path}{score_text}"
         if (folder / "grids").is_dir():
             rows["pictures"] = str(folder / "grids")
         for logger in trainer.loggers:

@@ -188,7 +188,7 @@ def run_cli(args: Sequence[str] | None) -> SketchClipCLI:
     # Short forms are spelled out, and main(args) may be called by a program with its own arguments.
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
     # Known and meant: few workers suit small machines, the frozen CLIP stays in eval mode, a test
-    # writes into a folder of its own, config.yaml is in the run folder before the first metric, the
+    # writes into a new folder, config.yaml is in the run folder before the first metric, the
     # metrics of all processes are equal, and Lightning calls a function that PyTorch deprecated.
     for message in (
         ".*does not have many workers",

@@ -26,7 +26,7 @@ LOG = "log.txt"
 def run_all(
     runs: Sequence[AblationRun], output: Path, jobs: int = 1, extra: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Train and test every run that is not finished yet, some at a time.
+    """Train and test every run that is not finished yet, several at a time.
 
     Args:
         runs: Runs of the grid.
@@ -35,7 +35,10 @@ def run_all(
         extra: Arguments for every run.
 
     Returns:
-        Titles of finished, skipped and failed runs; with status 1 instead if one failed.
+        Titles of finished, skipped and failed runs.
+
+    Raises:
+        SystemExit: With status 1 if a run failed, after all others.
     """
     slots: Queue[int] = Queue()
     for slot in range(max(1, jobs)):

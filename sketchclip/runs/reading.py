@@ -16,7 +16,7 @@ from sketchclip.runs.results import METRICS_FILE, SAME_METRICS
 
 STEPS = "metrics.csv"
 EMBEDDINGS = Path("embeddings") / "sketch.npz"
-# What may differ between runs that are the same experiment with another seed, path or machine.
+# Settings that may differ within an experiment: seeds, paths and machines.
 _NOT_SETTINGS = re.compile(
     r"seed_everything|extends|ckpt_path|weights_only|return_predictions|verbose|trainer\.(logger|"
     r"callbacks|accelerator|strategy|devices|num_nodes|enable_|limit_test|limit_predict|"

@@ -44,7 +44,7 @@ class Group:
 
 
 def collect(folders: Sequence[Path]) -> tuple[list[Group], list[str]]:
-    """Read the tests under some folders.
+    """Read the tests in and below folders.
 
     Runs that share a name and differ in a setting, or train on a part of the data, are separate
     rows: their name says in what they differ.
