@@ -41,14 +41,7 @@ class BundledBenchmark(SketchPhotoDataModule):
 
 
 def read_doodles(archive: Path | None = None) -> dict[str, list[Drawing]]:
-    """The doodles of a bundled benchmark as strokes.
-
-    Args:
-        archive: Of the benchmark; None for that of ``Doodles``.
-
-    Returns:
-        Drawings of each class, in Quick, Draw!'s simplified format.
-    """
+    """Doodles of a bundled benchmark as strokes, by class; of ``Doodles`` without an archive."""
     if archive is None:
         with as_file(files("data_modules") / "benchmarks" / Doodles.archive) as found:
             return read_doodles(found)

@@ -15,10 +15,8 @@ from sketchclip.errors import SketchClipError
 def locked(file: Path, busy: str) -> Iterator[None]:
     """Keep a second process from doing the same; on file systems without locks, nobody.
 
-    Args:
-        file: File to lock; made with its folder if it is not there, and left behind. It names
-            the process that holds it.
-        busy: Work of the other process, such as "Another run is writing into X".
+    The file is made if it is not there, left behind, and names the process that holds it. ``busy``
+    names the work, such as "Another run is writing into X".
 
     Raises:
         SketchClipError: If another process holds the lock.

@@ -42,14 +42,7 @@ class Fit:
         self.interpolation: Interpolation = interpolation
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Fit one image.
-
-        Args:
-            image: uint8 RGB, shape (H, W, 3).
-
-        Returns:
-            uint8 RGB, shape (size, size, 3).
-        """
+        """Fit uint8 RGB (H, W, 3) into uint8 RGB (size, size, 3)."""
         size = self.size
         if self.resize == "squash":
             return self._scale(image, size, size)

@@ -38,13 +38,7 @@ class CompactCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: _PATH, storage_options: Any | None = None
     ) -> None:
-        """Write a checkpoint atomically.
-
-        Args:
-            checkpoint: What Lightning saves.
-            path: Target file.
-            storage_options: Not supported, as in the base class.
-        """
+        """Write a checkpoint atomically; ``storage_options`` are not supported."""
         if storage_options is not None:
             raise TypeError("CompactCheckpointIO takes no storage_options.")
         stored = io.BytesIO()
@@ -67,13 +61,7 @@ class CompactCheckpointIO(TorchCheckpointIO):
         map_location: Callable | None = lambda storage, loc: storage,
         weights_only: bool | None = None,
     ) -> dict[str, Any]:
-        """Read a checkpoint, or the trained tensors alone from safetensors.
-
-        Args:
-            path: File.
-            map_location: As in ``torch.load``.
-            weights_only: As in ``torch.load``.
-        """
+        """Read a checkpoint, or the tensors alone from safetensors."""
         if str(path).endswith(".safetensors"):
             return read_safetensors(Path(path))
         return super().load_checkpoint(path, map_location, weights_only)

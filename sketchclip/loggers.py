@@ -196,14 +196,7 @@ class WandbRun(WandbLogger):
 
 
 def with_files(loggers: Logger | Sequence[Logger] | bool | None) -> Any:
-    """Put a logger that has a folder first, which makes it the run folder.
-
-    Args:
-        loggers: As given to a Trainer.
-
-    Returns:
-        As given to a Trainer.
-    """
+    """Put a logger that has a folder first, which makes it the run folder."""
     if not isinstance(loggers, (Logger, list, tuple)):
         return loggers
     listed = [loggers] if isinstance(loggers, Logger) else [*loggers]

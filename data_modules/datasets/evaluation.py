@@ -85,18 +85,7 @@ class ImageDataset(Dataset):
 def instances(
     queries: Listing, gallery: Listing, classes: Sequence[str], instance_of: InstanceOf
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Gallery position of each image's photo.
-
-    Args:
-        queries: Class name to sketches.
-        gallery: Class name to photos.
-        classes: Label order.
-        instance_of: Name that a sketch and its photo share within a class.
-
-    Returns:
-        Of sketches, -1 where the photo is not in the gallery, and of photos, where files of one
-        photo (``gallery: zse_dup``) share the position of the first.
-    """
+    """Photo that each image shows, by its position in the gallery; -1 for none: (Q,), (G,)."""
     sketch_ids: list[int] = []
     photo_ids: list[int] = []
     for name in classes:

@@ -43,14 +43,7 @@ class ImageSource:
         self.stroke_points = stroke_points
 
     def read(self, path: Path, skipped: list[str]) -> np.ndarray | None:
-        """Read an image.
-
-        Args:
-            path: The file.
-            skipped: Takes the path if the file is passed over.
-
-        Returns:
-            uint8 RGB, (size, size, 3); None for a file that is passed over.
+        """Read an image as uint8 RGB, (size, size, 3); None for a file that is passed over.
 
         Raises:
             UnreadableImageError: If the file cannot be read and ``skip`` is off.
@@ -71,17 +64,10 @@ class ImageSource:
         role: int,
         geometry: int | None = None,
     ) -> Tensor:
-        """Augment and convert.
+        """Augment and convert: uint8 (size, size, 3) to (3, size, size).
 
-        Args:
-            image: uint8 RGB, (size, size, 3).
-            side: What is drawn or photographed is augmented in different ways.
-            key: (epoch, index) of the sample.
-            role: Of the image in the sample; each has a random stream of its own.
-            geometry: Role whose flip and affine map this image shares.
-
-        Returns:
-            uint8, (3, size, size).
+        ``key`` is (epoch, index) of the sample; each ``role`` of an image in it has a random stream
+        of its own, and ``geometry`` names the role whose flip and affine map this image shares.
         """
         if self.augment is not None:
             shared = role if geometry is None else geometry

@@ -193,14 +193,6 @@ def training_dataset(
 ) -> TrainingDataset:
     """Make the dataset that a method asks for.
 
-    Args:
-        spec: What a batch is to hold.
-        sketches: Class name to sketches.
-        photos: Class name to photos.
-        classes: Label order.
-        source: Reads and augments.
-        instance_of: Name that a sketch and its photo share within a class.
-
     Raises:
         SketchClipError: If the data cannot give such samples.
     """

@@ -61,26 +61,15 @@ class TrainingDataset(Dataset):
 
     @abstractmethod
     def sample(self, rng: np.random.Generator, key: tuple[int, int]) -> TensorBatch:
-        """Draw a sample.
-
-        Args:
-            rng: Of this key.
-            key: (epoch, index).
-        """
+        """Draw the sample of (epoch, index), with the randomness of that key."""
 
     def read(
         self, table: ImageTable, at: int, skipped: list[str], avoid: int = -1
     ) -> tuple[int, np.ndarray]:
-        """Read an image, or the next readable one of its class.
-
-        Args:
-            table: Of one side.
-            at: Position in it.
-            skipped: Takes the files that are passed over.
-            avoid: A position that is not to be read.
+        """Read an image, or the next readable one of its class, never that at ``avoid``.
 
         Returns:
-            Position and pixels, (size, size, 3).
+            Position and pixels, (size, size, 3); ``skipped`` takes the files that were passed over.
         """
         for position in ring(at, table.span(table.label(at))):
             if position != avoid:
@@ -90,12 +79,7 @@ class TrainingDataset(Dataset):
         raise self.nothing_left(table.label(at), skipped)
 
     def nothing_left(self, label: int, skipped: list[str]) -> SketchClipError:
-        """The error for a class of which no sample is left.
-
-        Args:
-            label: The class.
-            skipped: Files that were passed over.
-        """
+        """Error for a class of which no sample is left."""
         return SketchClipError(
             f"Class '{self.classes[label]}' has no readable sample left; data.on_error=skip found "
             f"{len(set(skipped))} unreadable files, such as {skipped[-1] if skipped else 'none'}. "

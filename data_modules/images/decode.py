@@ -91,13 +91,7 @@ def decode_image(
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read a whole file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Its content, at least one byte.
+    """Content of a file, at least one byte.
 
     Raises:
         UnreadableImageError: If it is missing, no regular file, empty or not permitted.

@@ -70,12 +70,7 @@ def read_strokes(path: Path) -> list[np.ndarray]:
 
 
 def parse_strokes(data: bytes, path: Path, is_svg: bool) -> list[np.ndarray]:
-    """Strokes of a drawing that was read already; see :func:`read_strokes`.
-
-    Args:
-        data: An SVG file, or a line of an ndjson file.
-        path: What messages call it.
-        is_svg: Which of the two.
+    """Strokes of a drawing that was read already, as :func:`read_strokes` gives them.
 
     Raises:
         UnreadableImageError: If it holds no drawing.
@@ -89,17 +84,10 @@ def parse_strokes(data: bytes, path: Path, is_svg: bool) -> list[np.ndarray]:
 
 
 def render_drawing(path: Path, size: int) -> np.ndarray:
-    """Read a drawing and render it in black on white.
-
-    Args:
-        path: As of :func:`read_strokes`.
-        size: Side of the picture in pixels.
-
-    Returns:
-        uint8 RGB, shape (size, size, 3).
+    """Read a drawing and render it in black on white: uint8 RGB, (size, size, 3).
 
     Raises:
-        UnreadableImageError: As :func:`read_strokes`.
+        UnreadableImageError: If the file or the line is missing or holds no drawing.
     """
     return render(read_strokes(path), size)
 
@@ -111,14 +99,7 @@ def render(strokes: Sequence[np.ndarray], size: int) -> np.ndarray:
 
 
 def count_drawings(path: Path) -> int:
-    """Number of drawings in an ndjson file: its lines, without empty ones at the end.
-
-    Args:
-        path: The file.
-
-    Raises:
-        UnreadableImageError: If it cannot be read.
-    """
+    """Number of drawings in an ndjson file: its lines, without empty ones at the end."""
     return _lines(path)[1]
 
 

@@ -22,17 +22,7 @@ def is_hidden(name: str) -> bool:
 
 
 def visible_entries(folder: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
-    """List a folder.
-
-    Args:
-        folder: Its path.
-
-    Returns:
-        Entries by name.
-
-    Raises:
-        OSError: If the folder cannot be read.
-    """
+    """Entries of a folder by name; OSError if it cannot be read."""
     with os.scandir(folder) as entries:
         kept = [entry for entry in entries if not is_hidden(entry.name)]
     return sorted(kept, key=lambda entry: entry.name)

@@ -9,14 +9,9 @@ from data_modules.images.drawings import split_line
 
 
 def listing_hash(listing: Mapping[str, Sequence[Path]], root: Path) -> dict[str, Any]:
-    """Summarise a listing, so that two runs can be told to be on the same files.
+    """Number of classes and files, and 16 digits over class, name and size of each file.
 
-    Args:
-        listing: Class name to files; ``x.ndjson#n`` counts with the size of the whole file.
-        root: What the names are relative to: copies of the data elsewhere agree.
-
-    Returns:
-        Number of classes and files, and 16 digits over class, name and size of each file.
+    Names are relative to ``root``, so that copies of the data elsewhere agree.
     """
     digest, sizes = blake2b(digest_size=8), dict[Path, int]()
     for name, paths in listing.items():

@@ -191,12 +191,7 @@ class PreparedReader:
 
 
 def open_reader(fit: Fit, prepared: str | None, root: Path) -> FileReader | PreparedReader:
-    """Open the reader of a data module.
-
-    Args:
-        fit: Fits an image into the square.
-        prepared: Folder of prepared images; None to read files.
-        root: Folder of the dataset.
+    """Open the reader of a data module: of files, or of a folder of prepared images.
 
     Raises:
         SketchClipError: If the folder is none, or was prepared with other settings.

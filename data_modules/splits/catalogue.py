@@ -124,28 +124,14 @@ class Catalogue:
         ]
 
     def queries(self, classes: Sequence[str]) -> Listing:
-        """Sketches that are queries: those of validation classes, or of a test's unseen ones.
-
-        Args:
-            classes: ``val_classes`` or ``test_classes``.
-
-        Returns:
-            Every class, with no sketch for the seen classes of a generalised test.
-        """
+        """Queries among validation or test classes; none of the seen classes of a test."""
         self.check()
         unseen = {*self.split.unseen}
         test = not unseen.isdisjoint(classes)
         return {c: self.files.listing[0][c] if c in unseen or not test else [] for c in classes}
 
     def gallery(self, classes: Sequence[str]) -> Listing:
-        """Photos to retrieve: all of each class, each once unless ``gallery`` says otherwise.
-
-        Args:
-            classes: ``val_classes`` or ``test_classes``.
-
-        Returns:
-            Every class; for the seen classes of a generalised test the part set aside for it.
-        """
+        """Photos to retrieve; of the seen classes of a test the part that is set aside for it."""
         self.check()
         unseen = {*self.split.unseen}
         test = not unseen.isdisjoint(classes)

@@ -48,10 +48,7 @@ class Dataset:
     """How results are measured."""
 
     def find_root(self, root: str | None) -> Path:
-        """Folder of the dataset.
-
-        Args:
-            root: What the user named.
+        """Folder of the dataset, by what the user named.
 
         Raises:
             SketchClipError: If none was named or it does not exist.

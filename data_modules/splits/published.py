@@ -24,16 +24,7 @@ class Published:
 
 
 def shortfall(expected: Published, sketches: int, unseen_sketches: int) -> str | None:
-    """What the sketches lack of the published number.
-
-    Args:
-        expected: The published figures.
-        sketches: Number found in all classes of the split.
-        unseen_sketches: Number found in the unseen ones.
-
-    Returns:
-        The difference in words; None if the sketches are complete.
-    """
+    """Sketches that a dataset lacks against the published counts, in words; None if none."""
     if expected.sketches is None and unseen_sketches != expected.unseen_sketches:
         return f"{unseen_sketches:,} of {expected.unseen_sketches:,} sketches of unseen classes"
     if expected.sketches not in (None, sketches):
@@ -42,15 +33,10 @@ def shortfall(expected: Published, sketches: int, unseen_sketches: int) -> str |
 
 
 def check_figures(found: Mapping[str, int], expected: Mapping[str, int], where: str) -> None:
-    """Compare counts of an archive that is otherwise complete.
-
-    Args:
-        found: Name to count.
-        expected: The published counts.
-        where: Dataset and split, for the message.
+    """Compare counts with the published ones.
 
     Raises:
-        SketchClipError: If a count deviates.
+        SketchClipError: If one deviates; it names all that do.
     """
     wrong = [
         f"{name}: expected {expected[name]:,}, found {count:,}"

@@ -65,15 +65,7 @@ def named_splits() -> list[str]:
 
 @cache
 def packaged_list(name: str, side: str) -> tuple[str, ...]:
-    """Canonical class names of a split in the package.
-
-    Args:
-        name: Of the split.
-        side: seen or unseen.
-
-    Returns:
-        The names; none if the package lists the unseen classes alone.
-    """
+    """Canonical names of one side of a split in the package; none if it is not listed."""
     path = files("data_modules").joinpath("splits").joinpath(f"{name}_{side}.txt")
     return tuple(read_class_list(path.read_text("utf-8"))) if path.is_file() else ()
 

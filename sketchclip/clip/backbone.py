@@ -175,14 +175,7 @@ def _load_file(model: CLIPModel, path: Path, name: str) -> None:
 
 
 def backbone_hash(visual: Any) -> str:
-    """Hash a frozen tower by tensors that no adaptation of it leaves alike.
-
-    Args:
-        visual: The frozen tower.
-
-    Returns:
-        16 hexadecimal digits.
-    """
+    """Hash a frozen tower by tensors that no adaptation of it leaves alike: 16 digits."""
     digest = hashlib.sha256()
     for tensor in (visual.class_embedding, visual.positional_embedding, visual.proj):
         digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())

@@ -75,13 +75,7 @@ def create_mini(weights: Path | None = MINI_WEIGHTS) -> CLIP:
 
 
 def save_mini(model: CLIP, path: Path, token_ids: Sequence[int]) -> None:
-    """Write the weights as float16 with only the token embeddings that training used.
-
-    Args:
-        model: A model made by :func:`create_mini`.
-        path: The safetensors file to write.
-        token_ids: Ids of the BPE tokens to keep; all others become zero rows on loading.
-    """
+    """Write the weights of a mini CLIP in half precision, with the words that it knows."""
     ids = torch.tensor(sorted(set(token_ids)), dtype=torch.int32)
     state: dict[str, Tensor] = {_TOKEN_IDS: ids}
     for name, value in model.state_dict().items():

@@ -91,19 +91,7 @@ def relevant_ranks(distances: Tensor, groups: Groups, first: int) -> np.ndarray:
 
 
 def class_ranks(distances: Tensor, groups: Groups, first: int, goal: np.ndarray) -> np.ndarray:
-    """Rank each query's own photo among the photos of its class.
-
-    Its rank among all photos needs no second count: it is that of the class's photo at this rank.
-
-    Args:
-        distances: Negative scores, shape (q, G), columns in the order of ``groups``.
-        groups: Labels of both sides.
-        first: Number of the first query.
-        goal: Column of each query's own photo, -1 for none, shape (q,).
-
-    Returns:
-        int64, shape (q,), from 1; 0 without a photo.
-    """
+    """Rank of each query's own photo among the photos of its class, from 1; 0 for none, (q,)."""
     ranks = np.zeros(len(distances), dtype=np.int64)
     column = torch.from_numpy(np.maximum(goal, 0)).to(distances.device)[:, None]
     own = distances.gather(1, column)

@@ -106,14 +106,7 @@ class CategoryRetrieval(Metric):
         should_sync: bool = True,
         distributed_available: Callable | None = None,
     ) -> None:
-        """Gather the banks of all processes; a process without images takes part with none.
-
-        Args:
-            dist_sync_fn: As torchmetrics passes it.
-            process_group: Processes that take part, all by default.
-            should_sync: False where each process is to have its own result.
-            distributed_available: As torchmetrics passes it.
-        """
+        """Gather the banks of all processes; a process without images takes part with none."""
         if should_sync and dist.is_available() and dist.is_initialized():
             group = process_group or self.process_group
             # torchmetrics would send a 1-D tensor for an empty list, and gloo aborts on it.

@@ -35,13 +35,9 @@ def compose(method: Any, name: str, part: Part) -> Part:
 
 
 def describe(part: nn.Module) -> dict[str, Any]:
-    """Class and arguments of a part, as a config has them.
+    """Class and arguments of a part, as a config has them: ``class_path`` and ``init_args``.
 
-    Args:
-        part: Keeps each argument of its constructor as an attribute of that name.
-
-    Returns:
-        ``class_path`` and ``init_args``.
+    The part keeps each argument of its constructor as an attribute of that name.
     """
     names = inspect.signature(type(part)).parameters
     path = f"{type(part).__module__}.{type(part).__qualname__}"

@@ -18,14 +18,7 @@ PACKAGED = Path(str(files("sketchclip"))) / "assets" / "word_vectors.txt"
 
 
 def vector_size(path: Path) -> int:
-    """Read the length of the vectors in a file.
-
-    Args:
-        path: File of lines with a word and its numbers; a first line with two numbers is a header.
-
-    Raises:
-        SketchClipError: If there is no such file, or it is of another format.
-    """
+    """Numbers of each vector in a file, by its first line."""
     try:
         with path.open(encoding="utf-8") as file:
             fields = file.readline().split()
