@@ -24,16 +24,7 @@ _MODULES = {
     "SketchyBasic": "sketchy",
     "TUBerlin": "tuberlin",
 }
-__all__ = [
-    "Doodles",
-    "EmojiPairs",
-    "QuickDraw",
-    "SketchPhotoDataModule",
-    "SketchPhotoFolder",
-    "Sketchy",
-    "SketchyBasic",
-    "TUBerlin",
-]
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> Any:

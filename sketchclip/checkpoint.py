@@ -202,12 +202,6 @@ def write_safetensors(content: Mapping[str, Any], target: Path) -> None:
 def read_safetensors(path: Path) -> dict[str, Any]:
     """Read what :func:`save_safetensors` wrote as a checkpoint that Lightning can test.
 
-    Args:
-        path: The file.
-
-    Returns:
-        Tensors, hyper-parameters and the identity of the backbone.
-
     Raises:
         ValueError: If the file is none of ours.
     """

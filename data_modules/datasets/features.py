@@ -59,11 +59,6 @@ def training_features(
 
     Of several processes one computes, the others wait for it. A damaged file is made again.
 
-    Args:
-        data: The data module.
-        trainer: Its Trainer, for device and precision.
-        embed: Features (B, D) of normalised images on that device.
-
     Returns:
         Path to features, (D,), fp32, without the files that cannot be read.
     """

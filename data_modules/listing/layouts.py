@@ -65,18 +65,10 @@ class FoundLayout:
 
 
 def find_layout(root: Path, layouts: Sequence[Layout], dataset: str) -> FoundLayout:
-    """Find the folders of a dataset.
+    """Find the folders of a dataset: the first layout that is there.
 
     Root may be the dataset's folder, a folder above it by at most two levels, or a folder inside
     the layout such as ``256x256``.
-
-    Args:
-        root: Existing folder that the user named.
-        layouts: In the order they are tried.
-        dataset: Name for messages.
-
-    Returns:
-        The first layout that is there.
 
     Raises:
         SketchClipError: If there is none, or several folders below root have it.

@@ -22,14 +22,7 @@ _TOKEN = re.compile(r"(<class>|\*\*/|\*\*|\*|\?)")
 
 
 def list_folder(folder: Path, extensions: frozenset[str]) -> Listing:
-    """Files of each class folder; in a folder of sketches also of each ``<class>.ndjson``.
-
-    Args:
-        folder: Holds one folder a class.
-        extensions: Lower-case endings of the files to list.
-
-    Returns:
-        The listing.
+    """Files of each class folder, by lower-case ending; of sketches also each ``<class>.ndjson``.
 
     Raises:
         SketchClipError: If there is no class, a class has no file, or two folders have the same

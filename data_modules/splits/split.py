@@ -170,19 +170,10 @@ def _random_unseen(split: str, classes: Sequence[str]) -> list[str]:
 
 
 def carve_validation(seen: Sequence[str], fraction: float, seed: int = 0) -> list[str]:
-    """Choose pseudo-unseen classes among the seen ones for model selection.
-
-    Args:
-        seen: Seen classes, sorted.
-        fraction: Part of them to set aside, at least 2 classes.
-        seed: Of the choice.
-
-    Returns:
-        The chosen classes, sorted.
+    """Set a part of the seen classes aside, the same ones on every machine.
 
     Raises:
-        SketchClipError: If fewer than 2 classes would be left for training, or fraction is not
-            between 0 and 1.
+        SketchClipError: If too few classes remain on either side.
     """
     if not 0 < fraction < 1:
         raise SketchClipError(

@@ -122,12 +122,6 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
     Nothing here unpickles arbitrary objects: TorchScript archives have a loader of their own.
 
-    Args:
-        path: The file.
-
-    Returns:
-        Names and tensors.
-
     Raises:
         SketchClipError: If the file is none of the three.
     """

@@ -29,15 +29,9 @@ _PLAIN = "ResidualAttentionBlock"  # whose forward _one_token spells out
 
 
 def check_visual(visual: nn.Module, name: str) -> None:
-    """Refuse towers that cannot take prompt tokens.
+    """Refuse towers that cannot take prompt tokens, and open_clip before 2.32.
 
-    Args:
-        visual: The ``visual`` module of an open_clip model.
-        name: Name of the model, for the message.
-
-    Raises:
-        SketchClipError: If it is no plain open_clip ViT (ResNets, timm towers such as SigLIP or
-            EVA, towers with attentional pooling), or if open_clip is older than 2.32.
+    ResNets, timm towers such as SigLIP or EVA, and towers with attentional pooling cannot.
     """
     missing = [attribute for attribute in _NEEDED if not hasattr(visual, attribute)]
     if missing or getattr(visual, "attn_pool", None) is not None:
@@ -77,15 +71,9 @@ def trains(
 
 
 def fork_visual(visual: Any, layer_norm: LayerNormMode, also: AlsoTrain) -> Any:
-    """A branch of a frozen tower: shares its frozen tensors, owns a copy of the adapted ones.
+    """Fork a frozen tower: share its frozen tensors, own a copy of the adapted ones.
 
-    Args:
-        visual: Frozen tower; left as it is.
-        layer_norm: See :func:`trains`.
-        also: See :func:`trains`.
-
-    Returns:
-        A tower of the same class. Two forks of one tower have one set of frozen weights.
+    Two forks of one tower have one set of frozen weights.
     """
     adapted = {
         f"{owner}.{attribute}".lstrip("."): parameter

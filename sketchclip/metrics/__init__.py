@@ -19,13 +19,7 @@ _MODULES = {
     "chance_average_precision": "chance",
     "retrieval_scores": "functional",
 }
-__all__ = [
-    "CategoryRetrieval",
-    "InstanceRetrieval",
-    "RetrievalResults",
-    "chance_average_precision",
-    "retrieval_scores",
-]
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> Any:

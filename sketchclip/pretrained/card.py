@@ -34,16 +34,9 @@ _MINI = """
 
 
 def model_card(about: Mapping[str, Any], name: str, trained: int, license_id: str) -> ModelCard:
-    """Write the card.
+    """Write a model card: YAML front matter with the metrics as a model index, and text.
 
-    Args:
-        about: Of the model, with ``results``.
-        name: What :func:`sketchclip.from_pretrained` loads it by: hub id or folder.
-        trained: Number of trained parameters.
-        license_id: Of the trained tensors, as the hub names licences.
-
-    Returns:
-        YAML front matter with the figures as a model index, and text.
+    ``name`` is what :func:`sketchclip.from_pretrained` loads; ``trained`` counts parameters.
     """
     results = about["results"]
     data = ModelCardData(
@@ -60,15 +53,7 @@ def model_card(about: Mapping[str, Any], name: str, trained: int, license_id: st
 
 
 def onnx_section(told: Mapping[str, Any], size: int) -> str:
-    """What the card says about ONNX files.
-
-    Args:
-        told: Content of verification.json.
-        size: Side of the images in pixels.
-
-    Returns:
-        Markdown with what goes in, what comes out, and how the files compare with PyTorch.
-    """
+    """Section of the card on ONNX files: inputs, outputs, and how they compare with PyTorch."""
     rows = ["| | mAP@all | P@1 | largest difference from PyTorch |", "|---|---|---|---|"]
     for form in (name for name in told if name.startswith(("pytorch", "onnx"))):
         row = told[form]

@@ -25,19 +25,7 @@ from sketchclip.runs.folder import ABOUT, CONFIG, EXPORTED
 def read_export(
     model: str, backbone: str | None = None, pretrained: str | None = None
 ) -> tuple[SearchModel, Saved]:
-    """The model to export, and what is kept of its training.
-
-    Args:
-        model: As for :func:`sketchclip.pretrained.model.load_model`.
-        backbone: See there.
-        pretrained: See there.
-
-    Returns:
-        The model on the CPU, and its tensors and settings; of a frozen one there are no tensors.
-
-    Raises:
-        SketchClipError: If it cannot be loaded.
-    """
+    """Load the model to export on the CPU, and read its tensors and settings if it has any."""
     loaded = load_model(model, backbone, pretrained, device="cpu")
     if model != FROZEN:
         return loaded, read_saved(Path(find_checkpoint(model, option="model")))
@@ -55,14 +43,7 @@ def read_export(
 def write_export(
     model: SearchModel, saved: Saved, folder: Path, name: str, license_id: str
 ) -> dict[str, Any]:
-    """Write weights, settings and card, and load them again.
-
-    Args:
-        model: The model.
-        saved: Its tensors and settings.
-        folder: An empty folder.
-        name: What :func:`sketchclip.from_pretrained` will load it by.
-        license_id: Of the trained tensors.
+    """Write weights, settings and card into an empty folder, and load them again.
 
     Returns:
         Content of config.json.
@@ -104,14 +85,9 @@ def write_export(
 
 @contextmanager
 def destination(target: str, private: bool) -> Iterator[tuple[Path, str]]:
-    """A folder to write into that becomes the target once all is written.
+    """Yield a folder that becomes the target once all is written, and the name to load it by.
 
-    Args:
-        target: A folder that does not exist or is empty, or ``hf://owner/name``.
-        private: Whether a new repository of the hub is visible to its owner alone.
-
-    Yields:
-        The folder, and the name that the model will be loaded by.
+    The target is a new or empty folder, or ``hf://owner/name``.
 
     Raises:
         SketchClipError: If the target holds files, or the hub refuses.

@@ -10,15 +10,10 @@ _WEIGHTS = (EXPORTED, "last.ckpt", "model.ckpt")
 
 
 def download(repository: str, option: str = "--ckpt_path") -> Path:
-    """Fetch a checkpoint and its config, or take them from the hub's local cache.
-
-    Args:
-        repository: owner/name, with one of model.safetensors, last.ckpt and model.ckpt, and with
-            the run's config.yaml.
-        option: What the user gave it for, for messages.
+    """Fetch a checkpoint with its config, or take them from the hub's local cache.
 
     Returns:
-        The weights; config.yaml lies beside them, and config.json if there is one.
+        Path of the weights; config.yaml lies beside them, and config.json if there is one.
 
     Raises:
         SketchClipError: If they cannot be had.
@@ -62,12 +57,7 @@ def download(repository: str, option: str = "--ckpt_path") -> Path:
 
 
 def upload(folder: Path, repository: str, private: bool) -> str:
-    """Put a folder into a repository of the hub, which is made if there is none.
-
-    Args:
-        folder: All its files go there.
-        repository: owner/name.
-        private: Whether a new repository is visible to its owner alone.
+    """Put all files of a folder into a repository of the hub, which is made if there is none.
 
     Returns:
         Address of the repository.

@@ -175,14 +175,9 @@ class SearchModel:
 
     @torch.inference_mode()
     def embed_fitted(self, images: np.ndarray, side: str) -> np.ndarray:
-        """Embed a batch of images as :meth:`read` gives them.
+        """Embed uint8 RGB images (N, size, size, 3), fitted by :meth:`read`, as fp32 (N, dim).
 
-        Args:
-            images: uint8 RGB, shape (N, size, size, 3), all embedded at once.
-            side: query for sketches, gallery for photos.
-
-        Returns:
-            fp32, shape (N, dim), unit length.
+        ``side`` is query for sketches and gallery for photos.
         """
         batch = torch.stack([to_tensor(image) for image in images]).to(self.device)
         state: Callable[[Tensor], Tensor] = getattr(self.module, f"{side}_state")

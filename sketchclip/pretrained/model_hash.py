@@ -16,15 +16,7 @@ _NOT_EMBEDDING = frozenset({"pretrained", "class_names", "root", "prepared"})
 
 
 def model_hash(module: RetrievalModule, settings: Mapping[str, Any]) -> str:
-    """Hash all weights that retrieval needs and all settings that change embeddings.
-
-    Args:
-        module: The method.
-        settings: Arguments of its constructor, and the preprocessing.
-
-    Returns:
-        16 hexadecimal digits; the same on every machine.
-    """
+    """Hash all weights that retrieval needs and all settings that change embeddings: 16 digits."""
     identity = {
         "class": type(module).__qualname__,
         "backbone": getattr(module, "backbone", None),

@@ -31,16 +31,12 @@ Embed = Callable[[np.ndarray], np.ndarray]
 
 
 def verify(model: SearchModel, folder: Path, forms: Sequence[str], queries: int) -> dict[str, Any]:
-    """Embed sketches and photos of the unseen doodle classes with PyTorch and with each form.
+    """Embed the unseen doodle classes with PyTorch and with each form of the ONNX files.
 
-    Args:
-        model: On the CPU.
-        folder: With ``<side><form>.onnx``.
-        forms: "" for fp32, ".int8".
-        queries: Sketches a class, at most.
+    ``forms`` are "" for fp32 and ".int8"; ``queries`` bounds the sketches of a class.
 
     Returns:
-        What verification.json holds.
+        Content of verification.json.
     """
     data = Doodles()
     sketches = {
@@ -83,15 +79,7 @@ def verify(model: SearchModel, folder: Path, forms: Sequence[str], queries: int)
 
 
 def check(told: dict[str, Any], name: str) -> None:
-    """Refuse fp32 files that embed in another way than PyTorch.
-
-    Args:
-        told: Of :func:`verify`.
-        name: Of the model.
-
-    Raises:
-        SketchClipError: If a number of an embedding is further off than TOLERANCE.
-    """
+    """Refuse fp32 files whose vectors differ from PyTorch's by more than TOLERANCE."""
     found = told["onnx"]["max_difference"]
     if not found <= TOLERANCE:
         raise SketchClipError(

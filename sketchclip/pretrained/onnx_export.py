@@ -77,20 +77,13 @@ class Tower(nn.Module):
 
 
 def write_onnx(model: SearchModel, folder: Path, int8: bool, queries: int) -> dict[str, Any]:
-    """Write sketch.onnx and photo.onnx, compare them with PyTorch, and write down how they compare.
-
-    Args:
-        model: On the CPU.
-        folder: Takes the files and verification.json; its card gets a section about them.
-        int8: Also write sketch.int8.onnx and photo.int8.onnx.
-        queries: Sketches a class of the embedded benchmark to compare with.
+    """Write sketch.onnx and photo.onnx, with ``int8`` also 8-bit ones, and compare with PyTorch.
 
     Returns:
-        Content of verification.json.
+        Content of verification.json, which is written beside them.
 
     Raises:
-        SketchClipError: If the method has no ONNX form, or the files embed in another way than
-            PyTorch.
+        SketchClipError: If the method has no ONNX form, or the files embed in another way.
     """
     from sketchclip.pretrained.onnx_check import check, verify
 
@@ -110,12 +103,7 @@ def write_onnx(model: SearchModel, folder: Path, int8: bool, queries: int) -> di
 
 
 def export_tower(model: SearchModel, side: str, path: Path) -> None:
-    """Write one tower.
-
-    Args:
-        model: On the CPU.
-        side: sketch or photo.
-        path: ``.onnx`` file; weights of 1.8 GB and more go into ``.onnx.data`` beside it.
+    """Write the tower of a side; weights of 1.8 GB and more go into ``.onnx.data`` beside it.
 
     Raises:
         SketchClipError: If an operation has no ONNX form.

@@ -40,14 +40,7 @@ def publishable(settings: Any, key: str = "") -> Any:
 
 
 def publishable_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What others need of a run's config.yaml: method, data and length of training.
-
-    Args:
-        config: Its content.
-
-    Returns:
-        Loggers, callbacks and devices are left out.
-    """
+    """Method, data and length of training from a run's config, without paths."""
     kept = {name: config[name] for name in ("seed_everything", "model", "data") if name in config}
     trainer = config.get("trainer") or {}
     kept["trainer"] = {name: trainer[name] for name in _TRAINER if name in trainer}

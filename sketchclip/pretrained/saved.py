@@ -98,13 +98,7 @@ class Saved:
 
 
 def read_saved(checkpoint: Path) -> Saved:
-    """Read a checkpoint and the config that belongs to it.
-
-    Args:
-        checkpoint: ``.ckpt`` of 'sketchclip fit', or ``.safetensors`` of 'sketchclip export'.
-
-    Returns:
-        Both.
+    """Read a checkpoint (``.ckpt``, ``.safetensors``) and the config that belongs to it.
 
     Raises:
         SketchClipError: If the file is none of ours, or its config is no YAML.
@@ -131,14 +125,9 @@ def read_saved(checkpoint: Path) -> Saved:
 
 
 def build_module(saved: Saved, pretrained: str | None = None) -> RetrievalModule:
-    """The trained module, in eval mode on the CPU. No dataset is read.
+    """Build the trained module, in eval mode on the CPU; no dataset is read.
 
-    Args:
-        saved: What to build.
-        pretrained: Weights of the backbone where they are not found as they were in training.
-
-    Returns:
-        The method with its trained tensors.
+    ``pretrained`` names the backbone's weights where they are not found as they were in training.
 
     Raises:
         SketchClipError: If a class cannot be imported, the backbone is another one, or tensors do

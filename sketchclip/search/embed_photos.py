@@ -77,22 +77,11 @@ def embedded(
     every: float,
     step: Callable[[], object],
 ) -> Iterator[list[Item]]:
-    """Read and embed photos.
+    """Read and embed photos; yield parts to commit in their order.
 
     Threads, not processes: decoders and hashes let go of Python's lock, a killed run leaves no
-    process behind, and the engine's own threads do not survive a fork.
-
-    Args:
-        photos: To look at.
-        model: Embeds them.
-        engine: Has the vectors of content that is indexed already.
-        known: What the index holds.
-        readers: Threads that read.
-        every: Seconds between two parts.
-        step: Called for every photo that has been looked at.
-
-    Yields:
-        Parts to commit, in the order of ``photos``: each item has a vector or an error.
+    process behind, and the engine's own threads do not survive a fork. A part is yielded every
+    ``every`` seconds at least; ``step`` is called for every photo that has been looked at.
     """
     reader = FileReader(model.preprocessing.fit)
     # Rows of the photos themselves may be overwritten before another one asks for their vector.

@@ -17,15 +17,7 @@ def is_uri(place: str) -> bool:
 
 
 def check_folder(folder: Path, ours: set[str]) -> None:
-    """Write into no folder that is something else, such as that of the photos.
-
-    Args:
-        folder: Of an index, or of one to be.
-        ours: Names that an index has in there.
-
-    Raises:
-        SketchClipError: If it is a file, or holds something else.
-    """
+    """Refuse a folder that is something else than an index, such as that of the photos."""
     if not folder.exists():
         return
     if not folder.is_dir():

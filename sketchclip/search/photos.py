@@ -50,18 +50,12 @@ class FoundPhotos:
 
 
 def find_photos(roots: Sequence[Path]) -> FoundPhotos:
-    """List the photos under folders, at any depth.
+    """List the photos under folders, at any depth, and what was passed over for a reason.
 
     Photos are files of the kinds that data modules read, by their ending. Hidden files and folders
     and what operating systems leave behind are passed over. Links are followed; a folder that was
     listed before, by another way or as part of another root, is not listed again, so that a photo
     is found once and loops end.
-
-    Args:
-        roots: Folders.
-
-    Returns:
-        Photos, and what was passed over for a reason that may be mended.
 
     Raises:
         SketchClipError: If a root is no folder or cannot be listed.

@@ -34,17 +34,10 @@ def vector_size(path: Path) -> int:
 
 
 def class_vectors(path: Path, class_names: Sequence[str]) -> Tensor:
-    """Look up the vector of each class: that of its name, or the mean over the words of the name.
-
-    Args:
-        path: File of lines with a word and its numbers.
-        class_names: Names such as "hot-air_balloon".
-
-    Returns:
-        Unit vectors, fp32, (C, V).
+    """Unit vectors of class names, (C, V), the mean of their words where a name has several.
 
     Raises:
-        SketchClipError: If a name has a word without a vector; all of them are named.
+        SketchClipError: If a word is missing; it names all classes without vectors.
     """
     size = vector_size(path)
     candidates = {name: spellings(name) for name in class_names}

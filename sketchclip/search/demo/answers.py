@@ -46,10 +46,7 @@ class Answers:
         return {"columns": columns, "classes": sorted(classes)}
 
     def search(self, body: bytes) -> dict[str, Any]:
-        """Find photos for a query.
-
-        Args:
-            body: The query in JSON.
+        """Find photos for a query in JSON.
 
         Returns:
             ``results``, a list of photos for each column, and ``seen``, the sketch that the model
@@ -74,16 +71,7 @@ class Answers:
         return to_png(_below_each_other(pages))
 
     def thumbnail(self, column: int, photo: str, side: int) -> bytes:
-        """Encode a photo of an index as WebP.
-
-        Args:
-            column: Number of the column.
-            photo: Id of the photo.
-            side: One of ``SIDES``.
-
-        Raises:
-            RequestError: With status 404, if there is no such photo, or it was moved.
-        """
+        """Encode a photo of an index as WebP; status 404 if there is no such photo."""
         hit = self._hit(column, photo)
         try:
             return self._thumbnails.webp(hit.path, side)

@@ -49,18 +49,10 @@ class Column:
         return lru_cache(_TEXTS)(lambda words: self.model.texts([TEMPLATE.format(words)])[0])
 
     def search(self, query: Query, image: np.ndarray | None, like: Hit | None) -> list[Hit]:
-        """Find photos.
-
-        Args:
-            query: Text, weight, filter and number of photos.
-            image: The sketch, uint8 RGB, (H, W, 3).
-            like: A photo whose like is sought; of this index or of another one.
+        """Find photos by a sketch, by a photo whose like is sought, by words, or by both.
 
         Returns:
             The best first; none if this index has no photo of the class.
-
-        Raises:
-            SketchClipError: If the model cannot embed what is asked, or the photo is gone.
         """
         if query.class_name and query.class_name not in self.classes:
             return []
@@ -85,18 +77,7 @@ class Column:
 
 
 def open_columns(indexes: Sequence[str], device: str) -> list[Column]:
-    """Open indexes with the models that made them.
-
-    Args:
-        indexes: Folders or URIs.
-        device: Device on which the models compute.
-
-    Returns:
-        A column for each index.
-
-    Raises:
-        SketchClipError: If there is no such index, or its model is gone.
-    """
+    """Open indexes with the models that made them, on a device."""
     columns = []
     for name in indexes:
         index = PhotoIndex.open(name)
@@ -108,16 +89,8 @@ def open_columns(indexes: Sequence[str], device: str) -> list[Column]:
 def bundled_columns(models: Sequence[str], device: str) -> list[Column]:
     """Index the photos of the bundled Doodles, of all classes, or take the index of the last time.
 
-    Args:
-        models: Names for :func:`~sketchclip.pretrained.model.load_model`; ``frozen`` is the small
-            CLIP of the package.
-        device: Device on which the models compute.
-
     Returns:
-        A column for each model.
-
-    Raises:
-        SketchClipError: If there is no such model, or the cache cannot be written.
+        A column for each model; ``frozen`` is the small CLIP of the package.
     """
     root = Doodles().catalogue.files.root
     columns = []

@@ -50,20 +50,10 @@ class Thumbnails:
         self.size = 0
 
     def webp(self, photo: Path, side: int) -> bytes:
-        """Encode a photo as WebP, not enlarged.
+        """Encode a photo as WebP, at most ``side`` pixels long, not enlarged.
 
         Encoding anew leaves out what the file holds beside the pixels (places, names of cameras),
         and what only claims to be an image never reaches the browser.
-
-        Args:
-            photo: Photo of an index.
-            side: Longest side in pixels.
-
-        Returns:
-            Content of the WebP file.
-
-        Raises:
-            UnreadableImageError: If the photo was moved, or cannot be read.
         """
         key = (photo, photo.stat().st_mtime_ns if photo.is_file() else 0, side)
         with self._lock:

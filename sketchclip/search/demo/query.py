@@ -108,14 +108,7 @@ class Query(_Strict):
 
 
 def parse_query(body: bytes) -> Query:
-    """Read a query in JSON.
-
-    Args:
-        body: Body of the request.
-
-    Raises:
-        RequestError: If the body is no JSON or no query; the message names the first fault.
-    """
+    """Read a query in JSON; an error names the first fault."""
     try:
         return Query.model_validate_json(body)
     except ValidationError as error:

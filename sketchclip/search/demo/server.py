@@ -105,18 +105,7 @@ def create_app(
     examples: Sequence[tuple[str, Drawing]] = (),
     full_paths: bool = True,
 ) -> Starlette:
-    """Make the web application.
-
-    Args:
-        columns: Lists of results, one or two.
-        hosts: Names and addresses by which the server is reached.
-        limits: Bounds of a request.
-        examples: Names and strokes of doodles to try.
-        full_paths: Whether to name the path of a photo on this machine; else its folder and name.
-
-    Returns:
-        An ASGI application.
-    """
+    """Make the web application; ``full_paths`` shows where photos lie on this machine."""
     limits = limits or Limits()
     server = Server(Answers(columns, limits.cache_bytes, full_paths), limits, examples)
 

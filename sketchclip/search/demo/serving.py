@@ -35,14 +35,7 @@ def is_local(host: str) -> bool:
 
 
 def allowed_hosts(host: str, named: list[str]) -> set[str]:
-    """Names in the address bar that are taken for this server.
-
-    Args:
-        host: Address to which the server is bound.
-        named: Further names that the user gave.
-
-    Returns:
-        Names and addresses in lower case.
+    """Names in the address bar that are taken for this server, in lower case.
 
     Raises:
         SketchClipError: If a name is a pattern: it would let names of others in.
@@ -56,14 +49,7 @@ def allowed_hosts(host: str, named: list[str]) -> set[str]:
 
 
 def bind(host: str, port: int | None) -> socket.socket:
-    """Take a port.
-
-    Args:
-        host: Address of this machine.
-        port: Port to take; None for 7860 or the next free one.
-
-    Returns:
-        A socket that listens.
+    """Listen on a port: the one that is named, else 7860 or the next free one.
 
     Raises:
         SketchClipError: If the port is in use, or the address is none of this machine's.
@@ -104,14 +90,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def serve(app: Starlette, taken: socket.socket, limits: Limits, browser: bool) -> None:
-    """Print the address and answer until Ctrl+C.
-
-    Args:
-        app: The application.
-        taken: Socket that :func:`bind` returned.
-        limits: Bounds, of which the number of connections is kept here.
-        browser: Whether to open the page, where somebody sits in front of a screen.
-    """
+    """Print the address and answer until Ctrl+C; open the page where somebody sits at a screen."""
     host, port = taken.getsockname()[:2]
     if not is_local(host):
         warnings.warn(
