@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from lightning.fabric.utilities import suggested_max_num_workers
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler, Sampler
@@ -50,35 +51,32 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
         photo_files: The same for photos.
         split: Name of a split in the package, random:<n_unseen>:<seed>, or a text file of unseen
             class names; null for the dataset's own.
-        validation: pseudo_unseen sets seen classes aside for model selection, so the test classes
-            are never looked at in training; test_classes is the field's habit; none trains on all
-            seen classes and validates on nothing.
+        validation: pseudo_unseen sets seen classes aside for model selection; test_classes looks at
+            the test classes, as is the field's habit; none trains on all seen classes.
         val_fraction: Part of the seen classes set aside for pseudo_unseen.
-        train_fraction: Part of the training samples of each class to use, 0 to 1; smaller parts
-            are subsets of larger ones. Evaluation is unchanged.
-        seen_classes: Number of seen classes to train on; null for all. Smaller choices are subsets
-            of larger ones. Evaluation is unchanged.
+        train_fraction: Part of each class's training samples to use, 0 to 1, nested in larger ones.
+        seen_classes: Number of seen classes to train on, nested in larger ones; null for all.
         subset_seed: Of train_fraction, seen_classes and generalized; null for the value of seed,
             so that repeats of a study differ in the part drawn, too.
         generalized: Part of the photos of each seen class that leaves training and joins the test
             gallery (generalised zero-shot); 0 for the zero-shot gallery.
-        gallery: dedup holds each photo once; zse_dup, for Sketchy-Extended, repeats the base photos
-            as the lists of ZSE-SBIR and SAKE do; random_pairs is one random photo of its class for
-            each sketch, as the released code evaluates, and comparable with nothing else.
+        gallery: dedup holds each photo once; zse_dup, for Sketchy-Extended, repeats base photos as
+            ZSE-SBIR and SAKE do; random_pairs is a random photo of its class for each sketch, as in
+            the released code, and comparable with nothing else.
         batch_size: Training samples in a step over all processes together.
         classes_per_batch: Classes in a batch of methods that need several samples a class;
             batch_size must be a multiple.
         shuffle: Train in random order; the released code keeps that of classes and file names.
             Batches of classes are always random.
         eval_batch_size: Images a process embeds at a time.
-        num_workers: Loader processes; null for one less than the cores, at most 8.
+        num_workers: Loader processes; null for one less than the cores, 1 to 8.
         resize: letterbox pads with white, letterbox_black as the released code does, squash ignores
             the aspect ratio, crop is CLIP's resize and centre crop.
         augment: Images to augment in training: none, sketches, photos or both.
         normalization: model uses the mean and standard deviation of the CLIP model, imagenet those
             of the released code.
-        allow_trained_classes: Measure on classes that the model was trained on all the same.
-            Results say so and share no table with zero-shot ones.
+        allow_trained_classes: Measure on classes that the model was trained on. Results say so and
+            share no table with zero-shot ones.
         on_error: raise stops at an unreadable file; skip trains without it, leaves it out of
             evaluation, and lists all such files at the end.
         prepared: Folder of 'sketchclip data prepare', whose images are read in place of the files.
@@ -115,17 +113,16 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False)
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        self.num_workers = min(8, (cores or 1) - 1) if num_workers is None else num_workers
+        self.num_workers = (
+            min(8, suggested_max_num_workers(1)) if num_workers is None else num_workers
+        )
         # Lightning leaves seed_everything's value here, also for the processes that it starts.
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
         files = DatasetFiles(self, root, sketch_files, photo_files)
         chosen = {setting.name: self.hparams[setting.name] for setting in fields(SplitSettings)}
-        seeds = {
-            "seed": self.seed,
-            "subset_seed": self.seed if subset_seed is None else subset_seed,
-        }
-        self.catalogue = Catalogue(files, SplitSettings(**chosen | seeds))
+        chosen["seed"] = self.seed
+        chosen["subset_seed"] = self.seed if subset_seed is None else subset_seed
+        self.catalogue = Catalogue(files, SplitSettings(**chosen))
         self.on_error = on_error
         self.unreadable = UnreadableFiles()
         self._training: TrainingDataset | None = None
@@ -147,10 +144,9 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
     @property
     def preprocessing(self) -> Preprocessing:
         """Steps from an image to the model's input, of all images of the run."""
-        spec = self.batch_spec
+        spec, resize = self.batch_spec, self.hparams["resize"]
         own = self.hparams["normalization"] == "model"
         mean, std = (spec.mean, spec.std) if own else (IMAGENET_MEAN, IMAGENET_STD)
-        resize = self.hparams["resize"]
         return Preprocessing(spec.image_size, mean, std, resize, spec.interpolation)
 
     def setup(self, stage: str) -> None:
@@ -158,8 +154,7 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
         self.features = None  # of an earlier run: another method may need the images
         if stage != "fit":
             return
-        processes, _ = self._world()
-        size = self.hparams["batch_size"]
+        (processes, _), size = self._world(), self.hparams["batch_size"]
         if size % processes or not size // processes:
             raise SketchClipError(
                 f"data.batch_size={size} is the batch of all processes together and "
@@ -167,10 +162,8 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
             )
         overfit: Any = getattr(self.trainer, "overfit_batches", 0)
         if self.batch_spec.layout == "classes" and overfit:
-            raise SketchClipError(
-                "trainer.overfit_batches would break up the method's batches of classes. Use "
-                "--trainer.limit_train_batches."
-            )
+            told = "trainer.overfit_batches would break up the method's batches of classes."
+            raise SketchClipError(f"{told} Use --trainer.limit_train_batches.")
         self._training = self._training_set()
         self._sampler(self._training, *self._world())
 
@@ -185,8 +178,8 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
     def _source(self, files: Iterable[Listing], augment: bool = False) -> ImageSource:
         """Reader of these files with the settings of this run."""
         spec, changed = self.batch_spec, self.hparams["augment"]
-        root = self.catalogue.files.root
-        reader = open_reader(self.preprocessing.fit, self.hparams["prepared"], root)
+        prepared, root = self.hparams["prepared"], self.catalogue.files.root
+        reader = open_reader(self.preprocessing.fit, prepared, root)
         if isinstance(reader, PreparedReader):
             reader.report(path for listing in files for paths in listing.values() for path in paths)
         changes = None
@@ -194,8 +187,7 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
             # A mirrored photo is no longer what its sketch shows, unless both are mirrored.
             flip = spec.pairing != "instance_triplet" or changed == "both"
             changes = Augment(spec.image_size, changed, flip)
-        skip = self.on_error == "skip"
-        return ImageSource(reader, self.seed, changes, skip, spec.stroke_points)
+        return ImageSource(reader, self.seed, changes, self.on_error == "skip", spec.stroke_points)
 
     def _training_set(self) -> TrainingDataset:
         sketches, photos = self.catalogue.training
@@ -210,7 +202,7 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
         """Batches of the training classes as the method asks for them, uint8 (see normalize)."""
         processes, rank = self._world()
         dataset = self._training_set() if self.features or not self._training else self._training
-        workers = self.num_workers if self.features is None else 0  # processes would only copy
+        workers = 0 if self.features else self.num_workers  # processes would only copy features
         return TrainingLoader(
             dataset,
             batch_size=self.hparams["batch_size"] // processes,
@@ -226,9 +218,8 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
             shuffle = self.hparams["shuffle"]
             return EpochSampler(dataset, processes, rank, shuffle=shuffle, seed=self.seed)
         shape = (self.hparams["classes_per_batch"], self.hparams["batch_size"])
-        return ClassBatchSampler(
-            dataset, dataset.sketches.counts, *shape, processes, rank, self.seed
-        )
+        counts = dataset.sketches.counts
+        return ClassBatchSampler(dataset, counts, *shape, processes, rank, self.seed)
 
     def _evaluation_loaders(self, classes: list[str]) -> list[DataLoader]:
         files = (self.catalogue.queries(classes), self.catalogue.gallery(classes))
@@ -283,12 +274,10 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
     def normalize(self, batch: B) -> B:
         """Turn the uint8 images of a batch into fp32, normalised as the model expects.
 
-        Loaders give uint8, a quarter of the bytes to move. A Trainer calls this on the device;
-        whoever iterates over a loader without one calls it on each batch.
+        A Trainer calls this on the device; whoever iterates over a loader without one calls it.
         """
         steps = self.preprocessing
-        # Nothing else in a batch is uint8.
-        return batch.map_tensors(
+        return batch.map_tensors(  # nothing else in a batch is uint8
             lambda x: normalize(x, steps.mean, steps.std) if x.dtype == torch.uint8 else x
         )
 

@@ -3,10 +3,12 @@
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -57,7 +59,8 @@ def training_features(
 ) -> dict[Path, np.ndarray]:
     """Features of all training images, from the cache folder or computed and kept there.
 
-    Of several processes one computes, the others wait for it. A damaged file is made again.
+    Of several processes one computes, the others wait for it. A damaged file is made again, and
+    nothing is kept while an image cannot be read: the next run may not pass over it.
 
     Returns:
         Path to features, (D,), fp32, without the files that cannot be read.
@@ -68,6 +71,7 @@ def training_features(
     key = {
         "encoder": f"{data.batch_spec.features} on {device.type}, {trainer.precision}",
         "preprocessing": asdict(data.preprocessing),
+        "batch_size": data.hparams["eval_batch_size"],  # rounding depends on it
         "listing": [listing_hash(side, root)["listing_hash"] for side in sides],
     }
 
@@ -86,9 +90,8 @@ def training_features(
         return np.concatenate(parts)
 
     rows = _stored(key, len(paths), compute)
-    # Copies: an array over the map would be read from disk again and again.
     known = zip(paths, rows, ~np.isnan(rows[:, 0]), strict=True)
-    features = {path: np.array(row) for path, row, is_known in known if is_known}
+    features = {path: row for path, row, is_known in known if is_known}
     data.unreadable.add("training", [str(path) for path in paths if path not in features])
     return features
 
@@ -96,23 +99,27 @@ def training_features(
 def _stored(key: dict[str, Any], length: int, compute: Callable[[], np.ndarray]) -> np.ndarray:
     """Rows of a key from the cache folder; computed where they are not there."""
     name = blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=8).hexdigest()
-    file = cache_folder() / "features" / f"{name}.npy"
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(file.with_suffix(".lock")):
-            rows = _read(file, length)
-            if rows is None:
-                rows = compute()
-                _write(file, rows, key)
-            return rows
-    except OSError:  # a cache that cannot be written is none
-        return compute()
+    file = cache_folder() / "features" / f"{name}.npz"
+    with ExitStack() as stack:
+        # A cache that cannot be written is none.
+        with suppress(OSError):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FileLock(file.with_suffix(".lock")))
+        rows = _read(file, length)
+        if rows is None:
+            rows = compute()
+            if not np.isnan(rows).any():
+                with suppress(OSError):
+                    _write(file, rows, key)
+        return rows
 
 
 def _read(file: Path, length: int) -> np.ndarray | None:
+    """Rows of a file, whose zip format holds a checksum of them; None for one that is damaged."""
     try:
-        rows = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        with np.load(file, allow_pickle=False) as saved:
+            rows: np.ndarray = saved["rows"]
+    except (OSError, ValueError, EOFError, KeyError, TypeError, BadZipFile):
         return None
     whole = rows.dtype == np.float32 and rows.ndim == 2 and len(rows) == length
     return rows if whole else None
@@ -120,7 +127,10 @@ def _read(file: Path, length: int) -> np.ndarray | None:
 
 def _write(file: Path, rows: np.ndarray, key: Mapping[str, Any]) -> None:
     partial = file.with_suffix(f".{os.getpid()}.tmp")
-    with partial.open("wb") as target:
-        np.save(target, rows)
-    file.with_suffix(".json").write_text(json.dumps(key, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, file)
+    try:
+        with partial.open("wb") as target:
+            np.savez(target, rows=rows)
+        file.with_suffix(".json").write_text(json.dumps(key, indent=2) + "\n", encoding="utf-8")
+        os.replace(partial, file)
+    finally:
+        partial.unlink(missing_ok=True)

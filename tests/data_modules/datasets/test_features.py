@@ -195,7 +195,7 @@ def test_another_run_and_another_seed_find_them_on_disk(run, encoded, cache):
     assert losses(other) != losses(first)
     (about,) = cache.glob("*.json")
     key = json.loads(about.read_text())
-    assert key.keys() == {"encoder", "preprocessing", "listing"}
+    assert key.keys() == {"encoder", "preprocessing", "batch_size", "listing"}
     assert first.model.identity["hash"] in key["encoder"]
 
 
@@ -213,19 +213,61 @@ def test_other_encoders_preprocessings_and_files_have_their_own(
         ["--data.resize", "squash"],
         ["--data.normalization", "imagenet"],
         ["--data.root", str(copy)],
+        ["--data.eval_batch_size", "5"],
     ):
         encoded.clear()
         run("fit", *HEAD, *flags)
         assert encoded, flags
-    assert len([*cache.glob("*.npy")]) == 5
+    assert len([*cache.glob("*.npz")]) == 6
 
 
-def test_a_damaged_file_is_made_again(run, encoded, cache):
+@pytest.mark.parametrize("damage", ["cut short", "one byte changed", "empty"])
+def test_a_damaged_file_is_made_again(run, encoded, cache, damage):
     first = run("fit", *HEAD)
-    (file,) = cache.glob("*.npy")
-    file.write_bytes(file.read_bytes()[:200])
+    (file,) = cache.glob("*.npz")
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes({"cut short": data[:200], "one byte changed": data, "empty": b""}[damage])
     encoded.clear()
     assert losses(run("fit", *HEAD)) == losses(first)
+    assert encoded
+
+
+def test_unreadable_files_are_read_again_by_the_next_run(run, encoded, cache, tree, tmp_path):
+    root = tmp_path / "data"
+    shutil.copytree(tree, root)
+    for path in root.glob("photo/*/1.png"):
+        path.write_bytes(b"no image")
+    with pytest.warns(UserWarning, match="could not be read"):
+        run("fit", *HEAD, "--data.root", root, "--data.on_error", "skip")
+    assert encoded
+    assert not [*cache.glob("*.npz")]
+    with pytest.raises(SystemExit) as stopped:
+        run("fit", *HEAD, "--data.root", root)
+    assert stopped.value.code == 2
+
+
+def test_an_error_while_embedding_is_told_once(run, cache, monkeypatch):
+    calls = []
+
+    def fail(self, embed):
+        def broken(images):
+            calls.append(1)
+            raise OSError("no device")
+
+        return real(self, broken)
+
+    real = SketchPhotoDataModule.cache_features
+    monkeypatch.setattr(SketchPhotoDataModule, "cache_features", fail)
+    with pytest.raises((OSError, SystemExit)):
+        run("fit", *HEAD)
+    assert len(calls) == 1
+
+
+def test_a_cache_folder_that_cannot_be_written_costs_no_run(run, encoded, cache):
+    cache.parent.mkdir(parents=True)
+    cache.write_text("a file where the folder should be")
+    run("fit", *HEAD)
     assert encoded
 
 
