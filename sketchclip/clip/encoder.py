@@ -164,9 +164,10 @@ class CLIPEncoderMixin(nn.Module):
     def on_fit_start(self) -> None:
         """Embed the training images once where only a head behind the frozen towers trains."""
         super().on_fit_start()  # type: ignore[misc]
-        if self.batch_spec.features is not None:
-            trainer: Any = self.trainer
-            trainer.datamodule.cache_features(self.clip.visual)
+        trainer: Any = self.trainer
+        data = trainer.datamodule
+        if data is not None and self.batch_spec.features is not None:
+            data.cache_features(self.clip.visual)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """What is new and what was CLIP's have learning rates of their own."""

@@ -105,12 +105,16 @@ class SketchClipCLI(LightningCLI):
         config = self.config[self.subcommand]
         logger = config.trainer.get("logger")
         options = logger.get("init_args") if isinstance(logger, Namespace) else None
-        if options is None or "kind" not in options or options.get("version") is not None:
+        if options is None or "save_dir" not in options or options.get("version") is not None:
             return
         command, checkpoint = str(self.subcommand), config.get("ckpt_path")
         folder = RunFolder.for_command(command, options.save_dir, options.name, checkpoint)
         if folder.kind != "version":
-            options.save_dir, options.name, options.kind = str(folder.parent), "", folder.kind
+            options.save_dir, options.name = str(folder.parent), ""
+            if "kind" in options:
+                options.kind = folder.kind
+            else:  # Lightning's own loggers take a name and make the folder themselves
+                options.version = folder.free().name
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Keep the run in one folder, with compact checkpoints unless the user sets a plugin."""

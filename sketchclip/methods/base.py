@@ -3,7 +3,7 @@
 import inspect
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any, ClassVar
 
@@ -22,6 +22,7 @@ from data_modules.batch import (
     Protocol,
     TrainingBatch,
 )
+from data_modules.splits.catalogue import Catalogue
 from data_modules.splits.classes import refuse_trained
 from data_modules.transforms import Interpolation, Side
 from sketchclip.checkpoint import check_state, own_names, pretrained_networks
@@ -268,24 +269,24 @@ class RetrievalModule(LightningModule, ABC):
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if data is not None:
             self.training_classes = sorted({*self.training_classes, *data.class_names})
-            files = data.catalogue
-            self._check_classes([*files.split.unseen, *files.val_classes])
+            self._check_classes(lambda files: [*files.split.unseen, *files.val_classes])
 
     def on_validation_start(self) -> None:
         """Refuse to validate on classes that were trained on."""
         if self.trainer.state.fn == TrainerFn.VALIDATING:
-            self._check_classes(self.trainer.datamodule.catalogue.val_classes)  # type: ignore[attr-defined]
+            self._check_classes(lambda files: files.val_classes)
 
     def on_test_start(self) -> None:
         """Refuse to test on classes that were trained on."""
-        self._check_classes(self.trainer.datamodule.catalogue.split.unseen)  # type: ignore[attr-defined]
+        self._check_classes(lambda files: files.split.unseen)
 
     on_predict_start = on_test_start
 
-    def _check_classes(self, classes: Sequence[str]) -> None:
+    def _check_classes(self, chosen: Callable[[Catalogue], Sequence[str]]) -> None:
         data = self.trainer.datamodule  # type: ignore[attr-defined]
-        if not data.hparams["allow_trained_classes"]:
-            refuse_trained(classes, self.training_classes)
+        # Loaders without a data module do not tell their classes.
+        if data is not None and not data.hparams["allow_trained_classes"]:
+            refuse_trained(chosen(data.catalogue), self.training_classes)
 
     def train(self, mode: bool = True) -> Self:
         """Set training mode for all but pretrained networks, which stay as they were trained."""

@@ -3,6 +3,7 @@
 import os
 import re
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from sketchclip.errors import SketchClipError
@@ -96,12 +97,10 @@ class RunFolder:
         Raises:
             SketchClipError: If it cannot be made.
         """
-        for number in range(10_000):
-            name = f"version_{number}" if self.kind == "version" else self.kind
-            if self.kind != "version" and number:
-                name += f"_{number + 1}"
+        for _ in range(10_000):
+            folder = self.free()
             try:
-                (self.parent / name).mkdir(parents=True)
+                folder.mkdir(parents=True)
             except FileExistsError:
                 continue
             except OSError as error:
@@ -109,5 +108,15 @@ class RunFolder:
                     f"Cannot make a run folder in {self.parent} ({error}). Name another place with "
                     "--trainer.logger.save_dir."
                 ) from error
-            return self.parent / name
+            return folder
         raise SketchClipError(f"{self.parent} has no free name for a run folder. Remove old runs.")
+
+    def free(self) -> Path:
+        """Find the first folder that does not exist, and leave it to others to make it."""
+        for number in count():
+            name = f"version_{number}" if self.kind == "version" else self.kind
+            if self.kind != "version" and number:
+                name += f"_{number + 1}"
+            if not os.path.lexists(self.parent / name):
+                break
+        return self.parent / name

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from data_modules import SketchPhotoDataModule
 from data_modules.datasets.image_source import ImageSource
@@ -279,3 +280,21 @@ def test_batches_say_that_they_hold_features(run):
     assert not next(
         iter(run("fit", "--trainer.fast_dev_run", "1").datamodule.train_dataloader())
     ).features
+
+
+def test_loaders_without_a_data_module_train_and_test_a_head(run):
+    cli = run("fit", *HEAD, "--model.adaptation.cache", "false", "--trainer.max_epochs", "1")
+    data = cli.datamodule
+    training, *test = (
+        DataLoader([data.normalize(batch) for batch in loader], batch_size=None)
+        for loader in (data.train_dataloader(), *data.test_dataloader())
+    )
+    last = Path(cli.trainer.log_dir) / "checkpoints" / "last.ckpt"
+    method = type(cli.model).load_from_checkpoint(last, map_location="cpu")
+    trainer = type(cli.trainer)(
+        max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    trainer.fit(method, training)
+    (found, *_) = trainer.test(method, test)
+    assert 0 < found["test/mAP@all"] <= 1
