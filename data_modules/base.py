@@ -56,7 +56,7 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
         val_fraction: Part of the seen classes set aside for pseudo_unseen.
         train_fraction: Part of each class's training samples to use, 0 to 1, nested in larger ones.
         seen_classes: Number of seen classes to train on, nested in larger ones; null for all.
-        subset_seed: Of train_fraction, seen_classes and generalized; null for the value of seed,
+        subset_seed: Seed of train_fraction, seen_classes and generalized; null for that of seed,
             so that repeats of a study differ in the part drawn, too.
         generalized: Part of the photos of each seen class that leaves training and joins the test
             gallery (generalised zero-shot); 0 for the zero-shot gallery.
@@ -80,7 +80,7 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
         on_error: raise stops at an unreadable file; skip trains without it, leaves it out of
             evaluation, and lists all such files at the end.
         prepared: Folder of 'sketchclip data prepare', whose images are read in place of the files.
-        seed: Of the random photos and the order of triplets; null for seed_everything's.
+        seed: Seed of random photos and of the order of triplets; null for seed_everything's.
     """
 
     protocol: ClassVar[Protocol] = Protocol()
@@ -136,7 +136,7 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
 
     @property
     def batch_spec(self) -> BatchSpec:
-        """What the method asks for; outside a Trainer there is none to ask."""
+        """Training batches that the method asks for; the default outside a Trainer."""
         model = self.trainer.lightning_module if self.trainer else None
         found: BatchSpec = getattr(model, "batch_spec", BatchSpec())
         return found

@@ -21,7 +21,7 @@ IMAGENET_STD: Channels = (0.229, 0.224, 0.225)
 
 B = TypeVar("B", bound="TensorBatch")
 SIDES: tuple[Side, Side] = ("sketch", "photo")
-"""By the number that stands for them in a batch."""
+"""Sides of a pair; a batch holds their position in this tuple."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ class TrainingBatch(TensorBatch):
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a dataset's results are measured.
+    """Protocol by which a dataset's results are measured.
 
     Attributes:
         name: Shown with every result.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """Where unpacked benchmarks live: $SKETCHCLIP_CACHE, else the user's cache folder."""
+    """Folder of benchmarks and features: $SKETCHCLIP_CACHE, else the user's cache folder."""
     chosen = os.environ.get("SKETCHCLIP_CACHE")
     if chosen:
         return Path(chosen).expanduser()

@@ -150,7 +150,7 @@ class Augment:
 
         Args:
             image: uint8 RGB, shape (H, W, 3).
-            side: What the image is.
+            side: Whether the image is a sketch or a photo.
             geometry: Seed of flip and motion; the same for a sketch and its photo moves both alike.
             appearance: Seed of colors or line width.
 

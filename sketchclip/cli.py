@@ -42,7 +42,7 @@ _APART = {
     "search": "sketchclip.commands.search:run",
     "demo": "sketchclip.commands.demo:run",
 }
-"""Where the commands are that LightningCLI does not run."""
+"""Modules of the commands that LightningCLI does not run."""
 
 _HELP = """usage: sketchclip COMMAND --config FILE [--config FILE] [--key=value ...]
 
@@ -78,7 +78,7 @@ def main(args: Sequence[str] | None = None) -> Any:
         and ``search`` found, the files of ``plot`` and ``show``, or what ``export`` wrote.
 
     Raises:
-        SystemExit: With status 2 and one message, for input that a user can mend; with status 1
+        SystemExit: With status 2 and one message, for input that a user can correct; with status 1
             if ``data check`` found what stops or changes a run.
     """
     given = list(sys.argv[1:] if args is None else args)

@@ -18,7 +18,7 @@ def find_config(value: str) -> Path:
     wherever it is installed.
 
     Args:
-        value: What the user typed after ``--config``.
+        value: Text that the user typed after ``--config``.
 
     Returns:
         An existing file.
@@ -58,7 +58,7 @@ class LayeredConfig(ActionConfigFile):
 
         Args:
             parser: The parser.
-            cfg: What was parsed so far.
+            cfg: Settings parsed so far.
             dest: Name of the option.
             value: Path as typed.
             *args: Passed on.

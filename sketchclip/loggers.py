@@ -144,7 +144,7 @@ class WandbRun(WandbLogger):
         """Send the settings, nested, and say which metric is compared between runs.
 
         Args:
-            config: Of the run.
+            config: Config of the run.
             headline: Metric of the validation; its best value joins W&B's summary.
         """
         self.experiment.config.update(dict(config), allow_val_change=True)
@@ -158,7 +158,7 @@ class WandbRun(WandbLogger):
 
     @property
     def sync_command(self) -> str | None:
-        """What uploads an offline run; None where there is nothing to upload."""
+        """Command that uploads an offline run; None where there is nothing to upload."""
         settings = getattr(self._experiment, "settings", None)
         if settings is None or settings.mode not in ("offline", "dryrun"):
             return None
@@ -174,7 +174,7 @@ class WandbRun(WandbLogger):
         """Upload the checkpoints, if asked for.
 
         Args:
-            status: Of the run.
+            status: Status of the run.
         """
         checkpoints = sorted((self.folder / "checkpoints").glob("*.ckpt"))
         if status != "success" or not self.upload or not checkpoints or self._experiment is None:

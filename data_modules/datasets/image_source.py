@@ -19,7 +19,7 @@ class ImageSource:
 
     Args:
         reader: Path to uint8 RGB, (size, size, 3).
-        seed: Of augmentation, and of the draws of a dataset.
+        seed: Seed of augmentation and of the samples of a dataset.
         augment: Random changes in training; None for none.
         skip: Whether an unreadable file is noted and passed over; else it stops the run.
         stroke_points: Points of a stroke sequence; 0 for none.

@@ -1,4 +1,4 @@
-"""What a training sample holds: sketch and photos, drawn by (seed, epoch, index) alone."""
+"""Training samples: a sketch and its photos, drawn by (seed, epoch, index) alone."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

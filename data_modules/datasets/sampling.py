@@ -52,8 +52,8 @@ class ClassBatchSampler(EpochSampler):
         classes_per_batch: P.
         batch_size: P x K.
         num_replicas: Number of processes.
-        rank: Of this process.
-        seed: Of the order.
+        rank: Rank of this process.
+        seed: Seed of the order.
 
     Raises:
         SketchClipError: If the sizes do not divide, or fewer than P classes have sketches.
@@ -166,6 +166,6 @@ class TrainingLoader(DataLoader):
         """Leave out the batches of that epoch that the checkpoint has seen.
 
         Args:
-            state: Of the loader whose run is resumed.
+            state: State of the loader whose run is resumed.
         """
         self._resume = (state["epoch"], state["batches"])

@@ -38,7 +38,7 @@ class UnreadableFiles:
         """Warn once of all files and forget them; every process must call it.
 
         Args:
-            folder: Of the run, for ``skipped.txt``.
+            folder: Run folder, for ``skipped.txt``.
         """
         found = self.gather()
         self._found = {}

@@ -20,7 +20,7 @@ BITMAPS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"})
 """Endings of bitmap files, in lower case."""
 
 MAX_PIXELS = 89_478_485
-"""Of a decoded image; Pillow's own limit, about 9,500 x 9,500."""
+"""Largest number of pixels of a decoded image: Pillow's own limit, about 9,500 x 9,500."""
 
 # Formats are recognized by content. Pillow knows more, some of them risky (EPS starts a program).
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
@@ -41,7 +41,7 @@ class UnreadableImageError(SketchClipError):
     """An image that cannot be read.
 
     Args:
-        message: What to tell; of a traceback from a loader's worker, the last message remains.
+        message: Message, or a traceback from a loader's worker, of which the last message remains.
         path: The image; None where the error came as text from a worker.
     """
 
@@ -68,7 +68,7 @@ def decode_image(
 
     Args:
         data: Content of the file.
-        path: What messages call it.
+        path: Name of the image in messages.
         side: Smallest side in pixels that is still wanted: a large JPEG is decoded at a half, a
             quarter or an eighth, never below it.
         max_pixels: That the file may say it has, before anything is decoded; None for no limit

@@ -1,4 +1,4 @@
-"""Where the archives of a dataset put their folders, and how they are found under root."""
+"""Layouts: the folders of a dataset's archives, and the search for them under root."""
 
 import os
 import re
@@ -45,7 +45,7 @@ class FoundLayout:
     """A layout on disk.
 
     Attributes:
-        name: Of the layout.
+        name: Name of the layout.
         root: Folder that the layout starts at; root or a folder near it.
         sketches: Folder of sketches; None if a pattern lists them.
         photos: Folder of photos; None if a pattern lists them.

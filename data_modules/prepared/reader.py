@@ -78,7 +78,7 @@ class PreparedReader:
         self._stale = np.zeros(0, np.int8)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What another process needs to open the folder itself."""
+        """State with which another process opens the folder itself."""
         return {name: vars(self)[name] for name in ("folder", "root", "files", "reported")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ _FIELDS = "file, channels, start, size, mtime, digest"
 
 
 class Entry(NamedTuple):
-    """Where the pixels of an image lie, and the state of the file that they were made from.
+    """Position of an image's pixels, and the state of the file that they were made from.
 
     Attributes:
         file: Number of the file of pixels.

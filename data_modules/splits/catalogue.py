@@ -167,7 +167,7 @@ class Catalogue:
 
     @cached_property
     def incomplete(self) -> str | None:
-        """What the published split lacks here, in words; None if nothing."""
+        """Classes of the published split that are missing, in words; None if none is."""
         if not self.split.complete:
             return f"{self.split.coverage} of {self.split.name} are here"
         expected = self.dataset.published.get(self.published_key)

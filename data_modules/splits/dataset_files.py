@@ -33,7 +33,7 @@ class Dataset:
     """Facts about a dataset, which its data module declares; no file is looked at."""
 
     layouts: ClassVar[Sequence[Layout]] = (PLAIN,)
-    """Where the folders may lie under root, in the order they are tried."""
+    """Layouts of folders under root, in the order they are tried."""
 
     default_split: ClassVar[str | None] = None
     """Name of a split in the package, whose spelling the classes take."""
@@ -45,7 +45,7 @@ class Dataset:
     """Counts of the complete dataset by :meth:`published_key`."""
 
     protocol: ClassVar["Protocol"]
-    """How results are measured."""
+    """Protocol by which results are measured."""
 
     def find_root(self, root: str | None) -> Path:
         """Folder of the dataset, by what the user named.

@@ -13,8 +13,8 @@ class Published:
     Attributes:
         unseen_sketches: Queries of the test.
         unseen_photos: Gallery of the test.
-        sketches: Of all classes; None if only a rounded figure is known.
-        photos: Of all classes; for information, sources differ.
+        sketches: Number in all classes; None if only a rounded figure is known.
+        photos: Number in all classes; for information, sources differ.
     """
 
     unseen_sketches: int

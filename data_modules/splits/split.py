@@ -38,7 +38,7 @@ class Split:
 
     @property
     def coverage(self) -> str:
-        """How much of the split is here: 18 of 104 seen, 5 of 21 unseen classes."""
+        """Size of the part of the split that is here: 18 of 104 seen, 5 of 21 unseen classes."""
         seen, unseen = self.listed
         return f"{len(self.seen)} of {seen} seen, {len(self.unseen)} of {unseen} unseen classes"
 

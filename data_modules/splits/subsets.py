@@ -15,7 +15,7 @@ def draw(items: Sequence[T], names: Sequence[str], count: int, *key: object) -> 
 
     Args:
         items: To choose from.
-        names: Of the items, which decide the choice.
+        names: Names of the items, which decide the choice.
         count: How many to choose.
         key: Seed and purpose; other keys give independent choices.
 

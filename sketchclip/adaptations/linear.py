@@ -52,5 +52,5 @@ class LinearHead(Adaptation):
 
     @property
     def only_head(self) -> bool:
-        """As ``cache`` says."""
+        """Whether features may stand for images: the setting ``cache``."""
         return self.cache

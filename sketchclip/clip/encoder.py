@@ -1,4 +1,4 @@
-"""What every CLIP-based method shares: towers, text bank, preprocessing, checkpoint identity."""
+"""Encoder that CLIP-based methods share: towers, text bank, preprocessing, checkpoint identity."""
 
 from dataclasses import replace
 from typing import Any, ClassVar

@@ -104,7 +104,7 @@ class RetrievalModule(LightningModule, ABC):
 
     @property
     def batch_spec(self) -> BatchSpec:
-        """What the data module is to give: ``training_batch``, prepared as the encoder needs it."""
+        """Batches that the data module gives: ``training_batch``, prepared as the encoder needs."""
         own = {name: getattr(self, name) for name in ("image_size", "mean", "std", "interpolation")}
         return replace(self.training_batch, **own)
 
@@ -122,7 +122,7 @@ class RetrievalModule(LightningModule, ABC):
         """Randomness of a training step that a resumed run repeats, on the CPU.
 
         Args:
-            batch_idx: Of the step in its epoch.
+            batch_idx: Number of the step in its epoch.
         """
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
         key = (seed, self.current_epoch, batch_idx, self.global_rank)
@@ -135,11 +135,11 @@ class RetrievalModule(LightningModule, ABC):
         self.log("loss", losses["train/loss"], prog_bar=True, logger=False, batch_size=batch_size)
 
     def query_state(self, images: Tensor) -> Tensor:
-        """What evaluation keeps of a batch of sketches; first dimension B."""
+        """Compute what evaluation keeps of a batch of sketches; first dimension B."""
         return self.embed(images, "sketch")
 
     def gallery_state(self, images: Tensor) -> Tensor:
-        """What evaluation keeps of a batch of photos; first dimension B."""
+        """Compute what evaluation keeps of a batch of photos; first dimension B."""
         return self.embed(images, "photo")
 
     def score(self, queries: Tensor, gallery: Tensor) -> Tensor:

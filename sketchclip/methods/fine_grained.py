@@ -39,7 +39,7 @@ class FineGrainedPromptLearning(CLIPEncoderMixin, RetrievalModule):
         class_names: Seen classes in the order of their labels; taken from the data.
         backbone: open_clip model name, or sketchclip-mini.
         pretrained: open_clip tag or checkpoint file; null for OpenAI's weights (the mini: its own).
-        adaptation: What the encoder learns beside LayerNorms.
+        adaptation: Parameters that the encoder learns beside LayerNorms.
         layer_norm: One set of LayerNorms (and of all other weights), one for each side, or frozen.
         also_train: Further weights: output projection, or what the released code of the
             category-level model leaves trainable by accident.
@@ -49,7 +49,7 @@ class FineGrainedPromptLearning(CLIPEncoderMixin, RetrievalModule):
         lambda_cls: Weight of the classification losses; 0 turns them off.
         cls_temperature: Softmax temperature: clip for CLIP's own scale, raw for logit_scale without
             exp (ClipPrompt), or a number tau.
-        text_head: What class names are turned into.
+        text_head: Embedding of class names.
         lambda_delta: Weight of the f-divergence between the classes' relative distances; 0 turns it
             off.
         delta_temperature: Divides relative distances before their softmax.

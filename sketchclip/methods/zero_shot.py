@@ -27,7 +27,7 @@ class ZeroShotPromptLearning(CLIPEncoderMixin, RetrievalModule):
         class_names: Seen classes in the order of their labels; taken from the data.
         backbone: open_clip model name, or sketchclip-mini.
         pretrained: open_clip tag or checkpoint file; null for OpenAI's weights (the mini: its own).
-        adaptation: What the branches learn beside LayerNorms.
+        adaptation: Parameters that the branches learn beside LayerNorms.
         layer_norm: LayerNorms of each branch, one shared set (as all other weights, then), or
             frozen.
         also_train: Further weights: output projection (ClipPrompt), or everything that the
@@ -38,7 +38,7 @@ class ZeroShotPromptLearning(CLIPEncoderMixin, RetrievalModule):
         lambda_cls: Weight of the classification losses; 0 turns them off.
         cls_temperature: Softmax temperature: clip for CLIP's own scale, raw for logit_scale without
             exp (ClipPrompt), or a number tau.
-        text_head: What class names are turned into.
+        text_head: Embedding of class names.
         prompt_lr: Learning rate of the adaptation and the text head (released code: 1e-4).
         ln_lr: Learning rate of CLIP's own weights that train (released code: 1e-6).
         grad_checkpointing: Recompute activations to save memory.

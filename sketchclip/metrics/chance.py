@@ -1,4 +1,4 @@
-"""What a random order of the gallery is expected to reach: printed beside every result."""
+"""Chance levels: expected metrics of a random order of the gallery, printed beside results."""
 
 from collections.abc import Sequence
 

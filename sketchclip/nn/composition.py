@@ -18,7 +18,7 @@ def compose(method: Any, name: str, part: Part) -> Part:
     Args:
         method: LightningModule whose constructor it is; it has called
             ``save_hyperparameters(ignore=(name, ...))``.
-        name: Of the argument.
+        name: Name of the argument.
         part: Keeps each argument of its constructor as an attribute of that name.
 
     Returns:

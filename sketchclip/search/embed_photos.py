@@ -20,10 +20,10 @@ from sketchclip.search.photos import Photo
 STATE = ("size", "mtime", "class_name", "digest")
 
 Known = Mapping[str, tuple[Any, ...]]
-"""What the index holds of a photo, by its id: the columns of ``STATE``."""
+"""Record of a photo in the index, by its id: the columns of ``STATE``."""
 
 _ROWS = 4096
-"""Of a part at most."""
+"""Largest number of photos in a part."""
 
 _AHEAD = 4 * BATCH
 
@@ -34,7 +34,7 @@ class Item:
 
     Attributes:
         photo: The file.
-        digest: Of its content; empty if it cannot be read.
+        digest: Hash of its content; empty if it cannot be read.
         image: uint8 RGB, shape (size, size, 3), until it is embedded.
         like: Id of an indexed photo of the same content, whose vector holds for this one.
         vector: fp32, shape (dim,).
@@ -50,7 +50,7 @@ class Item:
 
     @property
     def row(self) -> dict[str, Any]:
-        """As the index holds it."""
+        """Columns of the photo in the index."""
         photo = self.photo
         return {
             "photo": photo.id,

@@ -78,7 +78,7 @@ class VectorEngine:
         """Make an empty index.
 
         Args:
-            width: Of the vectors.
+            width: Width of the vectors.
             about: What :attr:`about` then gives.
         """
         with self._told("write to"):
@@ -89,7 +89,7 @@ class VectorEngine:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What is known of the index as a whole, as JSON holds it."""
+        """Description of the index as a whole, as JSON holds it."""
         with self._told("read"):
             values = self._table(_ABOUT).search().limit(1).to_list()
             return dict(json.loads(values[0]["value"])) if values else {}
@@ -120,7 +120,7 @@ class VectorEngine:
 
     @property
     def width(self) -> int:
-        """Of the vectors."""
+        """Number of components of a vector."""
         with self._told("read"):
             return int(self._table(_PHOTOS).schema.field("vector").type.list_size)
 

@@ -17,7 +17,7 @@ SHORTLIST = 100
 """Photos that a method's own score puts in order."""
 
 VERSION = 2
-"""Of what an index tells about itself."""
+"""Format of the description that an index has of itself."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class PhotoIndex:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What the index was made from.
+        """Description of the index: its model and photos.
 
         ``model`` (name, method, backbone, preprocessing, results), ``model_hash`` and ``source``
         of the model (how ``sketchclip.from_pretrained`` loads it again), ``roots``, ``complete``

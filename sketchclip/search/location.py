@@ -1,4 +1,4 @@
-"""Where an index lies: a folder or a URI."""
+"""Location of an index: a folder or a URI."""
 
 import os
 from contextlib import AbstractContextManager

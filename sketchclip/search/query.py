@@ -15,13 +15,13 @@ from sketchclip.errors import SketchClipError
 Kind = Literal["image", "svg", "strokes"]
 
 MAX_BYTES = 20_000_000
-"""Of a picture; a photo by a phone has 3 to 10 million."""
+"""Largest size of a picture; a photo by a phone has 3 to 10 million bytes."""
 
 MAX_PIXELS = 25_000_000
-"""That a picture may say it has: 5000 x 5000."""
+"""Largest number of pixels that a picture may state: 5000 x 5000."""
 
 MAX_DRAWING_BYTES = 500_000
-"""Of an SVG file or strokes. The largest take some seconds; sketches have 1,000 to 100,000."""
+"""Largest size of an SVG file or strokes, some seconds of work; sketches have up to 100,000."""
 
 _SIDE = 512  # no CLIP looks at more, so a large JPEG is decoded smaller
 _RENDERED = 224
@@ -75,7 +75,7 @@ def combine(sketch: np.ndarray | None, text: np.ndarray | None, weight: float) -
     Args:
         sketch: Vector, (dim,), of unit length if there is a text; None for a search by text.
         text: Unit vector, (dim,); None for a search by sketch.
-        weight: Of the text, from 0 (the sketch alone) to 1 (the text alone).
+        weight: Weight of the text, from 0 (the sketch alone) to 1 (the text alone).
 
     Returns:
         fp32, shape (dim,): the one that is given as it is, else a unit vector.
@@ -99,7 +99,7 @@ def combine(sketch: np.ndarray | None, text: np.ndarray | None, weight: float) -
 
 
 def _content(source: Path | str | bytes) -> tuple[Path, bytes]:
-    """What messages call it, and its bytes: never many more than the largest that is allowed."""
+    """Name of the query in messages, and its bytes: at most just above the largest allowed."""
     if isinstance(source, bytes):
         return Path("sketch"), source
     source = Path(source)

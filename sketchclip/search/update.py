@@ -23,16 +23,16 @@ from sketchclip.search.photos import FoundPhotos, find_photos
 
 @dataclass
 class Summary:
-    """What a run has done.
+    """Counts of what an update has done.
 
     Attributes:
-        place: Of the index.
+        place: Location of the index.
         photos: In the index now.
         added: New photos.
         changed: Photos whose content or class has changed.
         removed: Photos that are no longer there.
         kept: Photos that were as before.
-        embedded: Of those added and changed, how many the model had to look at.
+        embedded: Number of added and changed photos that the model had to embed.
         skipped: Path and reason of the files that were passed over.
         seconds: Duration.
     """

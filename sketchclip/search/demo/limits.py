@@ -70,7 +70,7 @@ class RequestError(SketchClipError):
     """A request that cannot be answered.
 
     Args:
-        message: What was expected, what was found, what to do.
+        message: Message for the user: what was expected, what was found, what to do.
         status: Status of the HTTP answer.
     """
 
