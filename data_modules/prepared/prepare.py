@@ -100,7 +100,7 @@ def prepare(
         root: Folder of the dataset; the index names files relative to it.
         folder: Folder for the prepared images; new, empty, or prepared before with these settings.
         fit: Fits an image into the square.
-        workers: Processes that read and fit; with 1, this process does it.
+        workers: Processes that read and fit; with 0 or 1, this process does it.
         progress: Show how far it is, on stderr.
 
     Raises:
@@ -250,7 +250,7 @@ def _prepare_chunk(chunk: list[Task]) -> list[Prepared]:
 
 def _read_all(todo: Sequence[Task], fit: Fit, workers: int) -> Iterator[list[Prepared]]:
     """Read and fit images, in this process or in several, with few chunks in memory."""
-    size = max(1, min(_CHUNK, len(todo) // (2 * workers)))
+    size = max(1, min(_CHUNK, len(todo) // max(1, 2 * workers)))
     chunks = [list(todo[start : start + size]) for start in range(0, len(todo), size)]
     if workers <= 1:
         reader = FileReader(fit)

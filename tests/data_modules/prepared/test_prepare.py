@@ -66,7 +66,7 @@ def _same(reader: PreparedReader, files: list[Path]) -> None:
     assert reader.fallbacks == 0
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [0, 1, 2])
 def test_prepared_images_are_those_of_the_files(files, root, folder, workers, capfd):
     many = [*files, *(_write(root / f"photo/dog/{n}.png", n) for n in range(70))]
     summary = prepare(many, root, folder, FIT, workers)
