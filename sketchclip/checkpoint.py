@@ -176,22 +176,12 @@ def count_parameters(module: nn.Module) -> tuple[int, int]:
     return sum(n for n, on in counts if on), sum(n for n, _ in counts)
 
 
-def save_safetensors(checkpoint: Path, target: Path) -> None:
-    """Write the trained tensors of a checkpoint for publishing, without the optimizer's state.
-
-    Args:
-        checkpoint: Written by ``sketchclip fit``.
-        target: ``model.safetensors``; publish it with the run's config.yaml beside it.
-    """
-    write_safetensors(torch.load(checkpoint, weights_only=True, map_location="cpu"), target)
-
-
 def write_safetensors(content: Mapping[str, Any], target: Path) -> None:
-    """Write the trained tensors of a checkpoint that is in memory.
+    """Write the tensors of a checkpoint for publishing, without the optimizer's state.
 
     Args:
-        content: ``state_dict``, ``hyper_parameters``, ``backbone``.
-        target: See :func:`save_safetensors`.
+        content: Content of a checkpoint of ``sketchclip fit``.
+        target: ``model.safetensors``; publish it with the run's config.yaml beside it.
     """
     about = {key: content[key] for key in _KEPT if key in content}
     tensors = {name: tensor.contiguous() for name, tensor in content["state_dict"].items()}
@@ -200,7 +190,7 @@ def write_safetensors(content: Mapping[str, Any], target: Path) -> None:
 
 
 def read_safetensors(path: Path) -> dict[str, Any]:
-    """Read what :func:`save_safetensors` wrote as a checkpoint that Lightning can test.
+    """Read a file of :func:`write_safetensors` as a checkpoint that Lightning can test.
 
     Raises:
         ValueError: If the file is none of ours.

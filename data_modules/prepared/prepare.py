@@ -53,7 +53,7 @@ Prepared = tuple[str, Entry | None, np.ndarray | None, str]
 
 
 @dataclass
-class Summary:
+class PrepareSummary:
     """Counts of a run.
 
     Attributes:
@@ -92,7 +92,7 @@ def prepare(
     fit: Fit,
     workers: int = 1,
     progress: bool = True,
-) -> Summary:
+) -> PrepareSummary:
     """Write the fitted images of files, except those that are there already.
 
     Args:
@@ -121,7 +121,7 @@ def prepare(
             entry = entry if entry is not None and there[entry.file] else None
             if entry is None or not _is_unmodified(entry, path):
                 todo.append((key, path, entry))
-        summary = Summary(folder, len(named), kept=len(named) - len(todo))
+        summary = PrepareSummary(folder, len(named), kept=len(named) - len(todo))
         if todo:
             _check_space(folder, todo, fit)
             with Progress(len(todo), "prepare", show=progress) as bar:
@@ -170,7 +170,11 @@ def _check_space(folder: Path, todo: Sequence[Task], fit: Fit) -> None:
 
 
 def _write(
-    folder: Path, number: int, chunks: Iterator[list[Prepared]], summary: Summary, bar: Progress
+    folder: Path,
+    number: int,
+    chunks: Iterator[list[Prepared]],
+    summary: PrepareSummary,
+    bar: Progress,
 ) -> None:
     """Append pixels and commit what names them, chunk by chunk."""
     index = open_index(folder, write=True)

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 
-SIDES = ("sketch", "photo")
+from data_modules.batch import SIDES
 
 
 class EmbeddingWriter(BasePredictionWriter):

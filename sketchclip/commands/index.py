@@ -9,7 +9,7 @@ from sketchclip.commands.arguments import Parser
 from sketchclip.errors import SketchClipError
 
 if TYPE_CHECKING:
-    from sketchclip.search.update import Summary
+    from sketchclip.search.update import UpdateSummary
 
 _EXAMPLES = """examples:
   sketchclip index ~/Pictures -o pictures                        frozen CLIP
@@ -23,7 +23,7 @@ The same command goes on with an index that was interrupted.
 _SHOWN = 20
 
 
-def run(args: Sequence[str]) -> "Summary":
+def run(args: Sequence[str]) -> "UpdateSummary":
     """Run the command; return counts of the photos added, changed, removed and skipped."""
     parser = Parser(prog="sketchclip index", description=__doc__, epilog=_EXAMPLES)
     parser.add_argument("photos", type=Path, nargs="*", help="folders, searched at any depth")
@@ -86,7 +86,7 @@ def run(args: Sequence[str]) -> "Summary":
     return summary
 
 
-def report(summary: "Summary") -> None:
+def report(summary: "UpdateSummary") -> None:
     """Print the result; names of skipped files go to stderr and beside the index."""
     from sketchclip.search.location import UNREADABLE, is_uri
 

@@ -155,7 +155,8 @@ class SketchClipCLI(LightningCLI):
         try:
             checkpoint = CompactCheckpointIO().load_checkpoint(path, weights_only=True)
             saved = flat_settings(checkpoint.get("hyper_parameters", {}))
-            checkpoint["pytorch-lightning_version"]
+            for entry in ("pytorch-lightning_version", "training_classes"):
+                checkpoint[entry]
         except Exception as error:
             raise SketchClipError(
                 f"{path} is no checkpoint of sketchclip ({type(error).__name__}). Expected a file "

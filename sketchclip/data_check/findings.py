@@ -15,7 +15,7 @@ _NOT_READ = "images were not read (--quick)"
 
 
 @dataclass(frozen=True)
-class Item:
+class Detail:
     """A path or a class, with what is wrong with it."""
 
     name: str
@@ -41,7 +41,7 @@ class Finding:
     status: Status
     found: str
     advice: str = ""
-    items: list[Item] = field(default_factory=list)
+    items: list[Detail] = field(default_factory=list)
 
 
 def class_findings(contents: Contents) -> list[Finding]:
@@ -54,7 +54,7 @@ def class_findings(contents: Contents) -> list[Finding]:
     if listed and contents.split is not None:
         split = contents.split
         missing = sorted(listed - both)
-        items = [Item(name, _similar(name, here - listed)) for name in missing]
+        items = [Detail(name, _similar(name, here - listed)) for name in missing]
         guesses = sum("did you mean" in item.detail for item in items)
         advice = "Unpack the rest, or train on what is here with the command below."
         if guesses:
@@ -64,7 +64,7 @@ def class_findings(contents: Contents) -> list[Finding]:
             if missing
             else Finding("classes", "ok", f"all of {split.name}: {split.coverage}")
         )
-        extra = [Item(name, _similar(name, listed - both)) for name in split.ignored]
+        extra = [Detail(name, _similar(name, listed - both)) for name in split.ignored]
         text = f"classes that {split.name} does not name"
         advice = "Nothing: they are left out. If one is misspelled, rename its folders."
         findings.append(_finding("other classes", extra, "warning", text, advice))
@@ -73,7 +73,7 @@ def class_findings(contents: Contents) -> list[Finding]:
     sides = (contents.sketches, "sketches, no photos"), (contents.photos, "photos, no sketches")
     alone = sorted(
         (
-            Item(name, f"{len(side[name]):,} {text}")
+            Detail(name, f"{len(side[name]):,} {text}")
             for side, text in sides
             for name in {*side} - both
         ),
@@ -82,11 +82,11 @@ def class_findings(contents: Contents) -> list[Finding]:
     text = "classes have only sketches or only photos"
     advice = "Add the other side. Until then they are neither trained nor tested on."
     findings.append(_finding("one side only", alone, "warning", text, advice))
-    empty = [Item(str(p)) for found in contents.surveys for p in found.empty]
+    empty = [Detail(str(p)) for found in contents.surveys for p in found.empty]
     text = "class folders have no image"
     findings.append(_finding("empty folders", empty, "error", text, "Fill or remove them."))
     twice = [
-        Item(str(folders[0]), f"same class as {', '.join(p.name for p in folders[1:])}")
+        Detail(str(folders[0]), f"same class as {', '.join(p.name for p in folders[1:])}")
         for found in contents.surveys
         for folders in found.spellings
     ]
@@ -97,7 +97,7 @@ def class_findings(contents: Contents) -> list[Finding]:
     return findings
 
 
-def _finding(name: str, items: list[Item], status: Status, found: str, advice: str) -> Finding:
+def _finding(name: str, items: list[Detail], status: Status, found: str, advice: str) -> Finding:
     if not items:
         return Finding(name, "ok", "none")
     return Finding(name, status, f"{len(items):,} {found}", advice, items)
@@ -139,7 +139,7 @@ def count_findings(contents: Contents, counts: Mapping[str, dict[str, int]]) -> 
         text = f"{pairs:,} of {sketches:,} sketches name a photo: category level only"
         return [*findings, Finding("pairs", "ok", text)]
     lost = [
-        Item(str(path), f"no photo {contents.data.instance_of(path, 'sketch')}")
+        Detail(str(path), f"no photo {contents.data.instance_of(path, 'sketch')}")
         for name in contents.both
         for path in contents.lost(name)
     ]
@@ -152,7 +152,7 @@ def count_findings(contents: Contents, counts: Mapping[str, dict[str, int]]) -> 
 
 def file_findings(surveys: Sequence[Survey], readings: Sequence[Reading] | None) -> list[Finding]:
     """Report files that are no images, cannot be read, or look wrong."""
-    foreign = [Item(str(path)) for found in surveys for path in found.foreign]
+    foreign = [Detail(str(path)) for found in surveys for path in found.foreign]
     zero = {path: "zero bytes" for found in surveys for path in found.zero}
     large = {path: f"above {LARGE_FILE >> 20} MiB" for found in surveys for path in found.large}
     bad = zero | {r.path: r.error for r in readings or () if r.error and r.path not in zero}
@@ -174,8 +174,8 @@ def file_findings(surveys: Sequence[Survey], readings: Sequence[Reading] | None)
     return findings
 
 
-def _items(details: Mapping[Path, str]) -> list[Item]:
-    return [Item(str(path), details[path]) for path in sorted(details)]
+def _items(details: Mapping[Path, str]) -> list[Detail]:
+    return [Detail(str(path), details[path]) for path in sorted(details)]
 
 
 def copy_findings(contents: Contents, readings: Sequence[Reading] | None) -> list[Finding]:
@@ -189,8 +189,8 @@ def copy_findings(contents: Contents, readings: Sequence[Reading] | None) -> lis
     if readings is None:
         return [*findings, Finding("copies", "skipped", _NOT_READ)]
     digests = {reading.path: reading.digest for reading in readings if reading.digest}
-    within: list[Item] = []
-    across: list[Item] = []
+    within: list[Detail] = []
+    across: list[Detail] = []
     leaks = 0
     unseen = set(contents.split.unseen) if contents.split else set()
     copies: dict[str, list[tuple[str, str, Path]]] = defaultdict(list)
@@ -203,7 +203,7 @@ def copy_findings(contents: Contents, readings: Sequence[Reading] | None) -> lis
         first_side, first_name, first = same[0]
         for side, name, path in same[1:]:
             same_class = (side, name) == (first_side, first_name)
-            (within if same_class else across).append(Item(str(path), f"same content as {first}"))
+            (within if same_class else across).append(Detail(str(path), f"same content as {first}"))
             leaks += (name in unseen) != (first_name in unseen)
     settled = ""
     if contents.data.published:

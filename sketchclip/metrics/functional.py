@@ -27,19 +27,6 @@ Similarity = Literal["cosine", "euclidean", "hamming"]
 _BLOCK = 32 << 20
 
 
-def cosine_scores(queries: Tensor, gallery: Tensor) -> Tensor:
-    """Cosine similarity of every query with every photo.
-
-    Args:
-        queries: Shape (Q, D).
-        gallery: Shape (G, D).
-
-    Returns:
-        fp32 scores, shape (Q, G); higher is nearer.
-    """
-    return F.normalize(queries.float(), dim=-1) @ F.normalize(gallery.float(), dim=-1).T
-
-
 def as_vectors(states: Tensor, similarity: Similarity) -> Tensor:
     """Vectors to store and search: unit vectors, plain ones, or codes of -1 and 1.
 

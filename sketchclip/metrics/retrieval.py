@@ -16,7 +16,7 @@ from sketchclip.metrics.definitions import metric_info
 from sketchclip.metrics.functional import Score, Similarity, retrieval_scores
 from sketchclip.metrics.results import RetrievalResults
 
-SIDES = ("query", "gallery")
+ROLES = ("query", "gallery")
 PARTS = ("states", "labels", "index", "instances")
 
 
@@ -65,7 +65,7 @@ class CategoryRetrieval(Metric):
         self.similarity: Similarity = similarity
         self.score = score
         self.prefix = prefix
-        for side in SIDES:
+        for side in ROLES:
             for part in PARTS:
                 self.add_state(f"{side}_{part}", default=[], dist_reduce_fx="cat")
 
@@ -90,7 +90,7 @@ class CategoryRetrieval(Metric):
         Raises:
             ValueError: If the side is neither.
         """
-        if side not in SIDES:
+        if side not in ROLES:
             raise ValueError(f"side is 'query' or 'gallery', got {side!r}")
         if instances is None:
             instances = torch.full_like(labels, -1, dtype=torch.long)
@@ -110,7 +110,7 @@ class CategoryRetrieval(Metric):
         if should_sync and dist.is_available() and dist.is_initialized():
             group = process_group or self.process_group
             # torchmetrics would send a 1-D tensor for an empty list, and gloo aborts on it.
-            for side in SIDES:
+            for side in ROLES:
                 own = getattr(self, f"{side}_states")
                 shapes: list[Any] = [None] * dist.get_world_size(group)
                 shape = tuple(own[0].shape[1:]) if len(own) else None

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.torch_version import TorchVersion
 
+from data_modules.batch import SIDES
 from sketchclip.errors import SketchClipError
 from sketchclip.metrics.functional import as_vectors
 from sketchclip.pretrained.card import CARD, onnx_section
 from sketchclip.pretrained.model import SearchModel
 
-SIDES = ("sketch", "photo")
 VERIFICATION = "verification.json"
 _GRAPH: dict[str, Any] = {
     "opset_version": 18,  # what PyTorch's exporters write without converting

@@ -29,7 +29,7 @@ _AHEAD = 4 * BATCH
 
 
 @dataclass
-class Item:
+class SeenPhoto:
     """A file that has been looked at.
 
     Attributes:
@@ -76,7 +76,7 @@ def embedded(
     readers: int,
     every: float,
     step: Callable[[], object],
-) -> Iterator[list[Item]]:
+) -> Iterator[list[SeenPhoto]]:
     """Read and embed photos; yield parts to commit in their order.
 
     Threads, not processes: decoders and hashes let go of Python's lock, a killed run leaves no
@@ -88,20 +88,20 @@ def embedded(
     changing = {photo.id for photo in photos}
     by_digest = {state[3]: id for id, state in known.items() if id not in changing}
 
-    def look(photo: Photo) -> Item:
+    def look(photo: Photo) -> SeenPhoto:
         try:
             digest, own = digest_of(Path(photo.path)), known.get(photo.id)
             like = photo.id if own and own[3] == digest else by_digest.get(digest)
             if like is not None:
-                return Item(photo, digest, like=like)
-            return Item(photo, digest, reader(Path(photo.path)))
+                return SeenPhoto(photo, digest, like=like)
+            return SeenPhoto(photo, digest, reader(Path(photo.path)))
         except UnreadableImageError as error:
-            return Item(photo, error=str(error))
+            return SeenPhoto(photo, error=str(error))
         except OSError as error:
-            return Item(photo, error=f"Cannot read {photo.path} ({error.strerror or error}).")
+            return SeenPhoto(photo, error=f"Cannot read {photo.path} ({error.strerror or error}).")
 
-    part: list[Item] = []
-    images: list[Item] = []
+    part: list[SeenPhoto] = []
+    images: list[SeenPhoto] = []
     last = time.monotonic()
     with ThreadPoolExecutor(readers) as pool:
         for item in _ahead(pool, look, photos):
@@ -123,10 +123,10 @@ def embedded(
 
 
 def _ahead(
-    pool: ThreadPoolExecutor, look: Callable[[Photo], Item], photos: Sequence[Photo]
-) -> Iterator[Item]:
+    pool: ThreadPoolExecutor, look: Callable[[Photo], SeenPhoto], photos: Sequence[Photo]
+) -> Iterator[SeenPhoto]:
     """Results in order, with a bounded number of them in memory."""
-    pending: deque[Future[Item]] = deque()
+    pending: deque[Future[SeenPhoto]] = deque()
     for photo in photos:
         pending.append(pool.submit(look, photo))
         if len(pending) >= _AHEAD:
@@ -135,7 +135,7 @@ def _ahead(
         yield pending.popleft().result()
 
 
-def _embed(items: Sequence[Item], model: SearchModel) -> None:
+def _embed(items: Sequence[SeenPhoto], model: SearchModel) -> None:
     """Give items their vectors.
 
     Batches are always full: the last bits of a product depend on its size, and a photo's vector is
@@ -147,7 +147,7 @@ def _embed(items: Sequence[Item], model: SearchModel) -> None:
         item.image, item.vector = None, vector
 
 
-def _with_known_vectors(part: list[Item], engine: VectorEngine) -> list[Item]:
+def _with_known_vectors(part: list[SeenPhoto], engine: VectorEngine) -> list[SeenPhoto]:
     wanted = sorted({item.like for item in part if item.like is not None})
     rows = engine.get(wanted, vectors=True) if wanted else []
     vectors = {row["photo"]: np.array(row["vector"], np.float32) for row in rows}

@@ -1,6 +1,5 @@
 """Queries: sketches in whatever form people have them, alone or together with words."""
 
-import re
 import sys
 from pathlib import Path
 from typing import Literal, get_args
@@ -9,7 +8,7 @@ from xml.parsers import expat
 import numpy as np
 
 from data_modules.images.decode import decode_image, unreadable
-from data_modules.images.drawings import parse_strokes, read_line, render
+from data_modules.images.drawings import parse_strokes, read_line, render, split_line
 from sketchclip.errors import SketchClipError
 
 Kind = Literal["image", "svg", "strokes"]
@@ -26,7 +25,6 @@ MAX_DRAWING_BYTES = 500_000
 _SIDE = 512  # no CLIP looks at more, so a large JPEG is decoded smaller
 _RENDERED = 224
 _STDIN = Path("standard input")
-_LINE = re.compile(r".+\.ndjson#\d+", re.IGNORECASE)
 
 
 def read_query(source: Path | str | bytes, kind: str | None = None) -> np.ndarray:
@@ -105,7 +103,7 @@ def _content(source: Path | str | bytes) -> tuple[Path, bytes]:
     source = Path(source)
     if str(source) == "-":
         return _STDIN, sys.stdin.buffer.read(MAX_BYTES + 1)
-    if _LINE.fullmatch(source.name):
+    if split_line(source)[1] is not None:
         return source, read_line(source)
     try:
         if not source.is_file():

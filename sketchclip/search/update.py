@@ -15,14 +15,14 @@ from data_modules.images.decode import BITMAPS
 from data_modules.progress import Progress
 from sketchclip.errors import SketchClipError
 from sketchclip.pretrained.model import SearchModel
-from sketchclip.search.embed_photos import STATE, Item, Known, embedded, is_same
+from sketchclip.search.embed_photos import STATE, Known, SeenPhoto, embedded, is_same
 from sketchclip.search.engine import ENGINE, VectorEngine
 from sketchclip.search.index import VERSION, PhotoIndex
 from sketchclip.search.photos import FoundPhotos, find_photos
 
 
 @dataclass
-class Summary:
+class UpdateSummary:
     """Counts of what an update has done.
 
     Attributes:
@@ -57,7 +57,7 @@ def index_photos(
     readers: int = 4,
     commit_every: float = 15.0,
     progress: bool = True,
-) -> Summary:
+) -> UpdateSummary:
     """Index folders of photos, or bring an index up to date.
 
     An index of the same model is continued: what it holds already is not embedded again, whether
@@ -105,7 +105,7 @@ def index_photos(
         known = dict(zip(rows["photo"], states, strict=True))
         found = _find(roots, indexed)
         engine.about = {**about, "roots": roots, "complete": False}
-        summary = Summary(engine.place, skipped=dict(found.skipped | found.unlisted))
+        summary = UpdateSummary(engine.place, skipped=dict(found.skipped | found.unlisted))
         todo = [photo for photo in found.photos if verify or not is_same(photo, known)]
         summary.kept = len(found.photos) - len(todo)
         with Progress(len(todo), "index", show=progress and bool(todo)) as bar:
@@ -162,7 +162,9 @@ def _gone(indexed: Mapping[str, str], found: FoundPhotos, skipped: Mapping[str, 
     return [id for id, path in indexed.items() if id not in there and not path.startswith(unknown)]
 
 
-def _commit(engine: VectorEngine, part: Sequence[Item], known: Known, summary: Summary) -> None:
+def _commit(
+    engine: VectorEngine, part: Sequence[SeenPhoto], known: Known, summary: UpdateSummary
+) -> None:
     """Write what differs from the index, in one transaction, and count it."""
     rows, vectors = [], []
     for item in part:

@@ -16,7 +16,7 @@ from sketchclip.errors import SketchClipError
 from sketchclip.plots.retrieval_grid import search_page
 from sketchclip.search.demo.columns import Column
 from sketchclip.search.demo.limits import RequestError
-from sketchclip.search.demo.pictures import SIDES, Thumbnails, to_png
+from sketchclip.search.demo.pictures import PHOTO_SIZES, Thumbnails, to_png
 from sketchclip.search.demo.query import Query, parse_query
 from sketchclip.search.index import Hit
 from sketchclip.semantics.class_names import spoken
@@ -63,7 +63,7 @@ class Answers:
         """Plot the photos for a query; the content of a PNG file."""
         query, image, found = self._find(body)
         if query.like is not None:
-            image = read_image(self._hit(query.like.column, query.like.photo).path, SIDES[0])
+            image = read_image(self._hit(query.like.column, query.like.photo).path, PHOTO_SIZES[0])
         pages = [
             search_page(image, query.text, [_labelled(hit) for hit in hits], column.name)
             for column, hits in zip(self._columns, found, strict=True)

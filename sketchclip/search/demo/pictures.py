@@ -18,7 +18,7 @@ from data_modules.images.read import read_image
 from sketchclip.search.demo.limits import Gate, RequestError
 from sketchclip.search.query import read_query
 
-SIDES = (320, 1024)
+PHOTO_SIZES = (320, 1024)
 """Longest sides of photos in pixels: a tile on a sharp screen, and the details."""
 SKETCH_SIDE = 448
 """Longest side in pixels of an uploaded sketch that the page keeps."""

@@ -20,7 +20,7 @@ from sketchclip.errors import SketchClipError
 from sketchclip.search.demo.answers import Answers
 from sketchclip.search.demo.columns import Column
 from sketchclip.search.demo.limits import Gate, Guard, Limits, RequestError, read_body
-from sketchclip.search.demo.pictures import SIDES, Uploads
+from sketchclip.search.demo.pictures import PHOTO_SIZES, Uploads
 
 # A photo may stay in the browser for a while; else pages of a version could meet files of another.
 _KEPT = {"Cache-Control": "private, max-age=3600"}
@@ -89,9 +89,9 @@ class Server:
 
     async def photo(self, request: Request) -> Response:
         """Answer with a photo of an index, encoded anew."""
-        side = request.query_params.get("side", str(SIDES[0]))
-        if side not in map(str, SIDES):
-            raise RequestError(f"side: expected one of {SIDES}.")
+        side = request.query_params.get("side", str(PHOTO_SIZES[0]))
+        if side not in map(str, PHOTO_SIZES):
+            raise RequestError(f"side: expected one of {PHOTO_SIZES}.")
         column, photo = request.path_params["column"], request.path_params["photo"]
         async with self._photos.entered():
             picture = await run_sync(self._answers.thumbnail, column, photo, int(side))

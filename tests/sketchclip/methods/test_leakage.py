@@ -31,6 +31,18 @@ def test_a_checkpoint_says_what_it_was_trained_on(trained):
     assert len(data.class_names) == 4  # of 8: 2 validate, 2 are unseen
 
 
+@pytest.mark.parametrize("command", ["test", "fit"])
+def test_a_checkpoint_that_does_not_say_it_is_refused(command, trained, capsys):
+    path = trained[0] / "checkpoints" / "last.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    del checkpoint["training_classes"]
+    torch.save(checkpoint, path)
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--ckpt_path", str(trained[0])])
+    assert stop.value.code == 2
+    assert "no checkpoint of sketchclip" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["test", "predict", "fit"])
 def test_an_overlap_stops_with_the_names(command, trained, tmp_path, capsys):
     folder, data = trained

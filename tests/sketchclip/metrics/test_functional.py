@@ -16,7 +16,7 @@ from sketchclip.metrics import (
     functional,
     retrieval_scores,
 )
-from sketchclip.metrics.functional import cosine_scores
+from sketchclip.metrics.functional import as_product
 
 NAN = math.nan
 
@@ -349,11 +349,15 @@ def test_wrong_targets_are_refused():
         retrieval_scores(states, labels, states, labels, targets=torch.tensor([0, 1, 1]))
 
 
-def test_cosine_scores_ignore_length_and_stay_fp32():
+def test_cosine_ignores_length_and_stays_fp32():
+    def cosine(queries, gallery):
+        left = as_product(queries, "cosine", "query")
+        return left @ as_product(gallery, "cosine", "gallery").T
+
     a, b = torch.randn(3, 5), torch.randn(4, 5)
     expected = torch.nn.functional.cosine_similarity(a[:, None], b[None], dim=-1)
-    torch.testing.assert_close(cosine_scores(3 * a, b), expected)
-    assert cosine_scores(a.half(), b.half()).dtype == torch.float32
+    torch.testing.assert_close(cosine(3 * a, b), expected)
+    assert cosine(a.half(), b.half()).dtype == torch.float32
 
 
 @pytest.mark.parametrize("allowed", ["highest", "high", "medium"])

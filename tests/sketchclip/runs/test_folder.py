@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from data_modules.listing.listing_hash import listing_hash
-from sketchclip.checkpoint import save_safetensors
+from sketchclip.checkpoint import write_safetensors
 from sketchclip.cli import main
 from sketchclip.errors import SketchClipError
 from sketchclip.loggers import RunFiles
@@ -223,7 +223,8 @@ def hub(fitted, tmp_path, monkeypatch):
     from huggingface_hub.errors import EntryNotFoundError
 
     repository = tmp_path / "hub" / "owner" / "model"
-    save_safetensors(folder(fitted) / "checkpoints" / "last.ckpt", repository / "model.safetensors")
+    content = torch.load(folder(fitted) / "checkpoints" / "last.ckpt", weights_only=True)
+    write_safetensors(content, repository / "model.safetensors")
     shutil.copy(folder(fitted) / "config.yaml", repository)
 
     def fetch(repo_id, filename):
