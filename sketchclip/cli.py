@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from sketchclip import __version__
+from sketchclip.commands.arguments import TRAINER_COMMANDS
 from sketchclip.errors import SketchClipError
 
 _COMMANDS = {
@@ -27,22 +28,7 @@ _COMMANDS = {
     "search": "find indexed photos by a sketch, a text or both",
     "demo": "draw in a browser and see the photos that are found",
 }
-
-_APART = {
-    "quickstart": "sketchclip.commands.quickstart:run",
-    "evaluate": "sketchclip.commands.evaluate:run_evaluate",
-    "compare": "sketchclip.commands.evaluate:run_compare",
-    "ablate": "sketchclip.commands.ablate:run",
-    "plot": "sketchclip.commands.plot:run",
-    "show": "sketchclip.commands.show:run",
-    "table": "sketchclip.commands.table:run",
-    "data": "sketchclip.commands.data:run",
-    "export": "sketchclip.commands.export:run",
-    "index": "sketchclip.commands.index:run",
-    "search": "sketchclip.commands.search:run",
-    "demo": "sketchclip.commands.demo:run",
-}
-"""Modules of the commands that LightningCLI does not run."""
+"""Each is run by the module of its name in :mod:`sketchclip.commands`, or by LightningCLI."""
 
 _HELP = """usage: sketchclip COMMAND --config FILE [--config FILE] [--key=value ...]
 
@@ -93,16 +79,12 @@ def main(args: Sequence[str] | None = None) -> Any:
     # Warnings are for people here: the message, not the line of code that gave it.
     previous, warnings.formatwarning = warnings.formatwarning, _plain_warning
     try:
-        if given[0] in _APART:
-            module, _, name = _APART[given[0]].partition(":")
-            return getattr(import_module(module), name)(given[1:])
-        if {"-h", "--help"} & {*given}:
-            from sketchclip.commands.help_pages import print_help
+        if given[0] not in TRAINER_COMMANDS:
+            return import_module(f"sketchclip.commands.{given[0]}").run(given[1:])
+        from sketchclip.commands.trainer import print_help, run_cli
 
-            return print_help(given)
-        from sketchclip.commands.trainer import run_cli
-
-        return run_cli(None if args is None else given)
+        wants_help = not {"-h", "--help"}.isdisjoint(given)
+        return print_help(given) if wants_help else run_cli(None if args is None else given)
     except Exception as error:
         # jsonargparse wraps what a constructor raises in errors of its own.
         cause: BaseException | None = error

@@ -29,12 +29,10 @@ def find_config(value: str) -> Path:
     path = Path(value)
     if path.is_file():
         return path
-    inside = (
-        path.parts[path.parts.index("experiments") + 1 :] if "experiments" in path.parts else ()
-    )
+    inside = f"/{path.as_posix()}".partition("/experiments/")[2]
     for folder in experiment_folders():
-        if inside and folder.joinpath(*inside).is_file():
-            return folder.joinpath(*inside)
+        if inside and (folder / inside).is_file():
+            return folder / inside
     shipped = sorted({p.name for folder in experiment_folders() for p in folder.glob("*.yaml")})
     raise SketchClipError(
         f"Config {value} does not exist. Shipped: {', '.join('experiments/' + n for n in shipped)}."
@@ -54,16 +52,7 @@ class LayeredConfig(ActionConfigFile):
     def apply_config(
         parser: ArgumentParser, cfg: Namespace, dest: str, value: str, *args: Any, **kwargs: Any
     ) -> None:
-        """Apply a config on top of what it extends.
-
-        Args:
-            parser: The parser.
-            cfg: Settings parsed so far.
-            dest: Name of the option.
-            value: Path as typed.
-            *args: Passed on.
-            **kwargs: Passed on.
-        """
+        """Apply a config on top of what it extends; ``value`` is its path as typed."""
         try:
             path = find_config(str(value))
             try:

@@ -1,6 +1,11 @@
 """The one exception for input that a user can correct."""
 
 
+def first_line(error: BaseException) -> str:
+    """First line of what a library's error says, to be part of a message."""
+    return (str(error).strip().splitlines() or ["no details"])[0][:300]
+
+
 class SketchClipError(ValueError):
     """Bad input: says what was expected, what was found, in which file, and what to do.
 

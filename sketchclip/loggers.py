@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from sketchclip.errors import SketchClipError
+from sketchclip.errors import SketchClipError, first_line
 from sketchclip.runs.folder import RunFolder
 
 STEP = "trainer/global_step"
@@ -133,7 +133,7 @@ class WandbRun(WandbLogger):
                 return super().experiment
             except wandb.errors.Error as error:
                 raise SketchClipError(
-                    f"W&B did not start ({str(error).strip().splitlines()[0]}). Log in with 'wandb "
+                    f"W&B did not start ({first_line(error)}). Log in with 'wandb "
                     "login', or set WANDB_MODE=offline to keep the run here and 'wandb sync' it "
                     "later."
                 ) from error

@@ -8,7 +8,6 @@ import torch
 from data_modules.batch import ImageBatch
 from data_modules.datasets.image_source import ImageSource
 from data_modules.datasets.training import SKETCH, Listing, TrainingDataset
-from sketchclip.errors import SketchClipError
 
 
 class Singles(TrainingDataset):
@@ -34,11 +33,6 @@ class Singles(TrainingDataset):
         sketch_ratio: float = 0.5,
     ) -> None:
         super().__init__(sketches, photos, classes, source)
-        if not 0 < sketch_ratio <= 1:
-            raise SketchClipError(
-                f"sketch_ratio={sketch_ratio}: expected the part of sketches among the images of a "
-                "batch, above 0 and at most 1."
-            )
         self.drawn = round(len(self.sketches) * (1 - sketch_ratio) / sketch_ratio)
 
     def __len__(self) -> int:

@@ -6,23 +6,16 @@ writes.
 
 import errno
 import json
-import multiprocessing
 import os
 import shutil
-import signal
 import sqlite3
-import threading
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 
 from data_modules.locks import locked
 from data_modules.prepared.reader import FileReader
@@ -41,11 +34,11 @@ from data_modules.prepared.store import (
     settings_of,
     state_of,
 )
+from data_modules.processes import in_processes
 from data_modules.progress import Progress
 from data_modules.transforms import Fit
 from sketchclip.errors import SketchClipError
 
-_CHUNK = 32
 Task = tuple[str, Path, Entry | None]
 """Key, file, and the entry of an earlier content or time of it."""
 Prepared = tuple[str, Entry | None, np.ndarray | None, str]
@@ -125,9 +118,8 @@ def prepare(
         if todo:
             _check_space(folder, todo, fit)
             with Progress(len(todo), "prepare", show=progress) as bar:
-                _write(
-                    folder, max(there, default=-1) + 1, _read_all(todo, fit, workers), summary, bar
-                )
+                chunks = in_processes(partial(_prepare_one, FileReader(fit)), todo, workers)
+                _write(folder, max(there, default=-1) + 1, chunks, summary, bar)
             needed = {pixel_file(folder, entry.file) for entry in read_entries(folder).values()}
             for path in {*folder.glob("pixels-*.bin")} - needed:
                 path.unlink()
@@ -157,7 +149,7 @@ def _is_unmodified(entry: Entry, path: Path) -> bool:
 def _check_space(folder: Path, todo: Sequence[Task], fit: Fit) -> None:
     """Estimate the size from a sample, for grey images take a third of the space."""
     sample = todo[:: max(1, len(todo) // 32)]
-    found = [_prepare_one(task, FileReader(fit)) for task in sample]
+    found = [_prepare_one(FileReader(fit), task) for task in sample]
     channels = sum(3 if entry is None else entry.channels for _, entry, _, _ in found)
     needed = len(todo) * fit.size**2 * channels / len(sample) * 1.05 + 2**20
     free = shutil.disk_usage(folder).free
@@ -210,7 +202,7 @@ def _write(
         index.close()
 
 
-def _prepare_one(task: Task, reader: FileReader) -> Prepared:
+def _prepare_one(reader: FileReader, task: Task) -> Prepared:
     key, path, known = task
     try:
         # The state before the content: a change in between shows as another state later.
@@ -225,54 +217,3 @@ def _prepare_one(task: Task, reader: FileReader) -> Prepared:
     grey = all(np.array_equal(image[..., 0], image[..., channel]) for channel in (1, 2))
     channels = 1 if grey else 3
     return key, Entry(-1, channels, -1, *state, digest), image[..., :channels], ""
-
-
-class _Process:
-    """State of a worker process."""
-
-    reader: FileReader
-
-
-def _start_process(fit: Fit) -> None:
-    _Process.reader = FileReader(fit)
-    torch.set_num_threads(1)  # the processes share the cores, and threads do not survive a fork
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # reaches the whole terminal; the parent ends it
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        # Killed outright, the parent cannot stop its workers; they would wait for work forever.
-        threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
-
-
-def _die_with(parent: Any) -> None:
-    parent.join()
-    os._exit(1)
-
-
-def _prepare_chunk(chunk: list[Task]) -> list[Prepared]:
-    return [_prepare_one(task, _Process.reader) for task in chunk]
-
-
-def _read_all(todo: Sequence[Task], fit: Fit, workers: int) -> Iterator[list[Prepared]]:
-    """Read and fit images, in this process or in several, with few chunks in memory."""
-    size = max(1, min(_CHUNK, len(todo) // max(1, 2 * workers)))
-    chunks = [list(todo[start : start + size]) for start in range(0, len(todo), size)]
-    if workers <= 1:
-        reader = FileReader(fit)
-        yield from ([_prepare_one(task, reader) for task in chunk] for chunk in chunks)
-        return
-    pool = ProcessPoolExecutor(workers, initializer=_start_process, initargs=(fit,))
-    pending: deque[Future[list[Prepared]]] = deque()
-    try:
-        for chunk in chunks:
-            pending.append(pool.submit(_prepare_chunk, chunk))
-            if len(pending) > 2 * workers:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    except BrokenProcessPool as error:
-        raise SketchClipError(
-            "A process that prepared images was killed, most likely because memory ran out. Run "
-            "'sketchclip data prepare' again with fewer workers: what was written stays."
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)

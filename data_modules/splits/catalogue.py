@@ -84,12 +84,8 @@ class Catalogue:
     def _training_of(self, name: str) -> tuple[list[Path], list[Path]]:
         """Sketches and photos of a class: first generalized takes photos, then train_fraction."""
         sketches, photos = self.files.listing[0][name], self._of_role(name, "train")
-        if self.settings.generalized:
-            moved = {*self._moved(name)}
-            remaining = [path for path in photos if path not in moved]
-        else:
-            remaining = photos
-        kept = self._part(remaining, "photos", name)
+        moved = {*self._moved(name)} if self.settings.generalized else set()
+        kept = self._part([path for path in photos if path not in moved], "photos", name)
         if not kept:
             raise SketchClipError(
                 f"Class '{name}' has no photo to train on under {self.files.layout.root}. Add "
@@ -200,19 +196,10 @@ class Catalogue:
             return
         expected = self.dataset.published.get(self.published_key)
         if expected:
-            unseen_photos = sum(len(self._gallery(c)) for c in self.split.unseen)
-            check_figures(
-                {
-                    "sketches of unseen classes": self._sketch_counts()[1],
-                    "photos of unseen classes": unseen_photos,
-                },
-                {
-                    "sketches of unseen classes": expected.unseen_sketches,
-                    "photos of unseen classes": expected.unseen_photos,
-                },
-                f"{type(self.dataset).__name__} ({self.published_key}) under "
-                f"{self.files.layout.root}",
-            )
+            photos = sum(len(self._gallery(c)) for c in self.split.unseen)
+            where = f"{type(self.dataset).__name__} ({self.published_key}) under "
+            where += f"{self.files.layout.root}"
+            check_figures(expected, self._sketch_counts()[1], photos, where)
 
     @property
     def protocol_name(self) -> str:

@@ -1,6 +1,5 @@
 """Published figures of a dataset, and whether the files on disk are the ones behind them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sketchclip.errors import SketchClipError
@@ -32,16 +31,17 @@ def shortfall(expected: Published, sketches: int, unseen_sketches: int) -> str |
     return None
 
 
-def check_figures(found: Mapping[str, int], expected: Mapping[str, int], where: str) -> None:
-    """Compare counts with the published ones.
+def check_figures(expected: Published, sketches: int, photos: int, where: str) -> None:
+    """Compare counts of the unseen classes with the published ones.
 
     Raises:
         SketchClipError: If one deviates; it names all that do.
     """
+    counts = (sketches, expected.unseen_sketches), (photos, expected.unseen_photos)
     wrong = [
-        f"{name}: expected {expected[name]:,}, found {count:,}"
-        for name, count in found.items()
-        if count != expected[name]
+        f"{side} of unseen classes: expected {wanted:,}, found {found:,}"
+        for side, (found, wanted) in zip(("sketches", "photos"), counts, strict=True)
+        if found != wanted
     ]
     if wrong:
         raise SketchClipError(

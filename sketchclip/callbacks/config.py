@@ -34,22 +34,7 @@ class RunConfig(SaveConfigCallback):
         """Wait until nothing more can stop the command, see :meth:`on_train_start`."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write once a run, from the main process."""
-        self._write(trainer, pl_module, "fit")
-
-    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write before a validation by itself."""
-        self._write(trainer, pl_module, "validate")
-
-    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write before a test."""
-        self._write(trainer, pl_module, "test")
-
-    def on_predict_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write before a prediction."""
-        self._write(trainer, pl_module, "predict")
-
-    def _write(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write once a command, from the main process, before its first batch."""
         if trainer.sanity_checking:
             return
         log_dir = trainer.log_dir  # a collective call: every process must make it
@@ -62,7 +47,8 @@ class RunConfig(SaveConfigCallback):
         folder.mkdir(parents=True, exist_ok=True)
         dump = self.parser.dump(self.config, skip_none=False)
         _free(folder / CONFIG).write_text(dump, encoding="utf-8")
-        where = environment(trainer, self.command, stage)
+        stage: Any = trainer.state.fn
+        where = environment(trainer, self.command, stage.value)
         text = json.dumps(where, indent=2) + "\n"
         _free(folder / ENVIRONMENT).write_text(text, encoding="utf-8")
         link_last(folder)
@@ -73,6 +59,8 @@ class RunConfig(SaveConfigCallback):
                 logger.describe({**config, "environment": where}, name)
             elif not isinstance(logger, CSVLogger):
                 logger.log_hyperparams({"config": config})
+
+    on_validation_epoch_start = on_test_epoch_start = on_predict_epoch_start = on_train_start
 
 
 def _free(path: Path) -> Path:

@@ -12,7 +12,7 @@ from torch import Tensor
 from sketchclip.checkpoint import mark_pretrained
 from sketchclip.clip.mini import MINI_NAME, create_mini
 from sketchclip.clip.towers import check_visual
-from sketchclip.errors import SketchClipError
+from sketchclip.errors import SketchClipError, first_line
 
 # open_clip.CLIP, duck-typed: its towers' attributes are checked at run time by check_visual.
 CLIPModel = Any
@@ -73,7 +73,7 @@ def _load_mini(pretrained: str | None) -> CLIPModel:
     except Exception as error:
         raise SketchClipError(
             f"{pretrained} holds no weights of {MINI_NAME} ({type(error).__name__}: "
-            f"{_first_line(error)}). Use --model.pretrained=null for those inside the package."
+            f"{first_line(error)}). Use --model.pretrained=null for those inside the package."
         ) from error
 
 
@@ -97,12 +97,8 @@ def _load_tag(name: str, tag: str) -> CLIPModel:
                 else f"{mismatch} Use '{name.removesuffix('-quickgelu')}' with the tag '{tag}'."
             ) from None
         except (RuntimeError, OSError) as error:
-            reason = f"download failed ({_first_line(error)})"
+            reason = f"download failed ({first_line(error)})"
             raise SketchClipError(_no_weights(name, tag, reason)) from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or ["no details"])[0][:160]
 
 
 def _no_weights(name: str, tag: str, reason: str) -> str:
@@ -143,7 +139,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     except Exception as error:
         raise SketchClipError(
             f"Cannot read weights from {path}: expected safetensors, a state dict or OpenAI's "
-            f"TorchScript archive ({type(error).__name__}: {_first_line(error)})."
+            f"TorchScript archive ({type(error).__name__}: {first_line(error)})."
         ) from error
     return tensors
 

@@ -9,6 +9,9 @@ from sketchclip.errors import SketchClipError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
+"""Commands that LightningCLI runs."""
+
 
 class Parser(argparse.ArgumentParser):
     """Argument parser that keeps line breaks of texts and reports an error in one line."""

@@ -65,19 +65,9 @@ def _parser() -> Parser:
             text = f"as data.{name}, for other layouts"
             command.add_argument(f"--{name}", metavar="PATTERN", help=text)
         command.add_argument(
-            "--workers", type=_count, default=cores or 1, help="processes (default: all cores)"
+            "--workers", type=int, default=cores or 1, help="processes (default: all cores)"
         )
     return parser
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise ValueError
-    return value
-
-
-_count.__name__ = "number of processes"  # argparse names the type in its message
 
 
 def run(args: Sequence[str]) -> dict[str, Any]:
@@ -95,6 +85,8 @@ def run(args: Sequence[str]) -> dict[str, Any]:
     root = Path(options.root).expanduser()
     if not root.is_dir():
         raise SketchClipError(f"{root} is no folder. Expected that of a dataset, as data.root.")
+    if options.workers < 0:
+        raise SketchClipError(f"--workers {options.workers}: expected a number of processes.")
     with warnings.catch_warnings():
         # The report holds what a data module would warn of, with its paths.
         warnings.simplefilter("ignore")

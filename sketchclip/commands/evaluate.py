@@ -1,4 +1,4 @@
-"""``sketchclip evaluate`` and ``compare``: metrics of any embeddings, and of two runs."""
+"""``sketchclip evaluate``: metrics of any embeddings."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,13 +18,10 @@ examples:
   sketchclip evaluate --sketches q.npy --photos g.npy --sketch_labels ql.npy --photo_labels gl.npy
   sketchclip evaluate --sketches embeddings/sketch.npz --photos embeddings/photo.npz --out scored
 """
-_COMPARE = """Tests whether two runs on the same queries differ: mean difference, its 95 % bootstrap
-interval over queries, and the p-value of a paired permutation test. It holds for these queries, not
-for other seeds."""
 
 
-def run_evaluate(args: Sequence[str]) -> dict[str, float]:
-    """Run ``sketchclip evaluate``; return the metrics by name."""
+def run(args: Sequence[str]) -> dict[str, float]:
+    """Run the command; return the metrics by name."""
     parser = Parser(prog="sketchclip evaluate", description=_EVALUATE, epilog=_FILES)
     for side in ("sketches", "photos"):
         parser.add_argument(f"--{side}", type=Path, required=True, help="(N, D) .npy, or .npz")
@@ -142,45 +139,3 @@ def _load(path: Path) -> Any:
 
 def _shape(array: np.ndarray) -> str:
     return f"{array.dtype} of shape {array.shape}"
-
-
-def run_compare(args: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Run ``sketchclip compare``; return a, b, difference, low, high and p of each metric."""
-    parser = Parser(prog="sketchclip compare", description=_COMPARE)
-    parser.add_argument("run_a", type=Path, help="folder with metrics.json and queries.csv")
-    parser.add_argument("run_b", type=Path)
-    parser.add_argument("--resamples", type=int, default=9999, help="default: 9999")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the resamples")
-    options = parser.parse_args(list(args))
-
-    from rich.console import Console
-    from rich.table import Table
-
-    from sketchclip.runs.results import check_same_queries, read_results
-    from sketchclip.runs.uncertainty import bootstrap_interval, paired_test
-
-    folders = (options.run_a, options.run_b)
-    summaries, queries, (a, b) = zip(*map(read_results, folders), strict=True)
-    check_same_queries(folders, summaries, queries)
-    result: dict[str, dict[str, float]] = {}
-    for name in (n for n in a if n in b and not n.startswith("rank")):
-        known = ~np.isnan(a[name]) & ~np.isnan(b[name])
-        if known.any():
-            x, y = a[name][known], b[name][known]
-            low, high = bootstrap_interval(y - x, seed=options.seed)
-            p = paired_test(y, x, options.resamples, options.seed)
-            means = {"a": float(x.mean()), "b": float(y.mean())}
-            result[name] = means | {"difference": float((y - x).mean())}
-            result[name] |= {"low": low, "high": high, "p": p}
-    table = Table("metric", "A", "B", "B - A", "95 % interval", "p", title="A and B per query")
-    for name, row in result.items():
-        cells = (f"{row[key]:.4f}" for key in ("a", "b"))
-        span = f"{row['low']:+.4f} to {row['high']:+.4f}"
-        table.add_row(name, *cells, f"{row['difference']:+.4f}", span, f"{row['p']:.4f}")
-    Console().print(table)
-    print(f"A: {options.run_a}\nB: {options.run_b}")
-    print(
-        f"{len(queries[0]):,} queries; {summaries[0].get('protocol')}; queries resampled, classes "
-        "and seeds fixed"
-    )
-    return result

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from sketchclip.commands.arguments import TRAINER_COMMANDS
 from sketchclip.pretrained.find import find_checkpoint
 from sketchclip.runs.folder import LAST, ROOT, config_of
 
-TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
 _SAVE_DIR = ("--trainer.logger.save_dir", "--trainer.logger.init_args.save_dir")
 _SHORT = {"wandb": "sketchclip.loggers.WandbRun", "csv": "sketchclip.loggers.RunFiles"}
 

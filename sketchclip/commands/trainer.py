@@ -24,7 +24,7 @@ from sketchclip.callbacks.grids import RetrievalGrids
 from sketchclip.callbacks.report import RunReport
 from sketchclip.callbacks.training import TrainingReport
 from sketchclip.checkpoint import CompactCheckpointIO
-from sketchclip.commands.shorthand import spell_out
+from sketchclip.commands.shorthand import option, spell_out
 from sketchclip.config import LayeredConfig, consumed
 from sketchclip.errors import SketchClipError
 from sketchclip.loggers import RunFiles, WandbRun, with_files
@@ -226,4 +226,27 @@ def run_cli(args: Sequence[str] | None) -> SketchClipCLI:
         parser_class=PlainParser,
         parser_kwargs={"prog": "sketchclip"},
         args=given,
+    )
+
+
+def print_help(args: Sequence[str]) -> None:
+    """Print the options of a command, then those of the named classes, else of the paper's.
+
+    Options of a method and a dataset depend on the class, so LightningCLI leaves them out.
+    """
+    model = option([*args], "--model")[1] or "ZeroShotPromptLearning"
+    data = option([*args], "--data")[1] or "Sketchy"
+    for wanted in (["--help"], [f"--model.help={model}"], [f"--data.help={data}"]):
+        try:
+            run_cli([args[0], *wanted])
+        except SystemExit as stop:  # the way argparse ends after its help
+            if stop.code:
+                raise
+        print()
+    print(
+        f"These are the options of {model} and {data}; of other classes:\n"
+        f"  sketchclip {args[0]} --model FineGrainedPromptLearning --data TUBerlin --help\n"
+        "These are the options of parts of a method:\n"
+        f"  sketchclip {args[0]} --model {model} --model.adaptation.help DeepPrompts\n"
+        f"  sketchclip {args[0]} --model {model} --model.text_head.help LearnedContext"
     )

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from data_modules.processes import in_processes
 from data_modules.progress import Progress
 from sketchclip.data_check.contents import Contents, count, look
 from sketchclip.data_check.findings import (
@@ -17,7 +18,7 @@ from sketchclip.data_check.findings import (
 )
 from sketchclip.data_check.fit_command import Command, fit_command
 from sketchclip.data_check.recognize import recognize
-from sketchclip.data_check.survey import Reading, read_all
+from sketchclip.data_check.survey import Reading, read_one
 
 VERSION = 1
 """Version of the keys of :meth:`Report.as_dict`."""
@@ -123,7 +124,7 @@ def check(
         readings = []
         files = contents.files()
         with Progress(len(files), "Reading images") as progress:
-            for part in read_all(files, workers):
+            for part in in_processes(read_one, files, workers, chunk=64):
                 readings += part
                 progress.reach(len(readings))
     findings = [

@@ -1,8 +1,5 @@
 """Survey of class folders without opening files, and reading of every image."""
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,8 +18,6 @@ LARGE_FILE = 32 * 2**20
 
 SMALL_SIDE = 8
 """Pixels; nothing can be recognized in a smaller image."""
-
-_CHUNK = 64
 
 
 @dataclass
@@ -109,27 +104,3 @@ def read_one(path: Path) -> Reading:
     if min(height, width) < SMALL_SIDE:
         oddity = f"{width} x {height} pixels"
     return Reading(path, digest_of(path), oddity=oddity)
-
-
-def _read_chunk(paths: Sequence[Path]) -> list[Reading]:
-    return [read_one(path) for path in paths]
-
-
-def read_all(paths: Sequence[Path], workers: int) -> Iterator[list[Reading]]:
-    """Decode images and yield readings a chunk at a time, in any order; 0 or 1 workers: here."""
-    chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
-    if workers < 2 or len(chunks) < 2:
-        yield from map(_read_chunk, chunks)
-        return
-    with ProcessPoolExecutor(min(workers, len(chunks))) as pool:
-        futures: list[Future[list[Reading]]] = [pool.submit(_read_chunk, c) for c in chunks]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BrokenProcessPool as error:
-            raise SketchClipError(
-                "A process that reads images died, most likely for want of memory. Use fewer: "
-                "--workers 1."
-            ) from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)

@@ -24,8 +24,7 @@ from typing import Literal
 
 import numpy as np
 
-Definition = Literal["strict", "voc", "prefix"]
-DEFINITIONS: tuple[Definition, ...] = ("strict", "voc", "prefix")
+DEFINITIONS = ("strict", "voc", "prefix")
 
 
 def average_precision_all(ranks: np.ndarray, count: np.ndarray) -> np.ndarray:
@@ -74,49 +73,30 @@ def relevance_at_the_top(ranks: np.ndarray, count: np.ndarray, k: int) -> np.nda
     return top
 
 
-def average_precision_at(
-    top: np.ndarray, count: np.ndarray, k: int, definition: Definition = "strict"
-) -> np.ndarray:
-    """AP@k.
+def average_precisions_at(top: np.ndarray, count: np.ndarray, k: int) -> dict[str, np.ndarray]:
+    """AP@k in every definition of this module's table.
 
     Args:
         top: Relevance in rank order, shape (q, at least k).
         count: R of each query, shape (q,).
         k: Cut-off.
-        definition: See the table of this module.
 
     Returns:
-        fp64, shape (q,); NaN where R = 0.
+        Each of ``DEFINITIONS`` to fp64, shape (q,); NaN where R = 0.
 
-    >>> top, count = np.array([[1, 0, 1, 0]], dtype=bool), np.array([5])
-    >>> [round(float(average_precision_at(top, count, 4, d)[0]), 4) for d in DEFINITIONS]
-    [0.4167, 0.4167, 0.8333]
-    >>> top = np.array([[0, 1, 1, 0]], dtype=bool)  # P = 1/2, 2/3: the envelope lifts the first
-    >>> [round(float(average_precision_at(top, count, 4, d)[0]), 4) for d in DEFINITIONS]
-    [0.2917, 0.3333, 0.5833]
+    >>> top, count = np.array([[0, 1, 1, 0]], dtype=bool), np.array([5])
+    >>> found = average_precisions_at(top, count, 4)  # P = 1/2, 2/3: the envelope lifts the first
+    >>> {name: round(float(value[0]), 4) for name, value in found.items()}
+    {'strict': 0.2917, 'voc': 0.3333, 'prefix': 0.5833}
     """
-    return average_precisions_at(top, count, k, (definition,))[definition]
-
-
-def average_precisions_at(
-    top: np.ndarray, count: np.ndarray, k: int, definitions: Sequence[Definition] = DEFINITIONS
-) -> dict[Definition, np.ndarray]:
-    """AP@k in several definitions; see :func:`average_precision_at`."""
     relevant = top[:, :k]
     hits = np.cumsum(relevant, axis=1, dtype=np.int32)
     precision = relevant * hits / np.arange(1, relevant.shape[1] + 1)
-    strict = np.where(count > 0, np.minimum(count, k), np.nan)
-    result: dict[Definition, np.ndarray] = {}
-    for definition in definitions:
-        if definition == "voc":
-            envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-            result[definition] = (envelope * relevant).sum(1) / strict
-        elif definition == "prefix":
-            found = np.maximum(1, relevant.sum(1))
-            result[definition] = precision.sum(1) / np.where(count > 0, found, np.nan)
-        else:
-            result[definition] = precision.sum(1) / strict
-    return result
+    most = np.where(count > 0, np.minimum(count, k), np.nan)
+    found = np.where(count > 0, np.maximum(1, relevant.sum(1)), np.nan)
+    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    lifted, sums = (envelope * relevant).sum(1), precision.sum(1)
+    return {"strict": sums / most, "voc": lifted / most, "prefix": sums / found}
 
 
 def precision_at(top: np.ndarray, k: int) -> np.ndarray:

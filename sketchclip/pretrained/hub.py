@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sketchclip import __version__
-from sketchclip.errors import SketchClipError
+from sketchclip.errors import SketchClipError, first_line
 from sketchclip.runs.folder import ABOUT, CONFIG, EXPORTED
 
 _WEIGHTS = (EXPORTED, "last.ckpt", "model.ckpt")
@@ -34,7 +34,7 @@ def download(repository: str, option: str = "--ckpt_path") -> Path:
         except Exception as error:
             raise SketchClipError(
                 f"{option}={repository} is no file here, and the Hugging Face hub says: "
-                f"{type(error).__name__}: {_first_line(error)}. Check the name, "
+                f"{type(error).__name__}: {first_line(error)}. Check the name, "
                 "and for a private repository run 'hf auth login'."
             ) from error
 
@@ -75,17 +75,13 @@ def upload(folder: Path, repository: str, private: bool) -> str:
         api.upload_folder(repo_id=repository, folder_path=folder, commit_message=message)
     except HfHubHTTPError as error:
         raise SketchClipError(
-            f"The Hugging Face hub refuses hf://{repository}: {_first_line(error)}. Run "
+            f"The Hugging Face hub refuses hf://{repository}: {first_line(error)}. Run "
             "'hf auth login' with a token that may write there."
         ) from error
     except Exception as error:  # of whichever client the library uses at present
         raise SketchClipError(
-            f"Cannot upload to hf://{repository} ({type(error).__name__}: {_first_line(error)}). "
+            f"Cannot upload to hf://{repository} ({type(error).__name__}: {first_line(error)}). "
             "Without a network, export into a folder and later run "
             f"'hf upload {repository} FOLDER'."
         ) from error
     return str(created)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or ["no details"])[0]

@@ -1,6 +1,6 @@
 """Models for search: a run, an exported folder, a hub repository or frozen CLIP, by one call."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import cached_property, partial
@@ -16,7 +16,7 @@ from data_modules.datasets.image_source import to_tensor
 from data_modules.prepared.reader import FileReader
 from data_modules.transforms import normalize
 from sketchclip.clip.text import encode_classes
-from sketchclip.errors import SketchClipError
+from sketchclip.errors import SketchClipError, first_line
 from sketchclip.methods import FrozenCLIP, RetrievalModule
 from sketchclip.metrics.functional import Similarity, as_vectors
 from sketchclip.pretrained.find import find_checkpoint, hub_id
@@ -179,11 +179,14 @@ class SearchModel:
 
         ``side`` is query for sketches and gallery for photos.
         """
-        batch = torch.stack([to_tensor(image) for image in images]).to(self.device)
-        state: Callable[[Tensor], Tensor] = getattr(self.module, f"{side}_state")
-        pixels = normalize(batch, self.preprocessing.mean, self.preprocessing.std)
-        vectors = self.module.vector(state(pixels))
+        vectors = self.module.vector(self._states(images, side))
         return as_vectors(vectors, self.similarity).cpu().numpy()
+
+    def _states(self, images: Iterable[np.ndarray], side: str) -> Tensor:
+        batch = torch.stack([to_tensor(image) for image in images]).to(self.device)
+        pixels = normalize(batch, self.preprocessing.mean, self.preprocessing.std)
+        state: Tensor = getattr(self.module, f"{side}_state")(pixels)
+        return state
 
     def pair_scorer(
         self, sketch: Path | np.ndarray | None
@@ -206,13 +209,9 @@ class SearchModel:
         Returns:
             fp32, shape (N,); higher is nearer.
         """
-        states = []
-        for images, side in (([sketch], "query"), (photos, "gallery")):
-            fitted = [to_tensor(self.read(image)) for image in images]
-            pixels = torch.stack(fitted).to(self.device)
-            pixels = normalize(pixels, self.preprocessing.mean, self.preprocessing.std)
-            states.append(getattr(self.module, f"{side}_state")(pixels))
-        return self.module.score(*states)[0].float().cpu().numpy()
+        query = self._states([self.read(sketch)], "query")
+        gallery = self._states(map(self.read, photos), "gallery")
+        return self.module.score(query, gallery)[0].float().cpu().numpy()
 
 
 def load_model(
@@ -277,5 +276,5 @@ def _device(name: str) -> torch.device:
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise SketchClipError(f"device={name}: {reason}. Use auto, cpu, cuda or mps.") from error

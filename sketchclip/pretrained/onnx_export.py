@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.torch_version import TorchVersion
 
 from data_modules.batch import SIDES
-from sketchclip.errors import SketchClipError
+from sketchclip.errors import SketchClipError, first_line
 from sketchclip.metrics.functional import as_vectors
 from sketchclip.pretrained.card import CARD, onnx_section
 from sketchclip.pretrained.model import SearchModel
@@ -122,11 +122,11 @@ def export_tower(model: SearchModel, side: str, path: Path) -> None:
         cause: BaseException = error
         while cause.__cause__ is not None:  # the exporter's own advice is for its developers
             cause = cause.__cause__
-        reason = (str(cause).strip().splitlines() or ["no details"])[0]
         raise SketchClipError(
-            f"{model.name}: the {side} tower has no ONNX form ({type(cause).__name__}: {reason}). "
-            f"What {_STATES[side]}() of {type(model.module).__name__} computes must be traceable "
-            "by torch.export for any number of images. Export it without --onnx."
+            f"{model.name}: the {side} tower has no ONNX form ({type(cause).__name__}: "
+            f"{first_line(cause)}). What {_STATES[side]}() of {type(model.module).__name__} "
+            "computes must be traceable by torch.export for any number of images. Export it "
+            "without --onnx."
         ) from error
     finally:
         # The tracer derives classes of the same names, which a config's bare name would also mean.

@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,15 +51,7 @@ class SeenPhoto:
     @property
     def row(self) -> dict[str, Any]:
         """Columns of the photo in the index."""
-        photo = self.photo
-        return {
-            "photo": photo.id,
-            "path": photo.path,
-            "class_name": photo.class_name,
-            "size": photo.size,
-            "mtime": photo.mtime,
-            "digest": self.digest,
-        }
+        return {"photo": self.photo.id, "digest": self.digest, **asdict(self.photo)}
 
 
 def is_same(photo: Photo, known: Known) -> bool:

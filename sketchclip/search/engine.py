@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from sketchclip.errors import SketchClipError
+from sketchclip.errors import SketchClipError, first_line
 from sketchclip.search.location import LOCK, UNREADABLE, check_folder, is_uri, lock
 
 if TYPE_CHECKING:
@@ -241,10 +241,9 @@ class VectorEngine:
         except SketchClipError:
             raise
         except Exception as error:  # LanceDB raises RuntimeError, ValueError, OSError and its own
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise SketchClipError(
-                f"Cannot {doing} the index {self.place}: {first[:300]}. Check that the place can "
-                "be reached and written to; if it is damaged, make the index again."
+                f"Cannot {doing} the index {self.place}: {first_line(error)}. Check that "
+                "it can be reached and written to; if it is damaged, make the index again."
             ) from error
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from data_modules.listing.names import shorten
 from sketchclip.errors import SketchClipError
 from sketchclip.search.engine import VectorEngine
 
@@ -147,7 +148,7 @@ class PhotoIndex:
             asked *= 2  # equal files took places
         if not rows and class_name is not None and class_name not in self.classes:
             raise SketchClipError(
-                f"The index has no class '{class_name}'. It has {_some(self.classes)}."
+                f"The index has no class '{class_name}'. It has {shorten(self.classes)}."
             )
         found = [*first.values()][:wanted]
         if rescore is not None and found:
@@ -211,7 +212,3 @@ class PhotoIndex:
 def _hit(row: dict[str, Any], rank: int = 0) -> Hit:
     score = row.get("score", 1.0)
     return Hit(rank, score, row["photo"], Path(row["path"]), row["class_name"])
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if names[10:] else "") or "none"

@@ -1,4 +1,5 @@
 import json
+import multiprocessing
 import os
 import pickle
 import shutil
@@ -306,7 +307,7 @@ def test_a_process_that_dies_is_an_error_and_the_rest_stays(files, root, folder)
 
 class _Deadly(Fit):
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        if preparing.multiprocessing.parent_process() is not None:
+        if multiprocessing.parent_process() is not None:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().__call__(image)
 

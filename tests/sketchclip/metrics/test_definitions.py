@@ -13,7 +13,7 @@ from sketchclip.metrics import retrieval_scores
 from sketchclip.metrics.definitions import (
     DEFINITIONS,
     average_precision_all,
-    average_precision_at,
+    average_precisions_at,
     definition_names,
     precision_at,
     relevance_at_the_top,
@@ -24,7 +24,7 @@ def values(relevance, k):
     """Every value of one ranking, given its relevance in rank order."""
     ranks, count = np.flatnonzero(relevance) + 1, np.array([int(np.sum(relevance))])
     top = relevance_at_the_top(ranks, count, min(k, len(relevance)))
-    result = {d: float(average_precision_at(top, count, k, d)[0]) for d in DEFINITIONS}
+    result = {d: float(value[0]) for d, value in average_precisions_at(top, count, k).items()}
     result["all"] = float(average_precision_all(ranks, count)[0])
     return result | {"P": float(precision_at(top, k)[0])}
 
@@ -125,7 +125,7 @@ def test_several_queries_do_not_mix():
     ranks, count = np.array([1, 3, 2, 5]), np.array([2, 0, 1, 0, 1])
     alone = [values(np.isin(np.arange(1, 7), r), 3) for r in ([1, 3], [], [2], [], [5])]
     top = relevance_at_the_top(ranks, count, 3)
-    together = {d: average_precision_at(top, count, 3, d) for d in DEFINITIONS}
+    together = average_precisions_at(top, count, 3)
     together["all"] = average_precision_all(ranks, count)
     together["P"] = precision_at(top, 3)
     for name, found in together.items():

@@ -1,0 +1,45 @@
+"""A function of many items, computed in several processes."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from torch.utils.data import DataLoader
+
+from sketchclip.errors import SketchClipError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def in_processes(
+    function: Callable[[Item], Result], items: Sequence[Item], workers: int, chunk: int = 32
+) -> Iterator[list[Result]]:
+    """Yield the results in the order of the items, a list for each chunk, few of them in memory.
+
+    Args:
+        function: Function that can be pickled.
+        items: Arguments that can be pickled.
+        workers: Number of processes; with 0 or 1, this process computes.
+        chunk: Largest number of results in a list.
+
+    Raises:
+        SketchClipError: If a process was killed.
+    """
+    workers = workers if workers > 1 else 0
+    size = max(1, min(chunk, len(items) // max(1, 2 * workers)))
+    listed: Any = items  # a list will do as a dataset
+    apply = partial(_results, function)
+    try:
+        yield from DataLoader(listed, size, num_workers=workers, collate_fn=apply)
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise SketchClipError(
+            "A process that read images was killed, most likely because memory ran out. Run the "
+            "same command again with fewer: --workers 1. What was written stays."
+        ) from error
+
+
+def _results(function: Callable[[Item], Result], items: list[Item]) -> list[Result]:
+    return [function(item) for item in items]
