@@ -156,6 +156,9 @@ def compare(whole: Path, resumed: Path, photos: Path) -> float:
 
 def run(folder: Path, args: argparse.Namespace) -> None:
     """Make, kill, compare; prints a line a phase."""
+    import torch
+
+    torch.set_num_threads(1)  # OpenMP's threads would not survive a fork, and the child would wait
     kills, every = args.kills, args.commit_every
     model = tiny_model() if args.tiny else load_model("frozen", "sketchclip-mini", device="cpu")
     pictures, whole, resumed = folder / "photos", folder / "whole", folder / "resumed"
