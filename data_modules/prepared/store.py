@@ -63,7 +63,8 @@ def open_index(folder: Path, write: bool = False) -> sqlite3.Connection:
         SketchClipError: If it is damaged.
     """
     path = folder / INDEX
-    missing = not write and not path.exists()
+    # Of no size: another process is making it this moment.
+    missing = not write and not (path.is_file() and path.stat().st_size)
     name = ":memory:" if missing else f"{path.absolute().as_uri()}?mode={'rwc' if write else 'ro'}"
     try:
         index = sqlite3.connect(name, uri=True, timeout=60)
