@@ -260,13 +260,13 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
         dataset = ImageDataset(images, self.class_names, source, side, size, none)
         return self._image_loader(dataset)
 
-    def cache_features(self, embed: Callable[[Tensor], Tensor]) -> None:
+    def cache_features(self, embed: Callable[[Tensor, Side], Tensor]) -> None:
         """Give training the features that ``batch_spec.features`` declares in place of images.
 
         Nothing happens where images are augmented: they are never the same twice.
 
         Args:
-            embed: Features (B, D) of normalised images on the device of the method.
+            embed: Features (B, D) of normalised images of a side, on the method's device.
         """
         if self.hparams["augment"] == "none" and self.trainer is not None:
             self.features = training_features(self, self.trainer, embed)

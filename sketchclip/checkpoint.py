@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,11 +12,11 @@ import torch
 from lightning.fabric.utilities.types import _PATH
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import nn
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 from typing_extensions import override
 
-from sketchclip.errors import SketchClipError
+from sketchclip.errors import SketchClipError, first_line
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -201,3 +202,32 @@ def read_safetensors(path: Path) -> dict[str, Any]:
             return {**about, "state_dict": {name: file.get_tensor(name) for name in file.keys()}}  # noqa: SIM118
     except (SafetensorError, KeyError) as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """Read tensors from safetensors, a plain state dict or OpenAI's TorchScript archive.
+
+    Nothing here unpickles arbitrary objects: TorchScript archives have a loader of their own.
+
+    Raises:
+        SketchClipError: If the file is none of the three.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            state: Any = load_file(path)
+        else:
+            try:
+                state = torch.load(path, map_location="cpu", weights_only=True)
+            except RuntimeError as error:
+                if "TorchScript" not in str(error):
+                    raise
+                archive = torch.jit.load(os.fspath(path), map_location="cpu")
+                state = dict(archive.state_dict())
+        state = state.get("state_dict", state)
+        tensors = {key.removeprefix("module."): value for key, value in state.items()}
+    except Exception as error:
+        raise SketchClipError(
+            f"Cannot read weights from {path}: expected safetensors, a state dict or OpenAI's "
+            f"TorchScript archive ({type(error).__name__}: {first_line(error)})."
+        ) from error
+    return tensors

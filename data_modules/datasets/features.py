@@ -55,7 +55,7 @@ class FeatureSource(ImageSource):
 
 
 def training_features(
-    data: Any, trainer: Trainer, embed: Callable[[Tensor], Tensor]
+    data: Any, trainer: Trainer, embed: Callable[[Tensor, Side], Tensor]
 ) -> dict[Path, np.ndarray]:
     """Features of all training images, from the cache folder or computed and kept there.
 
@@ -83,7 +83,7 @@ def training_features(
                 for batch in data.training_images(images, side):
                     pixels = data.normalize(batch.to(device)).image
                     with torch.no_grad(), trainer.precision_plugin.forward_context():
-                        rows = embed(pixels).float().cpu().numpy()
+                        rows = embed(pixels, side).float().cpu().numpy()
                     rows[batch.index.numpy() < 0] = np.nan  # it could not be read
                     parts.append(rows)
                     bar.reach(bar.done + len(rows))

@@ -1,15 +1,11 @@
 """Load an open_clip model, frozen, from OpenAI's weights, a local file or the package."""
 
 import hashlib
-import os
 import warnings
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from sketchclip.checkpoint import mark_pretrained
+from sketchclip.checkpoint import mark_pretrained, read_state_dict
 from sketchclip.clip.mini import MINI_NAME, create_mini
 from sketchclip.clip.towers import check_visual
 from sketchclip.errors import SketchClipError, first_line
@@ -111,37 +107,6 @@ def _no_weights(name: str, tag: str, reason: str) -> str:
         "dict or safetensors)\n"
         f"  no download:      --model.backbone={MINI_NAME} --model.pretrained=null   (for demos)"
     )
-
-
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Read tensors from safetensors, a plain state dict or OpenAI's TorchScript archive.
-
-    Nothing here unpickles arbitrary objects: TorchScript archives have a loader of their own.
-
-    Raises:
-        SketchClipError: If the file is none of the three.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state: Any = load_file(path)
-        else:
-            try:
-                state = torch.load(path, map_location="cpu", weights_only=True)
-            except RuntimeError as error:
-                if "TorchScript" not in str(error):
-                    raise
-                archive = torch.jit.load(os.fspath(path), map_location="cpu")
-                state = dict(archive.state_dict())
-        state = state.get("state_dict", state)
-        tensors = {key.removeprefix("module."): value for key, value in state.items()}
-    except Exception as error:
-        raise SketchClipError(
-            f"Cannot read weights from {path}: expected safetensors, a state dict or OpenAI's "
-            f"TorchScript archive ({type(error).__name__}: {first_line(error)})."
-        ) from error
-    return tensors
 
 
 def _load_file(model: CLIPModel, path: Path, name: str) -> None:

@@ -167,7 +167,7 @@ class CLIPEncoderMixin(nn.Module):
         trainer: Any = self.trainer
         data = trainer.datamodule
         if data is not None and self.batch_spec.features is not None:
-            data.cache_features(self.clip.visual)
+            data.cache_features(lambda images, side: self.clip.visual(images))
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """What is new and what was CLIP's have learning rates of their own."""

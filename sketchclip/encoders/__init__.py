@@ -1,5 +1,8 @@
-"""Image encoders: the interface that methods, data modules and search agree on."""
+"""Image encoders: the interface that methods, data modules and search agree on, and networks."""
 
 from sketchclip.encoders.base import ImageEncoder
+from sketchclip.encoders.cse_resnet import ConditionalGate, CSEResNet
+from sketchclip.encoders.timm_encoder import TimmEncoder
+from sketchclip.encoders.twins import TwinEncoder
 
-__all__ = ["ImageEncoder"]
+__all__ = ["CSEResNet", "ConditionalGate", "ImageEncoder", "TimmEncoder", "TwinEncoder"]

@@ -1,18 +1,27 @@
 """Losses as pure functions of tensors."""
 
 from sketchclip.losses.classification import text_classification_loss
+from sketchclip.losses.coupling import coupling_penalty
+from sketchclip.losses.distillation import distillation_loss
 from sketchclip.losses.divergence import f_divergence
+from sketchclip.losses.gaussian import kl_normal
 from sketchclip.losses.negatives import hardest_negatives, other_class_positions
 from sketchclip.losses.patches import draw_permutations, patch_shuffle
+from sketchclip.losses.semantic import semantic_batch_hard, semantic_cosine_loss
 from sketchclip.losses.triplet import cosine_distance, triplet_loss
 
 __all__ = [
     "cosine_distance",
+    "coupling_penalty",
+    "distillation_loss",
     "draw_permutations",
     "f_divergence",
     "hardest_negatives",
+    "kl_normal",
     "other_class_positions",
     "patch_shuffle",
+    "semantic_batch_hard",
+    "semantic_cosine_loss",
     "text_classification_loss",
     "triplet_loss",
 ]

@@ -176,9 +176,9 @@ def encoded(monkeypatch):
     real = SketchPhotoDataModule.cache_features
 
     def cache_features(self, embed):
-        def counted(images):
+        def counted(images, side):
             counts.append(len(images))
-            return embed(images)
+            return embed(images, side)
 
         return real(self, counted)
 
@@ -252,7 +252,7 @@ def test_an_error_while_embedding_is_told_once(run, cache, monkeypatch):
     calls = []
 
     def fail(self, embed):
-        def broken(images):
+        def broken(images, side):
             calls.append(1)
             raise OSError("no device")
 

@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from sketchclip.checkpoint import read_state_dict
 from sketchclip.cli import main
-from sketchclip.clip.backbone import backbone_hash, load_backbone, read_state_dict
+from sketchclip.clip.backbone import backbone_hash, load_backbone
 from sketchclip.errors import SketchClipError
 
 

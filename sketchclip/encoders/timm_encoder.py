@@ -1,0 +1,114 @@
+"""Any image network of timm as an encoder, with its own preprocessing."""
+
+import hashlib
+from pathlib import Path
+from typing import Any, cast
+
+import timm
+from torch import Tensor, nn
+
+from data_modules.transforms import Interpolation, Side
+from sketchclip.checkpoint import mark_pretrained, read_state_dict
+from sketchclip.encoders.base import ImageEncoder
+from sketchclip.errors import SketchClipError
+from sketchclip.nn import SpatialAttention
+
+
+class TimmEncoder(ImageEncoder):
+    """A network of timm without its classifier, the same for sketches and photos.
+
+    Args:
+        name: Name in timm, such as vgg16.tv_in1k, resnet50.tv_in1k or mobilenetv2_100.ra_in1k.
+        pretrained: File of weights (a state dict or safetensors); null for those that timm
+            downloads once; random for none.
+        frozen: Keep the weights as they are; else all of them train.
+        image_size: Side of the input in pixels; null for the network's own.
+        attention: Spatial attention over the last feature map, for networks that have one.
+    """
+
+    def __init__(
+        self,
+        name: str = "resnet50.tv_in1k",
+        pretrained: str | None = None,
+        frozen: bool = False,
+        image_size: int | None = None,
+        attention: bool = False,
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.pretrained = pretrained
+        self.frozen = frozen
+        self.attention = attention
+        self.net: Any = load_network(name, pretrained)
+        steps = timm.data.resolve_data_config({}, model=self.net)
+        self.image_size = image_size or int(steps["input_size"][-1])
+        self.mean, self.std = tuple(steps["mean"]), tuple(steps["std"])
+        kind: Interpolation = "bilinear" if steps["interpolation"] == "bilinear" else "bicubic"
+        self.interpolation = kind
+        self.dim = int(getattr(self.net, "head_hidden_size", None) or self.net.num_features)
+        self.attend: nn.Module = nn.Identity()
+        if attention:
+            self.attend = SpatialAttention(int(self.net.num_features))
+        if frozen:
+            mark_pretrained(self.net)
+        self.identity = self._identify() if frozen else None
+
+    def _identify(self) -> dict[str, str]:
+        digest = hashlib.sha256()
+        for tensor in self.net.state_dict().values():
+            digest.update(tensor.cpu().contiguous().numpy().tobytes())
+        weights = self.pretrained or "default"
+        return {"name": self.name, "pretrained": weights, "hash": digest.hexdigest()[:16]}
+
+    def forward(self, images: Tensor, side: Side | Tensor) -> Tensor:
+        """Embed images of either side, (B, 3, H, W) to (B, dim)."""
+        features = self.attend(self.net.forward_features(images))
+        return cast(Tensor, self.net.forward_head(features))
+
+
+def load_network(name: str, pretrained: str | None) -> Any:
+    """Create a network of timm in fp32, without its classifier.
+
+    Args:
+        name: Name in timm.
+        pretrained: See :class:`TimmEncoder`.
+
+    Raises:
+        SketchClipError: If there is no such network, or its weights cannot be had.
+    """
+    if not timm.is_model(name):
+        near = timm.list_models(f"*{name.partition('.')[0][:8]}*")[:6]
+        raise SketchClipError(
+            f"Unknown network '{name}'. Expected a name of timm.list_models(), such as "
+            f"{', '.join(near or ['resnet50', 'vgg16', 'mobilenetv2_100'])}."
+        )
+    try:
+        overlay = None
+        if pretrained not in (None, "random"):
+            if not Path(pretrained).is_file():
+                raise SketchClipError(_no_weights(name, f"{pretrained} is no file"))
+            overlay = {"state_dict": read_state_dict(Path(pretrained))}
+        wanted = pretrained != "random"
+        # With its classifier, as without one timm passes over tensors that are missing.
+        net: Any = timm.create_model(name, pretrained=wanted, pretrained_cfg_overlay=overlay)
+        net.reset_classifier(0)
+        return net
+    except SketchClipError:
+        raise
+    except Exception as error:  # of the hub's client, of the network, of load_state_dict
+        reason = " ".join(str(error).split())
+        what = "download failed" if pretrained is None else f"{pretrained} does not fit"
+        raise SketchClipError(_no_weights(name, f"{what} ({reason[:300]})")) from error
+
+
+def _no_weights(name: str, reason: str) -> str:
+    return (
+        f"No weights for the network '{name}': {reason}.\n"
+        "Expected one of:\n"
+        f"  a network, once:  python -c \"import timm; timm.create_model('{name}', "
+        'pretrained=True)"   (cached afterwards)\n'
+        "  a local file:     --model.encoder.init_args.pretrained=/path/to/weights.safetensors   "
+        "(or a state dict)\n"
+        "  no download:      --model.encoder=CLIPImageEncoder "
+        "--model.encoder.init_args.backbone=sketchclip-mini   (for demos)"
+    )

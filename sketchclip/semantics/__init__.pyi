@@ -1,0 +1,4 @@
+from .base import ClassSemantics
+from .word_file import WordVectorFile
+
+__all__ = ["ClassSemantics", "WordVectorFile"]

@@ -1,0 +1,139 @@
+"""Image encoders: weights, preprocessing, sides, and what a checkpoint holds of them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from sketchclip.checkpoint import own_names
+from sketchclip.clip import CLIPImageEncoder
+from sketchclip.clip.mini import create_mini
+from sketchclip.encoders import ConditionalGate, CSEResNet, TimmEncoder, TwinEncoder
+from sketchclip.errors import SketchClipError
+from tests.helpers.parity import close, draws, tensor
+
+
+@pytest.fixture(scope="module")
+def network() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return timm.create_model("test_resnet").eval()
+
+
+@pytest.fixture(params=["pt", "safetensors"])
+def weights(request: pytest.FixtureRequest, network: nn.Module, tmp_path: Path) -> Path:
+    file = tmp_path / f"weights.{request.param}"
+    write = torch.save if request.param == "pt" else save_file
+    write(network.state_dict(), str(file))
+    return file
+
+
+def images(size: int = 64) -> torch.Tensor:
+    return torch.randn(3, 3, size, size, generator=torch.Generator().manual_seed(1))
+
+
+def test_a_local_file_gives_the_networks_features(weights: Path, network: Any) -> None:
+    encoder = TimmEncoder("test_resnet", str(weights), frozen=True)
+    expected = network.forward_head(network.forward_features(images()), pre_logits=True)
+    torch.testing.assert_close(encoder(images(), "photo"), expected)
+    assert encoder.dim == expected.shape[1]
+    config = timm.data.resolve_data_config({}, model=network)
+    assert encoder.image_size == config["input_size"][-1]
+    assert (encoder.mean, encoder.std) == (config["mean"], config["std"])
+    assert encoder.interpolation == config["interpolation"]
+
+
+def test_a_frozen_encoder_stays_as_it_was(weights: Path) -> None:
+    method = nn.Module()
+    method.encoder = TimmEncoder("test_resnet", str(weights), frozen=True)
+    method.head = nn.Linear(2, 2)
+    method.train()
+    assert not method.encoder.net.training
+    assert not any(p.requires_grad for p in method.encoder.parameters())
+    assert own_names(method) == ["head.weight", "head.bias"]
+    trained = TimmEncoder("test_resnet", str(weights)).train()
+    assert trained.net.training
+    assert trained.identity is None
+    assert all(p.requires_grad for p in trained.parameters())
+
+
+def test_other_weights_are_another_identity(
+    weights: Path, network: nn.Module, tmp_path: Path
+) -> None:
+    first = TimmEncoder("test_resnet", str(weights), frozen=True)
+    other = tmp_path / "other.pt"
+    torch.save({n: x + 1 for n, x in network.state_dict().items()}, other)
+    second = TimmEncoder("test_resnet", str(other), frozen=True)
+    assert first.identity is not None
+    assert second.identity is not None
+    assert first.identity["hash"] != second.identity["hash"]
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "message"),
+    [
+        ("resnet51", None, "Unknown network 'resnet51'.*such as"),
+        ("test_resnet", "missing.pt", r"missing.pt is no file.\nExpected one of"),
+        ("test_vit", "weights", r"does not fit \(.*no download:.*sketchclip-mini"),
+        ("test_resnet", "text", "Cannot read weights"),
+    ],
+)
+def test_weights_that_cannot_be_had(
+    name: str, file: str | None, message: str, network: nn.Module, tmp_path: Path
+) -> None:
+    (tmp_path / "text").write_text("no weights")
+    torch.save(network.state_dict(), tmp_path / "weights")
+    with pytest.raises(SketchClipError, match=f"(?s){message}"):
+        TimmEncoder(name, None if file is None else str(tmp_path / file))
+
+
+def test_twins_start_equal_and_part() -> None:
+    twins = TwinEncoder(TimmEncoder("test_resnet", "random", image_size=64)).eval()
+    assert torch.equal(twins(images(), "sketch"), twins(images(), "photo"))
+    with torch.no_grad():
+        for parameter in twins.photo_encoder.parameters():
+            parameter.mul_(1.1)
+    sketch, photo = twins(images(), "sketch"), twins(images(), "photo")
+    assert not torch.allclose(sketch, photo)
+    mixed = twins(images(), torch.tensor([0, 1, 0]))
+    torch.testing.assert_close(mixed, torch.stack([sketch[0], photo[1], sketch[2]]))
+
+
+@draws("sake_cse_gate")
+def test_conditional_gate(numbers: dict[str, Any]) -> None:
+    x, wide = tensor(numbers["x"]), tensor(numbers["fc2_weight"])
+    plain = nn.Module()
+    plain.fc1 = nn.Conv2d(x.shape[1], wide.shape[1] - 1, 1)
+    plain.fc2 = nn.Conv2d(wide.shape[1] - 1, x.shape[1], 1)
+    gate = ConditionalGate(plain).double()
+    state = {name: numbers[name.replace(".", "_")] for name in gate.state_dict()}
+    gate.load_state_dict({n: tensor(v).view_as(gate.state_dict()[n]) for n, v in state.items()})
+    gate.side = tensor(numbers["bit"])
+    close(gate(x), numbers["output"])
+
+
+def test_gates_know_the_side_once_they_have_learnt() -> None:
+    encoder = CSEResNet("legacy_seresnet18", "random", image_size=64).eval()
+    assert torch.equal(encoder(images(), "sketch"), encoder(images(), "photo"))
+    with torch.no_grad():
+        for gate in encoder.gates:
+            gate.fc2.weight[:, -1] = 1.0
+    sketch, photo = encoder(images(), "sketch"), encoder(images(), "photo")
+    assert not torch.allclose(sketch, photo)
+    mixed = encoder(images(), torch.tensor([0, 1, 0]))
+    torch.testing.assert_close(mixed, torch.stack([sketch[0], photo[1], sketch[2]]))
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_clips_tower_is_an_encoder(frozen: bool) -> None:
+    encoder = CLIPImageEncoder("sketchclip-mini", frozen=frozen).eval()
+    size = encoder.image_size
+    expected = create_mini().encode_image(images(size))
+    torch.testing.assert_close(encoder(images(size), "sketch"), expected)
+    assert encoder.dim == expected.shape[1]
+    assert (encoder.identity is None) is not frozen
+    assert {p.requires_grad for p in encoder.parameters()} == {not frozen}
