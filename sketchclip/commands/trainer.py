@@ -166,7 +166,7 @@ class SketchClipCLI(LightningCLI):
         conflicts = [
             f"  model.{key}: {now[key]!r} here, {value!r} in the checkpoint"
             for key, value in saved.items()
-            if key in now and key not in _NOT_COMPARED and now[key] != value
+            if key in now and key.rpartition(".")[2] not in _NOT_COMPARED and now[key] != value
         ]
         if conflicts:
             raise SketchClipError(

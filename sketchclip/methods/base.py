@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from typing_extensions import Self
 
@@ -232,7 +233,7 @@ class RetrievalModule(LightningModule, ABC):
         """Optimiser groups over all trainable parameters; override to set rates."""
         return [{"params": [p for p in self.parameters() if p.requires_grad], "lr": 1e-5}]
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam over exactly the trainable parameters (the paper's optimiser, no schedule)."""
         groups = [group for group in self.parameter_groups() if group["params"]]
         grouped = {id(p) for group in groups for p in group["params"]}
@@ -252,9 +253,10 @@ class RetrievalModule(LightningModule, ABC):
         checkpoint["preprocessing"] = asdict(self.preprocessing)
         checkpoint["training_classes"] = self.training_classes
         settings = checkpoint.setdefault("hyper_parameters", {})
-        # The command line offers the class names to every method.
-        if "class_names" not in inspect.signature(type(self)).parameters:
-            settings.pop("class_names", None)
+        # The command line offers the class names to every method, and a subclass fixes settings.
+        known = inspect.signature(type(self)).parameters
+        for name in [n for n in settings if n not in known and not n.startswith("_")]:
+            del settings[name]
         # The command line has written the name as the config has it; a program's Trainer has not.
         settings.setdefault("_class_path", f"{type(self).__module__}.{type(self).__qualname__}")
 

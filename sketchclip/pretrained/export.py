@@ -74,7 +74,7 @@ def write_export(
     (folder / ABOUT).write_text(json.dumps(about, indent=2) + "\n", "utf-8")
     trained = sum(tensor.numel() for tensor in state.values())
     model_card(about, name, trained, license_id).save(folder / CARD)
-    again = load_model(str(folder), pretrained=saved.settings.get("pretrained"), device="cpu")
+    again = load_model(str(folder), pretrained=saved.pretrained, device="cpu")
     if again.model_hash != model.model_hash:
         raise SketchClipError(
             f"{model.name}: what was exported embeds in another way than the model itself. The "

@@ -1,5 +1,6 @@
 """What a training leaves behind, and the module that it was trained as, without its data."""
 
+import copy
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -58,8 +59,14 @@ class Saved:
     @property
     def settings(self) -> dict[str, Any]:
         """Arguments of the method's constructor, seen classes included."""
-        saved = self.content["hyper_parameters"]
+        saved = copy.deepcopy(self.content["hyper_parameters"])
         return {name: value for name, value in saved.items() if not name.startswith("_")}
+
+    @property
+    def pretrained(self) -> str | None:
+        """Weights of the frozen encoder as the settings name them: a file, a tag, or None."""
+        found: str | None = weights_settings(self.settings).get("pretrained")
+        return found
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -95,6 +102,12 @@ class Saved:
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise SketchClipError(f"{file} is damaged ({error!r}). Test again.") from error
         return found
+
+
+def weights_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings that name the weights: a method's own, or those of its encoder."""
+    found: dict[str, Any] = settings.get("encoder", {}).get("init_args", settings)
+    return found
 
 
 def read_saved(checkpoint: Path) -> Saved:
@@ -134,8 +147,9 @@ def build_module(saved: Saved, pretrained: str | None = None) -> RetrievalModule
             not fit.
     """
     settings = saved.settings
-    if pretrained is not None and "pretrained" in settings:
-        settings["pretrained"] = pretrained
+    named = weights_settings(settings)
+    if pretrained is not None and "pretrained" in named:
+        named["pretrained"] = pretrained
     module = _instantiate(saved, settings)
     module.on_load_checkpoint(saved.content)
     module.load_state_dict(saved.content["state_dict"], strict=False)

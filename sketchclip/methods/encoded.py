@@ -1,0 +1,110 @@
+"""The base of methods that take any image encoder, CLIP's tower included."""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from data_modules.batch import BatchSpec, Channels
+from data_modules.transforms import Interpolation, Side
+from sketchclip.encoders import ImageEncoder, TwinEncoder
+from sketchclip.errors import SketchClipError
+from sketchclip.methods.base import RetrievalModule
+from sketchclip.nn import compose
+
+
+class EncodedMethod(RetrievalModule):
+    """Has an encoder, whose preprocessing and identity are those of the method.
+
+    A method calls :meth:`build_encoder` in its constructor. Behind a frozen encoder it trains on
+    features that are computed once, unless ``needs_images`` says otherwise.
+    """
+
+    encoder: ImageEncoder
+    needs_images: bool = False
+    """Whether training works on the images themselves also behind a frozen encoder."""
+    hparams: Any
+
+    def build_encoder(self, encoder: ImageEncoder, twins: bool = False) -> int:
+        """Take the encoder of the constructor.
+
+        Args:
+            encoder: Of the constructor.
+            twins: Whether each side has a copy of its own.
+
+        Returns:
+            Numbers of its embedding.
+        """
+        self.encoder = compose(self, "encoder", encoder)
+        if twins:
+            self.encoder = TwinEncoder(self.encoder)
+        return self.encoder.dim
+
+    def encode(self, values: Tensor, side: Side | Tensor, features: bool = False) -> Tensor:
+        """Embed what a training batch holds: images, or features of the frozen encoder, (B, D)."""
+        return values if features else self.encoder(values, side)
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square input in pixels."""
+        return self.encoder.image_size
+
+    @property
+    def mean(self) -> Channels:
+        """Mean of each channel, in [0, 1]."""
+        return self.encoder.mean
+
+    @property
+    def std(self) -> Channels:
+        """Standard deviation of each channel, in [0, 1]."""
+        return self.encoder.std
+
+    @property
+    def interpolation(self) -> Interpolation:
+        """Interpolation of resizing to image_size."""
+        return self.encoder.interpolation
+
+    @property
+    def identity(self) -> dict[str, str] | None:
+        """Name, weights and hash of the frozen encoder; None where it trains."""
+        return self.encoder.identity
+
+    @property
+    def batch_spec(self) -> BatchSpec:
+        """Request to the data module: features behind a frozen encoder."""
+        cached = None if self.needs_images or self.identity is None else self.identity["hash"]
+        return replace(super().batch_spec, features=cached)
+
+    def on_fit_start(self) -> None:
+        """Embed the training images once behind a frozen encoder."""
+        super().on_fit_start()
+        trainer: Any = self.trainer
+        if trainer.datamodule is not None and self.batch_spec.features is not None:
+            trainer.datamodule.cache_features(self.encoder)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Seed dropout, so that a resumed run draws what an uninterrupted one does."""
+        torch.manual_seed(self.draws(batch_idx).initial_seed())
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Write which frozen encoder the tensors belong to.
+
+        One that trained is among the tensors: whoever loads them needs no file of its weights.
+        """
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["backbone"] = self.identity and dict(self.identity)
+        if self.identity is None:
+            settings = checkpoint["hyper_parameters"]["encoder"]["init_args"]
+            settings |= {"pretrained": "random"} if "pretrained" in settings else {}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of another frozen encoder before any tensor is compared."""
+        theirs, ours = checkpoint.get("backbone") or {}, self.identity or {}
+        if theirs.get("hash") != ours.get("hash"):
+            raise SketchClipError(
+                f"Checkpoint is of another encoder: this model has {ours or 'one that trains'}, "
+                f"the checkpoint {theirs or 'one that trains'}. Pass the --model.encoder that it "
+                "was trained with (see config.yaml of its run)."
+            )
+        super().on_load_checkpoint(checkpoint)

@@ -1,0 +1,170 @@
+"""Systems before CLIP, each on a tiny network: what every method of the package promises."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch.utils.data import DataLoader
+
+import sketchclip
+from sketchclip.cli import main
+from sketchclip.methods import earlier
+from sketchclip.metrics.functional import as_product
+from sketchclip.tables.paper import ROWS
+from tests.sketchclip.methods.test_ddp import command
+
+EARLIER = {row.method: row for row in ROWS if row.group == "earlier" and row.method is not None}
+SMALL = {
+    "Doodle2Search": ("--model.dim", "16"),
+    "IIAE": ("--model.dim", "8", "--model.hidden", "16", "--data.classes_per_batch", "2"),
+    "CVAE": ("--model.latent", "8", "--model.hidden", "16", "--model.samples", "3"),
+    "CAAE": ("--model.latent", "8", "--model.hidden", "16", "--model.samples", "3"),
+}
+every_method = pytest.mark.parametrize("method", EARLIER)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of a tiny ResNet, in place of ImageNet's."""
+    file = tmp_path_factory.mktemp("weights") / "tiny.pt"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        torch.save(timm.create_model("test_resnet").state_dict(), file)
+    return file
+
+
+@pytest.fixture
+def arguments(tree: Path, tmp_path: Path, weights: Path) -> Any:
+    """Options of a method's run on generated data."""
+
+    def make(method: str, devices: int = 1) -> list[str]:
+        frozen = method != "Doodle2Search"
+        return [
+            *("--model", method, "--model.encoder", "TimmEncoder"),
+            *("--model.encoder.name", "test_resnet", "--model.encoder.pretrained", str(weights)),
+            *("--model.encoder.image_size", "64", "--model.encoder.frozen", str(frozen).lower()),
+            *SMALL[method],
+            *("--data", "SketchPhotoFolder", "--data.root", str(tree)),
+            *("--data.split", "random:2:0", "--data.num_workers", "0", "--data.batch_size", "6"),
+            *("--trainer.accelerator", "cpu", "--trainer.devices", str(devices)),
+            *("--trainer.strategy", "ddp" if devices > 1 else "auto"),
+            *("--trainer.enable_progress_bar", "false", "--grids.queries", "0"),
+            *("--trainer.logger", "csv", "--trainer.logger.save_dir", str(tmp_path / "runs")),
+        ]
+
+    return make
+
+
+@pytest.fixture
+def fit(arguments: Any) -> Any:
+    def call(method: str, *flags: str) -> Any:
+        return main(["fit", *arguments(method), "--trainer.max_epochs", "1", *flags])
+
+    return call
+
+
+def embeddings(model: Any, tree: Path) -> dict[str, np.ndarray]:
+    found = {}
+    for side in ("sketch", "photo"):
+        paths = sorted(tree.glob(f"{side}/*/*.png"))
+        found[side] = (model.sketches if side == "sketch" else model.photos)(paths)
+    return found
+
+
+def test_every_file_has_a_row() -> None:
+    assert {*earlier.__all__} == EARLIER.keys() == SMALL.keys()
+
+
+@every_method
+def test_a_checkpoint_an_export_and_an_index_rank_alike(
+    method: str, fit: Any, tree: Path, tmp_path: Path, weights: Path
+) -> None:
+    folder = fit(method).trainer.log_dir
+    tested = main(["test", "--ckpt_path", folder, "--data.num_workers", "0"])
+    assert 0 < float(tested.trainer.callback_metrics["test/mAP@all"]) <= 1
+    main(["export", folder, "--to", str(tmp_path / "exported"), "--pretrained", str(weights)])
+    run = sketchclip.from_pretrained(folder)
+    exported = sketchclip.from_pretrained(str(tmp_path / "exported"), pretrained=weights)
+    assert run.model_hash == exported.model_hash
+    first, second = embeddings(run, tree), embeddings(exported, tree)
+    for side in first:
+        np.testing.assert_array_equal(first[side], second[side])
+    index = str(tmp_path / "index")
+    main(["index", str(tree / "photo"), "-o", index, "--model", folder])
+    sketch = sorted(tree.glob("sketch/*/*.png"))[0]
+    hits = main(["search", str(sketch), "--index", index, "-k", "5"])
+    query, photos = (torch.from_numpy(first[side]) for side in ("sketch", "photo"))
+    left = as_product(query[:1], run.similarity, "query")
+    order = (left @ as_product(photos, run.similarity, "gallery").T)[0].argsort(descending=True)
+    paths = sorted(tree.glob("photo/*/*.png"))
+    assert hits[0].path.resolve() == paths[int(order[0])].resolve()
+
+
+@every_method
+def test_a_resumed_run_is_the_uninterrupted_one(method: str, fit: Any, arguments: Any) -> None:
+    whole = fit(method, "--trainer.max_epochs", "2").trainer
+    half = fit(method).trainer
+    path = f"{half.log_dir}/checkpoints/last.ckpt"
+    again = main(["fit", *arguments(method), "--trainer.max_epochs", "2", "--ckpt_path", path])
+    files = [Path(t.log_dir) / "checkpoints" / "last.ckpt" for t in (whole, again.trainer)]
+    one, two = (torch.load(file, weights_only=True) for file in files)
+    assert one["state_dict"].keys() == two["state_dict"].keys()
+    for name, tensor in one["state_dict"].items():
+        assert torch.equal(tensor, two["state_dict"][name]), name
+    assert one["global_step"] == two["global_step"]
+
+
+class Watch(Callback):
+    """Keeps the losses, and the names of the parameters that ever had a gradient."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+        self.touched: set[str] = set()
+
+    def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        found = pl_module.named_parameters()
+        self.touched |= {n for n, p in found if p.grad is not None}
+
+    def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
+        self.losses.append(float(trainer.callback_metrics["loss"]))
+
+
+@every_method
+def test_eight_samples_are_learnt_and_all_that_trains_gets_a_gradient(
+    method: str, fit: Any
+) -> None:
+    sizes = ("--data.batch_size", "8", "--data.validation", "none", "--model.lr", "1e-3")
+    fitted = fit(method, *sizes, "--trainer.limit_train_batches", "1")
+    model, data, watch = fitted.model, fitted.datamodule, Watch()
+    batch = data.normalize(next(iter(data.train_dataloader())))
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    trainer = Trainer(max_epochs=80, accelerator="cpu", callbacks=[watch], **quiet)
+    trainer.fit(model, DataLoader([batch], batch_size=None))
+    assert np.mean(watch.losses[-10:]) < np.mean(watch.losses[:10])
+    assert watch.touched == {n for n, p in model.named_parameters() if p.requires_grad}
+    for name, parameter in model.named_parameters():
+        assert parameter.requires_grad != torch.equal(parameter, before[name]), name
+
+
+@pytest.mark.slow
+@pytest.mark.ddp
+@every_method
+def test_two_processes_measure_what_their_checkpoint_gives(
+    method: str, arguments: Any, tmp_path: Path
+) -> None:
+    shared = arguments(method, devices=2)
+    command("fit", *shared, "--trainer.max_epochs", "1")
+    (run,) = (tmp_path / "runs").glob("*/version_0")
+    command("test", *shared, "--ckpt_path", str(run))
+    (tested,) = run.glob("test/metrics.json")
+    two = json.loads(tested.read_text())["metrics"]
+    one = main(["test", "--ckpt_path", str(run), "--trainer.devices", "1",
+                "--trainer.strategy", "auto", "--data.num_workers", "0"])  # fmt: skip
+    for name, value in one.model.results.metrics.items():
+        assert value == pytest.approx(two[name], abs=1e-6), name
