@@ -39,6 +39,11 @@ class TimmEncoder(ImageEncoder):
         self.pretrained = pretrained
         self.frozen = frozen
         self.attention = attention
+        if frozen and attention:
+            raise SketchClipError(
+                "TimmEncoder: attention has weights that must train, and frozen=true trains none. "
+                "Set --model.encoder.init_args.attention=false, or frozen=false."
+            )
         self.net: Any = load_network(name, pretrained)
         steps = timm.data.resolve_data_config({}, model=self.net)
         self.image_size = image_size or int(steps["input_size"][-1])

@@ -116,6 +116,7 @@ def test_shipped_config_fits_and_tests(config, data, tmp_path):
     assert (Path(fitted.trainer.log_dir) / "metrics.json").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.ddp
 def test_every_shipped_config_runs_on_two_processes(data, tmp_path, tmp_path_factory):
     """Without find_unused_parameters: a parameter without a gradient would stop them."""

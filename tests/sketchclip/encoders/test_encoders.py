@@ -61,6 +61,18 @@ def test_a_frozen_encoder_stays_as_it_was(weights: Path) -> None:
     assert all(p.requires_grad for p in trained.parameters())
 
 
+def test_attention_cannot_be_frozen() -> None:
+    with pytest.raises(SketchClipError, match="attention=false"):
+        TimmEncoder("test_resnet", "random", frozen=True, attention=True)
+
+
+def test_attention_is_asked(weights: Path) -> None:
+    plain = TimmEncoder("test_resnet", str(weights), image_size=96).eval()
+    attentive = TimmEncoder("test_resnet", str(weights), image_size=96, attention=True).eval()
+    changed = (attentive(images(96), "photo") - plain(images(96), "photo")).abs().max()
+    assert changed > 1e-3
+
+
 def test_other_weights_are_another_identity(
     weights: Path, network: nn.Module, tmp_path: Path
 ) -> None:
