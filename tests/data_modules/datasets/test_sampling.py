@@ -140,6 +140,7 @@ found = {"steps": model.seen, "metrics": metrics}
 """
 
 
+@pytest.mark.slow
 @pytest.mark.ddp
 def test_two_processes_share_the_steps_and_list_unreadable_files_once(tmp_path, make_tree):
     root = make_tree(tmp_path / "data", classes=8, sketches=6)

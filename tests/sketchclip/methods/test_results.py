@@ -40,6 +40,7 @@ def test_a_validation_ranks_once_and_is_drawn(run, rankings):
     assert drawn == ["epoch_001.png", "epoch_002.png"]
 
 
+@pytest.mark.slow
 def test_quickstart_ranks_once_a_model(rankings, tmp_path):
     main(["quickstart", "--seeds", "0", "--epochs", "1", "--output", str(tmp_path)])
     assert rankings.count(1280) == 2  # the frozen model and the adapted one
