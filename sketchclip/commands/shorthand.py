@@ -19,7 +19,8 @@ def spell_out(args: Sequence[str]) -> list[str]:
     checkpoint it is the last run that is evaluated.
     """
     args = list(args)
-    if not args or args[0] not in TRAINER_COMMANDS or {"--help", "-h"} & {*args}:
+    asked = any(a == "-h" or a.partition("=")[0].endswith(("--help", ".help")) for a in args)
+    if not args or args[0] not in TRAINER_COMMANDS or asked:
         return args
     for at, (before, word) in enumerate(zip(["", *args], [*args], strict=False)):
         name, equals, value = word.partition("=")

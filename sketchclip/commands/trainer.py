@@ -1,5 +1,6 @@
 """LightningCLI with links between data and model, layered configs and compact checkpoints."""
 
+import inspect
 import logging
 import shlex
 import sys
@@ -17,6 +18,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 import data_modules
 from data_modules import SketchPhotoDataModule
+from sketchclip import methods
 from sketchclip.callbacks.best import BestCheckpoint
 from sketchclip.callbacks.config import RunConfig
 from sketchclip.callbacks.embeddings import EmbeddingWriter
@@ -38,6 +40,14 @@ from sketchclip.runs.reading import flat_settings
 _NOT_COMPARED = frozenset({"class_names", "pretrained"})
 
 _LOGGER = lazy_instance(RunFiles)
+
+# Parts of methods that a config chooses, each with a class whose options help shows as an example.
+_PARTS = {
+    "adaptation": "DeepPrompts",
+    "text_head": "LearnedContext",
+    "encoder": "TimmEncoder",
+    "semantics": "WordVectorFile",
+}
 
 # Bare class names in a config are found among the loaded classes.
 for _name in data_modules.__all__:
@@ -245,8 +255,10 @@ def print_help(args: Sequence[str]) -> None:
         print()
     print(
         f"These are the options of {model} and {data}; of other classes:\n"
-        f"  sketchclip {args[0]} --model FineGrainedPromptLearning --data TUBerlin --help\n"
-        "These are the options of parts of a method:\n"
-        f"  sketchclip {args[0]} --model {model} --model.adaptation.help DeepPrompts\n"
-        f"  sketchclip {args[0]} --model {model} --model.text_head.help LearnedContext"
+        f"  sketchclip {args[0]} --model FineGrainedPromptLearning --data TUBerlin --help"
     )
+    taken = inspect.signature(getattr(methods, model.rpartition(".")[2], object)).parameters
+    parts = [f"--model.{part}.help {name}" for part, name in _PARTS.items() if part in taken]
+    if parts:
+        print("These are the options of parts of a method:")
+        print("\n".join(f"  sketchclip {args[0]} --model {model} {part}" for part in parts))

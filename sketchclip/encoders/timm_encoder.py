@@ -59,7 +59,8 @@ class TimmEncoder(ImageEncoder):
         self.identity = self._identify() if frozen else None
 
     def _identify(self) -> dict[str, str]:
-        digest = hashlib.sha256()
+        # The name, too: networks with equal tensors may differ in an activation.
+        digest = hashlib.sha256(self.name.partition(".")[0].encode())
         for tensor in self.net.state_dict().values():
             digest.update(tensor.cpu().contiguous().numpy().tobytes())
         weights = self.pretrained or "default"

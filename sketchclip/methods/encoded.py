@@ -85,7 +85,8 @@ class EncodedMethod(RetrievalModule):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seed dropout, so that a resumed run draws what an uninterrupted one does."""
-        torch.manual_seed(self.draws(batch_idx).initial_seed())
+        # Not the seed of draws(): its numbers would be those that dropout decides by.
+        torch.manual_seed(self.draws(batch_idx).initial_seed() + 1)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write which frozen encoder the tensors belong to.

@@ -217,3 +217,12 @@ def test_the_installed_command_succeeds(monkeypatch):
     assert console() is None
     for script in entry_points(group="console_scripts", name="sketchclip"):
         assert script.value == "sketchclip.cli:console"
+
+
+@pytest.mark.parametrize("command", ["test", "validate", "predict"])
+def test_help_needs_no_run(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    main([command, "--model", "IIAE", "--help"])
+    text = capsys.readouterr().out
+    assert "--model IIAE --model.encoder.help TimmEncoder" in text
+    assert "text_head" not in text.rpartition("These are the options of parts")[2]

@@ -51,7 +51,7 @@ class Doodle2Search(EncodedMethod):
 
     similarity = "euclidean"
     vectors: Tensor
-    training_only: ClassVar[tuple[str, ...]] = ("domain.", "meaning.")
+    training_only: ClassVar[tuple[str, ...]] = ("domain.", "meaning.", "semantics.")
 
     def __init__(
         self,

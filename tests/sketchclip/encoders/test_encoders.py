@@ -85,6 +85,14 @@ def test_other_weights_are_another_identity(
     assert first.identity["hash"] != second.identity["hash"]
 
 
+def test_equal_weights_of_another_architecture_are_another_identity(weights: Path) -> None:
+    first = TimmEncoder("test_resnet", str(weights), frozen=True)
+    second = TimmEncoder("test_resnet", str(weights), frozen=True)
+    assert first._identify() == second.identity
+    second.name = "test_resnet_with_another_activation"
+    assert first._identify()["hash"] != second._identify()["hash"]
+
+
 @pytest.mark.parametrize(
     ("name", "file", "message"),
     [
