@@ -106,7 +106,7 @@ def test_shipped_config_fits_and_tests(config, data, tmp_path):
     fitted = main(["fit", *options])
     assert fitted.trainer.state.finished
     if config.parent.name == "earlier":
-        assert fitted.model.encoder.name == "test_resnet"
+        assert fitted.model.hparams["encoder"]["init_args"]["name"] == "test_resnet"
     else:
         assert fitted.model.backbone == "tiny-12"
     checkpoint = Path(fitted.trainer.log_dir) / "checkpoints" / "last.ckpt"
