@@ -65,10 +65,9 @@ def test_a_checkpoint_gives_equal_embeddings(toy, fit, tree):
         assert (fresh.embed(pixels, "photo") - expected).abs().max() > 1e-2
 
 
+@pytest.mark.slow
 @pytest.mark.ddp
-@pytest.mark.parametrize(
-    "toy", ["BatchNormMethod", pytest.param("DistilledMethod", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("toy", ["BatchNormMethod", "DistilledMethod"])
 def test_two_processes_measure_what_their_checkpoint_gives(toy, arguments, tmp_path):
     shared = arguments(toy, devices=2)
     command("fit", *shared, "--trainer.max_epochs", "2", "--data.validation", "test_classes")

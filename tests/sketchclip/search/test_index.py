@@ -282,6 +282,7 @@ def resume(*options: object) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_gone_on_with():
     told = resume("--photos", 300, "--kills", 2, "--phases", "index")
     assert told.count("same ids and states") == 1
