@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from sketchclip.clip.backbone import CLIPModel
 from sketchclip.clip.text import TEMPLATE, encode_classes
 from sketchclip.semantics.class_names import spoken
-from sketchclip.semantics.word_vectors import PACKAGED, class_vectors, vector_size
+from sketchclip.semantics.vector_file import vector_size
+from sketchclip.semantics.word_vectors import PACKAGED, class_vectors
 
 
 class TextHead(nn.Module, ABC):
@@ -128,8 +129,8 @@ class WordVectors(TextHead):
     Trainable: (V + 1) D for vectors of V numbers.
 
     Args:
-        path: Text file of GloVe, word2vec or fastText: a word and its numbers in each line; null
-            for the few in the package, the words of the embedded benchmarks.
+        path: File of GloVe, word2vec (text or binary) or fastText, as it is or as .gz; null for the
+            few vectors in the package, of the words of the embedded benchmarks.
     """
 
     vectors: Tensor | None

@@ -13,8 +13,8 @@ class WordVectorFile(ClassSemantics):
     """Means of the word vectors of a class's name, as word2vec and GloVe give them.
 
     Args:
-        path: Text file of GloVe, word2vec or fastText: a word and its numbers in each line; null
-            for the few in the package, the words of the bundled benchmarks.
+        path: File of GloVe, word2vec (text or binary) or fastText, as it is or as .gz; null for the
+            few vectors in the package, of the words of the bundled benchmarks.
     """
 
     def __init__(self, path: str | None = None) -> None:
