@@ -1,5 +1,6 @@
 """Losses as pure functions of tensors."""
 
+from sketchclip.losses.adversarial import lsgan_loss
 from sketchclip.losses.classification import text_classification_loss
 from sketchclip.losses.coupling import coupling_penalty
 from sketchclip.losses.distillation import distillation_loss
@@ -18,6 +19,7 @@ __all__ = [
     "f_divergence",
     "hardest_negatives",
     "kl_normal",
+    "lsgan_loss",
     "other_class_positions",
     "patch_shuffle",
     "semantic_batch_hard",

@@ -1,18 +1,37 @@
 """Blocks that methods are composed of."""
 
+from sketchclip.nn.adversarial import Discriminator, Generator, call_constant
 from sketchclip.nn.composition import compose, describe
 from sketchclip.nn.gaussian import GaussianHead, sample_normal
 from sketchclip.nn.gradient_reversal import ramp, reverse_gradient
+from sketchclip.nn.graph import (
+    GraphConvolution,
+    LearnedAdjacency,
+    gaussian_adjacency,
+    normalise_adjacency,
+)
+from sketchclip.nn.iterative_quantization import IterativeQuantization
+from sketchclip.nn.semantic_autoencoder import SemanticAutoencoder
 from sketchclip.nn.side_batch_norm import SideBatchNorm
 from sketchclip.nn.spatial_attention import SpatialAttention
-from sketchclip.nn.svd_head import split_classifier
+from sketchclip.nn.svd_head import inherit_classifier, split_classifier
 
 __all__ = [
+    "Discriminator",
     "GaussianHead",
+    "Generator",
+    "GraphConvolution",
+    "IterativeQuantization",
+    "LearnedAdjacency",
+    "SemanticAutoencoder",
     "SideBatchNorm",
     "SpatialAttention",
+    "call_constant",
     "compose",
     "describe",
+    "gaussian_adjacency",
+    "inherit_classifier",
+    "normalise_adjacency",
     "ramp",
     "reverse_gradient",
     "sample_normal",

@@ -39,6 +39,8 @@ def describe(part: nn.Module) -> dict[str, Any]:
 
     The part keeps each argument of its constructor as an attribute of that name.
     """
-    names = inspect.signature(type(part)).parameters
+    known = inspect.signature(type(part)).parameters.values()
+    # A class without a constructor of its own has the *args and **kwargs of torch's.
+    names = [p.name for p in known if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     path = f"{type(part).__module__}.{type(part).__qualname__}"
     return {"class_path": path, "init_args": {name: getattr(part, name) for name in names}}
