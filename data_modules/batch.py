@@ -160,6 +160,7 @@ class ImageBatch(TensorBatch):
             photo, -1 if it has none.
         side: 0 for sketches, 1 for photos, (B,), int64.
         strokes: (B, N, 3), for methods that ask for them; see TrainingBatch. Photos have none.
+        features: Whether ``image`` holds features, (B, D), of a frozen encoder.
         skipped: Files that could not be read.
     """
 
@@ -169,6 +170,7 @@ class ImageBatch(TensorBatch):
     instance: Tensor | None = None
     side: Tensor | None = None
     strokes: Tensor | None = None
+    features: bool = False
     skipped: list[str] = field(default_factory=list)
 
 

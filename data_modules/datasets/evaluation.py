@@ -72,7 +72,7 @@ class ImageDataset(Dataset):
             torch.tensor(int(self.instance[index])),
             torch.tensor(int(self.side == "photo")),
             strokes,
-            skipped,
+            skipped=skipped,
         )
 
     def readable(self, unreadable: Collection[str]) -> int:

@@ -56,5 +56,6 @@ class Singles(TrainingDataset):
             torch.tensor(at if is_photo else -1),
             torch.tensor(int(is_photo)),
             strokes,
+            self.source.gives_features,
             skipped,
         )

@@ -66,13 +66,15 @@ class RunReport(Callback):
         trained = shared(files.split.unseen, pl_module.training_classes)  # type: ignore[arg-type]
         if trained:
             protocol += f"; NOT ZERO-SHOT: {len(trained)} of the unseen classes were trained on"
+        semantics = getattr(pl_module, "semantics", None)
         found: RetrievalResults = pl_module.results  # type: ignore[assignment]
         result: dict[str, Any] = {
             "metrics": dict(found.metrics),
             "interval_95": intervals(found.values),
             "definition": DEFINITION,
             "method": type(pl_module).__name__,
-            "backbone": getattr(pl_module, "identity", None),
+            "backbone": getattr(pl_module, "origin", None),
+            **({} if semantics is None else {"class_vectors": semantics.source}),
             "dataset": type(data).__name__,
             "split": files.split.name,
             "protocol": protocol,

@@ -27,6 +27,7 @@ class TrainingReport(Callback):
         trained, total = count_parameters(pl_module)
         data = trainer.datamodule  # type: ignore[attr-defined]
         files: Catalogue = data.catalogue
+        semantics = getattr(pl_module, "semantics", None)
         rows = {
             "method": f"{type(pl_module).__name__}, {trained:,} of {total:,} parameters train",
             "data": f"{type(data).__name__}, split {files.split.name}: {len(files.class_names)} "
@@ -35,6 +36,7 @@ class TrainingReport(Callback):
             "training": _sizes(*files.training) + _listed(subsets(files)),
             "validation": _evaluated(files, files.val_classes),
             "test": _evaluated(files, files.test_classes),
+            **({} if semantics is None else {"vectors": semantics.source}),
             "protocol": files.protocol_name,
             "compute": f"{trainer.world_size} x {trainer.strategy.root_device} "
             f"({device_name(trainer)}), precision {trainer.precision}",

@@ -3,12 +3,15 @@
 from typing import cast
 
 import open_clip
+import torch
+from timm.data import ImageNetInfo
 from torch import Tensor
 
 from data_modules.transforms import Interpolation, Side
 from sketchclip.checkpoint import mark_pretrained
 from sketchclip.clip.backbone import backbone_hash, load_backbone
-from sketchclip.encoders import ImageEncoder
+from sketchclip.clip.text import encode_classes
+from sketchclip.encoders import Classifier, ImageEncoder
 
 
 class CLIPImageEncoder(ImageEncoder):
@@ -38,12 +41,27 @@ class CLIPImageEncoder(ImageEncoder):
         self.image_size = int(clip.visual.image_size[0])
         self.dim = int(clip.visual.output_dim)
         weights = {"name": backbone, "pretrained": pretrained or "default"}
-        self.identity = {**weights, "hash": backbone_hash(clip.visual)} if frozen else None
+        self.origin = {**weights, "hash": backbone_hash(clip.visual)}
         self.visual = clip.visual
         if frozen:
             mark_pretrained(self.visual)
         else:
             self.visual.requires_grad_(True)
+
+    def classifier(self) -> Classifier:
+        """CLIP's own of ImageNet's classes: the text embeddings of their names.
+
+        A linear map does not normalise embeddings, so that CLIP's temperature is divided by the
+        length that an embedding would have if the numbers before its projection were independent.
+        """
+        clip = load_backbone(self.backbone, self.pretrained)
+        names = ImageNetInfo().label_descriptions()
+        texts = encode_classes(clip, self.backbone, [name.partition(",")[0] for name in names])
+        norm, projection = self.visual.ln_post, self.visual.proj.detach()
+        spread = (norm.weight.detach().square() @ projection.square()).sum()
+        length = ((norm.bias.detach() @ projection).square().sum() + spread).sqrt()
+        weight = clip.logit_scale.detach().exp() / length * texts
+        return weight, torch.zeros(len(weight))
 
     def forward(self, images: Tensor, side: Side | Tensor) -> Tensor:
         """Embed images of either side, (B, 3, H, W) to (B, dim)."""

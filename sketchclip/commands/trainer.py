@@ -18,7 +18,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 import data_modules
 from data_modules import SketchPhotoDataModule
-from sketchclip import methods
+from sketchclip import methods, semantics
 from sketchclip.callbacks.best import BestCheckpoint
 from sketchclip.callbacks.config import RunConfig
 from sketchclip.callbacks.embeddings import EmbeddingWriter
@@ -32,6 +32,7 @@ from sketchclip.errors import SketchClipError
 from sketchclip.loggers import RunFiles, WandbRun, with_files
 from sketchclip.methods import RetrievalModule
 from sketchclip.pretrained.find import find_checkpoint
+from sketchclip.pretrained.trained_encoder import TrainedEncoder  # noqa: F401 (found by its name)
 from sketchclip.runs.folder import RunFolder
 from sketchclip.runs.reading import flat_settings
 
@@ -50,8 +51,9 @@ _PARTS = {
 }
 
 # Bare class names in a config are found among the loaded classes.
-for _name in data_modules.__all__:
-    getattr(data_modules, _name)
+for _package in (data_modules, semantics):
+    for _name in _package.__all__:
+        getattr(_package, _name)
 
 
 class PlainParser(LightningArgumentParser):

@@ -1,12 +1,17 @@
 """The questions that methods, data modules, search and export ask of any image encoder."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 from typing_extensions import Self
 
 from data_modules.batch import Channels
 from data_modules.transforms import Interpolation, Side
+from sketchclip.errors import SketchClipError
+
+Classifier = tuple[Tensor, Tensor]
+"""Weight, (C, dim), and bias, (C,), of a linear classifier of embeddings."""
 
 
 class ImageEncoder(nn.Module, ABC):
@@ -23,7 +28,8 @@ class ImageEncoder(nn.Module, ABC):
         mean: Mean of each channel in [0, 1], subtracted.
         std: Standard deviation of each channel, divided by.
         interpolation: Interpolation of resizing.
-        identity: Name, weights and hash of what is pretrained and frozen in it; None if nothing is.
+        origin: Name, weights and hash of the pretrained network, whether it stays so or trains on.
+        training_classes: Classes of the datasets at hand that it was trained on before.
     """
 
     frozen: bool
@@ -32,7 +38,8 @@ class ImageEncoder(nn.Module, ABC):
     mean: Channels
     std: Channels
     interpolation: Interpolation
-    identity: dict[str, str] | None
+    origin: dict[str, str]
+    training_classes: Sequence[str] = ()
 
     @abstractmethod
     def forward(self, images: Tensor, side: Side | Tensor) -> Tensor:
@@ -45,6 +52,23 @@ class ImageEncoder(nn.Module, ABC):
         Returns:
             Embeddings, not normalised, shape (B, dim).
         """
+
+    @property
+    def identity(self) -> dict[str, str] | None:
+        """The origin of a frozen encoder; None for one that trains, which is no longer that."""
+        return self.origin if self.frozen else None
+
+    def classifier(self) -> Classifier:
+        """Classifier of the classes that the weights were pretrained on, such as ImageNet's.
+
+        Raises:
+            SketchClipError: If there is none.
+        """
+        raise SketchClipError(
+            f"{type(self).__name__} has no classifier of the classes that it was pretrained on. "
+            "Expected an encoder with one: --model.encoder TimmEncoder, CSEResNet or "
+            "CLIPImageEncoder."
+        )
 
     def train(self, mode: bool = True) -> Self:
         """Set training mode, but for a frozen encoder."""

@@ -45,7 +45,7 @@ class CSEResNet(TimmEncoder):
         name: SE-ResNet of timm, whose gates are its modules named ``se_module``.
         pretrained: File of weights; null for those that timm downloads; random for none.
         frozen: Keep the weights as they are; else all of them train.
-        image_size: Side of the input in pixels; null for the network's own.
+        size: Side of the input in pixels; null for the network's own.
     """
 
     def __init__(
@@ -53,9 +53,9 @@ class CSEResNet(TimmEncoder):
         name: str = "legacy_seresnet50.in1k",
         pretrained: str | None = None,
         frozen: bool = False,
-        image_size: int | None = None,
+        size: int | None = None,
     ) -> None:
-        super().__init__(name, pretrained, frozen, image_size)
+        super().__init__(name, pretrained, frozen, size)
         owners = [module for module in self.net.modules() if hasattr(module, "se_module")]
         for owner in owners:
             owner.se_module = ConditionalGate(owner.se_module).requires_grad_(not frozen)

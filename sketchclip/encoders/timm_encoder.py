@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from data_modules.transforms import Interpolation, Side
 from sketchclip.checkpoint import mark_pretrained, read_state_dict
-from sketchclip.encoders.base import ImageEncoder
+from sketchclip.encoders.base import Classifier, ImageEncoder
 from sketchclip.errors import SketchClipError
 from sketchclip.nn import SpatialAttention
 
@@ -22,7 +22,7 @@ class TimmEncoder(ImageEncoder):
         pretrained: File of weights (a state dict or safetensors); null for those that timm
             downloads once; random for none.
         frozen: Keep the weights as they are; else all of them train.
-        image_size: Side of the input in pixels; null for the network's own.
+        size: Side of the input in pixels; null for the network's own.
         attention: Spatial attention over the last feature map, for networks that have one.
     """
 
@@ -31,7 +31,7 @@ class TimmEncoder(ImageEncoder):
         name: str = "resnet50.tv_in1k",
         pretrained: str | None = None,
         frozen: bool = False,
-        image_size: int | None = None,
+        size: int | None = None,
         attention: bool = False,
     ) -> None:
         super().__init__()
@@ -45,8 +45,15 @@ class TimmEncoder(ImageEncoder):
                 "Set --model.encoder.init_args.attention=false, or frozen=false."
             )
         self.net: Any = load_network(name, pretrained)
+        head = self.net.get_classifier()
+        # Tensors, no parameters: the classes are of no use to most methods.
+        self._classifier = None
+        if isinstance(head, nn.Linear):
+            self._classifier = (head.weight.detach().clone(), head.bias.detach().clone())
+        self.net.reset_classifier(0)
         steps = timm.data.resolve_data_config({}, model=self.net)
-        self.image_size = image_size or int(steps["input_size"][-1])
+        self.size = size
+        self.image_size = size or int(steps["input_size"][-1])
         self.mean, self.std = tuple(steps["mean"]), tuple(steps["std"])
         kind: Interpolation = "bilinear" if steps["interpolation"] == "bilinear" else "bicubic"
         self.interpolation = kind
@@ -54,9 +61,13 @@ class TimmEncoder(ImageEncoder):
         self.attend: nn.Module = nn.Identity()
         if attention:
             self.attend = SpatialAttention(int(self.net.num_features))
+        self.origin = self._identify()
         if frozen:
             mark_pretrained(self.net)
-        self.identity = self._identify() if frozen else None
+
+    def classifier(self) -> Classifier:
+        """Classifier that came with the weights, of ImageNet's classes for most."""
+        return super().classifier() if self._classifier is None else self._classifier
 
     def _identify(self) -> dict[str, str]:
         # The name, too: networks with equal tensors may differ in an activation.
@@ -73,7 +84,7 @@ class TimmEncoder(ImageEncoder):
 
 
 def load_network(name: str, pretrained: str | None) -> Any:
-    """Create a network of timm in fp32, without its classifier.
+    """Create a network of timm in fp32 with its classifier.
 
     Args:
         name: Name in timm.
@@ -95,10 +106,7 @@ def load_network(name: str, pretrained: str | None) -> Any:
                 raise SketchClipError(_no_weights(name, f"{pretrained} is no file"))
             overlay = {"state_dict": read_state_dict(Path(pretrained))}
         wanted = pretrained != "random"
-        # With its classifier, as without one timm passes over tensors that are missing.
-        net: Any = timm.create_model(name, pretrained=wanted, pretrained_cfg_overlay=overlay)
-        net.reset_classifier(0)
-        return net
+        return timm.create_model(name, pretrained=wanted, pretrained_cfg_overlay=overlay)
     except SketchClipError:
         raise
     except Exception as error:  # of the hub's client, of the network, of load_state_dict

@@ -41,7 +41,7 @@ class RetrievalModule(LightningModule, ABC):
 
     training_batch: BatchSpec = BatchSpec()
     """Training batches that the method asks for."""
-    similarity: ClassVar[Similarity] = "cosine"
+    similarity: Similarity = "cosine"
     """Similarity of embeddings that retrieval ranks by: cosine, euclidean or hamming."""
     instance_level: ClassVar[bool] = False
     """Whether the method looks for the one photo of a sketch, so that Acc@q is measured."""
@@ -88,6 +88,11 @@ class RetrievalModule(LightningModule, ABC):
     def identity(self) -> dict[str, str] | None:
         """Name, weights and hash of the pretrained encoder; None without one."""
         return None
+
+    @property
+    def origin(self) -> dict[str, str] | None:
+        """Name, weights and hash of the pretrained encoder that training started from."""
+        return self.identity
 
     @abstractmethod
     def embed(self, images: Tensor, side: Side) -> Tensor:
@@ -294,5 +299,6 @@ class RetrievalModule(LightningModule, ABC):
         """Set training mode for all but pretrained networks, which stay as they were trained."""
         super().train(mode)
         for _, network in pretrained_networks(self):
-            network.eval()
+            if network is not self:  # which it is as the encoder of another method
+                network.eval()
         return self

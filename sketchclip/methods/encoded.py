@@ -31,13 +31,14 @@ class EncodedMethod(RetrievalModule):
 
         Args:
             encoder: Of the constructor.
-            twins: Whether each side has a copy of its own.
+            twins: Whether each side has a copy of its own; two frozen ones would stay equal.
 
         Returns:
             Numbers of its embedding.
         """
         self.encoder = compose(self, "encoder", encoder)
-        if twins:
+        self.training_classes = list(self.encoder.training_classes)
+        if twins and not self.encoder.frozen:
             self.encoder = TwinEncoder(self.encoder)
         return self.encoder.dim
 
@@ -69,6 +70,11 @@ class EncodedMethod(RetrievalModule):
     def identity(self) -> dict[str, str] | None:
         """Name, weights and hash of the frozen encoder; None where it trains."""
         return self.encoder.identity
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """Name, weights and hash of the encoder before training."""
+        return self.encoder.origin
 
     @property
     def batch_spec(self) -> BatchSpec:

@@ -1,11 +1,14 @@
-"""Off-the-shelf CLIP: embeds sketches and photos with the frozen image encoder, trains nothing."""
+"""Off-the-shelf CLIP, or any other frozen encoder: embeds sketches and photos, trains nothing."""
 
 from torch import Tensor
 
 from data_modules.batch import TrainingBatch
+from data_modules.transforms import Side
 from sketchclip.clip.encoder import CLIPEncoderMixin
+from sketchclip.encoders import ImageEncoder
 from sketchclip.errors import SketchClipError
 from sketchclip.methods.base import RetrievalModule
+from sketchclip.methods.encoded import EncodedMethod
 
 
 class FrozenCLIP(CLIPEncoderMixin, RetrievalModule):
@@ -24,3 +27,23 @@ class FrozenCLIP(CLIPEncoderMixin, RetrievalModule):
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """Refuse: there is nothing to train."""
         raise SketchClipError("FrozenCLIP trains nothing; use 'sketchclip test'.")
+
+
+class FrozenEncoder(EncodedMethod):
+    """The reference of methods on any encoder: its embeddings as they are.
+
+    Args:
+        encoder: Any encoder; for validate, test and predict.
+    """
+
+    def __init__(self, encoder: ImageEncoder) -> None:
+        super().__init__()
+        self.build_encoder(encoder)
+
+    def embed(self, images: Tensor, side: Side) -> Tensor:
+        """Embed images of one side, (B, D)."""
+        return self.encoder(images, side)
+
+    def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
+        """Refuse: there is nothing to train."""
+        raise SketchClipError("FrozenEncoder trains nothing; use 'sketchclip test'.")

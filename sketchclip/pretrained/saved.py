@@ -21,8 +21,8 @@ from sketchclip.runs.results import METRICS_FILE, file_hash
 _CLASS = "_class_path"
 # Of a test: what the figures are, for people who meet the model without its run.
 _RESULTS = (
-    "metrics interval_95 definition dataset split protocol queries gallery training_classes "
-    "unseen_classes partial seed precision"
+    "metrics interval_95 definition dataset split protocol class_vectors queries gallery "
+    "training_classes unseen_classes partial seed precision"
 ).split()
 
 

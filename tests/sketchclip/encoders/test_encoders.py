@@ -1,5 +1,6 @@
 """Image encoders: weights, preprocessing, sides, and what a checkpoint holds of them."""
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from torch import nn
 from sketchclip.checkpoint import own_names
 from sketchclip.clip import CLIPImageEncoder
 from sketchclip.clip.mini import create_mini
-from sketchclip.encoders import ConditionalGate, CSEResNet, TimmEncoder, TwinEncoder
+from sketchclip.encoders import ConditionalGate, CSEResNet, Teacher, TimmEncoder, TwinEncoder
 from sketchclip.errors import SketchClipError
+from sketchclip.nn import describe
 from tests.helpers.parity import close, draws, tensor
 
 
@@ -61,14 +63,28 @@ def test_a_frozen_encoder_stays_as_it_was(weights: Path) -> None:
     assert all(p.requires_grad for p in trained.parameters())
 
 
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        (TimmEncoder, {"name": "test_resnet", "pretrained": "random"}),
+        (CSEResNet, {"name": "legacy_seresnet18", "pretrained": "random"}),
+        (CLIPImageEncoder, {"backbone": "sketchclip-mini"}),
+    ],
+)
+def test_settings_stay_as_they_were_given(kind: Any, given: dict[str, Any]) -> None:
+    """A test compares them with those of the checkpoint, the ones left out included."""
+    defaults = {n: p.default for n, p in inspect.signature(kind).parameters.items()}
+    assert describe(kind(**given))["init_args"] == defaults | given
+
+
 def test_attention_cannot_be_frozen() -> None:
     with pytest.raises(SketchClipError, match="attention=false"):
         TimmEncoder("test_resnet", "random", frozen=True, attention=True)
 
 
 def test_attention_is_asked(weights: Path) -> None:
-    plain = TimmEncoder("test_resnet", str(weights), image_size=96).eval()
-    attentive = TimmEncoder("test_resnet", str(weights), image_size=96, attention=True).eval()
+    plain = TimmEncoder("test_resnet", str(weights), size=96).eval()
+    attentive = TimmEncoder("test_resnet", str(weights), size=96, attention=True).eval()
     changed = (attentive(images(96), "photo") - plain(images(96), "photo")).abs().max()
     assert changed > 1e-3
 
@@ -112,7 +128,7 @@ def test_weights_that_cannot_be_had(
 
 
 def test_twins_start_equal_and_part() -> None:
-    twins = TwinEncoder(TimmEncoder("test_resnet", "random", image_size=64)).eval()
+    twins = TwinEncoder(TimmEncoder("test_resnet", "random", size=64)).eval()
     assert torch.equal(twins(images(), "sketch"), twins(images(), "photo"))
     with torch.no_grad():
         for parameter in twins.photo_encoder.parameters():
@@ -137,7 +153,7 @@ def test_conditional_gate(numbers: dict[str, Any]) -> None:
 
 
 def test_gates_know_the_side_once_they_have_learnt() -> None:
-    encoder = CSEResNet("legacy_seresnet18", "random", image_size=64).eval()
+    encoder = CSEResNet("legacy_seresnet18", "random", size=64).eval()
     assert torch.equal(encoder(images(), "sketch"), encoder(images(), "photo"))
     with torch.no_grad():
         for gate in encoder.gates:
@@ -157,3 +173,43 @@ def test_clips_tower_is_an_encoder(frozen: bool) -> None:
     assert encoder.dim == expected.shape[1]
     assert (encoder.identity is None) is not frozen
     assert {p.requires_grad for p in encoder.parameters()} == {not frozen}
+
+
+def test_the_classifier_is_the_one_that_came_with_the_weights(weights: Path, network: Any) -> None:
+    encoder = TimmEncoder("test_resnet", str(weights)).eval()
+    logits = nn.functional.linear(encoder(images(), "photo"), *encoder.classifier())
+    torch.testing.assert_close(logits, network(images()))
+    torch.testing.assert_close(TwinEncoder(encoder).classifier(), encoder.classifier())
+
+
+def test_clip_classifies_by_the_names_of_imagenets_classes() -> None:
+    encoder = CLIPImageEncoder("sketchclip-mini", frozen=True)
+    weight, bias = encoder.classifier()
+    assert weight.shape == (1000, encoder.dim)
+    assert not bias.any()
+    lengths = weight.norm(dim=1)
+    torch.testing.assert_close(lengths, lengths[:1].expand(1000))
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_teacher_stays_what_the_encoder_was(weights: Path, network: Any, frozen: bool) -> None:
+    encoder = TimmEncoder("test_resnet", str(weights), frozen=frozen)
+    method = nn.Module()
+    method.encoder, method.teacher = encoder, Teacher(encoder)
+    expected = network(images()).detach()
+    torch.testing.assert_close(method.teacher(images(), "photo"), expected)
+    features = encoder.eval()(images(), "photo")
+    torch.testing.assert_close(method.teacher(features, "photo", features=True), expected)
+    assert not method.teacher(images(), "photo").requires_grad
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter += float(not frozen)
+    torch.testing.assert_close(method.teacher(images(), "photo"), expected)
+    assert not [name for name in own_names(method) if name.startswith("teacher.")]
+
+
+def test_an_encoder_without_a_classifier_says_so() -> None:
+    encoder = TimmEncoder("test_resnet", "random")
+    encoder._classifier = None
+    with pytest.raises(SketchClipError, match="no classifier"):
+        Teacher(encoder)
