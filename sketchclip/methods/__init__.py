@@ -1,20 +1,36 @@
 """Methods: one small file each, its losses visible in ``training_step``."""
 
 from sketchclip.methods.base import RetrievalModule
-from sketchclip.methods.earlier import CAAE, CVAE, IIAE, Doodle2Search
+from sketchclip.methods.earlier import (
+    CAAE,
+    CVAE,
+    IIAE,
+    SAKE,
+    SEMPCYC,
+    TCN,
+    Doodle2Search,
+    SketchGCN,
+)
 from sketchclip.methods.encoded import EncodedMethod
 from sketchclip.methods.fine_grained import FineGrainedPromptLearning
-from sketchclip.methods.frozen import FrozenCLIP
+from sketchclip.methods.frozen import FrozenCLIP, FrozenEncoder
+from sketchclip.methods.seen_classes import SeenClassClassifier
 from sketchclip.methods.zero_shot import ZeroShotPromptLearning
 
 __all__ = [
     "CAAE",
     "CVAE",
     "IIAE",
+    "SAKE",
+    "SEMPCYC",
+    "TCN",
     "Doodle2Search",
     "EncodedMethod",
     "FineGrainedPromptLearning",
     "FrozenCLIP",
+    "FrozenEncoder",
     "RetrievalModule",
+    "SeenClassClassifier",
+    "SketchGCN",
     "ZeroShotPromptLearning",
 ]

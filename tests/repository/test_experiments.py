@@ -65,7 +65,7 @@ def setup(path: Path, data: Path, folder: Path) -> list[str]:
         options += ["--data.root", str(data), "--data.split", "random:2:0"]
     tower = ["--model.backbone", "tiny-12", "--model.pretrained", "random"]
     if path.parent.name == "earlier":
-        tower = ["--model.encoder.name=test_resnet", "--model.encoder.image_size=64"]
+        tower = ["--model.encoder.name=test_resnet", "--model.encoder.size=64"]
         tower += [f"--model.encoder.pretrained={data / 'resnet.pt'}"]
         if path.stem in ("cvae", "caae"):  # 70 million parameters, on a tiny encoder, too
             tower += ["--model.latent=8", "--model.hidden=16"]

@@ -10,7 +10,7 @@ from tests.helpers.paths import REPOSITORY
 DOCS = REPOSITORY / "docs"
 PAGES = sorted((DOCS / "reference").glob("*.md"))
 PACKAGES = ("data_modules", "sketchclip.adaptations", "sketchclip.losses")
-PACKAGES += ("sketchclip.methods", "sketchclip.metrics")
+PACKAGES += ("sketchclip.methods", "sketchclip.metrics", "sketchclip.semantics")
 
 
 def documented() -> list[str]:

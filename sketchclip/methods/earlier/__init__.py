@@ -3,5 +3,9 @@
 from sketchclip.methods.earlier.cvae import CAAE, CVAE
 from sketchclip.methods.earlier.doodle2search import Doodle2Search
 from sketchclip.methods.earlier.iiae import IIAE
+from sketchclip.methods.earlier.sake import SAKE
+from sketchclip.methods.earlier.sem_pcyc import SEMPCYC
+from sketchclip.methods.earlier.sketch_gcn import SketchGCN
+from sketchclip.methods.earlier.tcn import TCN
 
-__all__ = ["CAAE", "CVAE", "IIAE", "Doodle2Search"]
+__all__ = ["CAAE", "CVAE", "IIAE", "SAKE", "SEMPCYC", "TCN", "Doodle2Search", "SketchGCN"]

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from jsonargparse import lazy_instance
 from torch import Tensor, nn
 
-from data_modules.batch import BatchSpec, TrainingBatch
+from data_modules.batch import SIDES, BatchSpec, TrainingBatch
 from data_modules.transforms import Side
 from sketchclip.encoders import ImageEncoder, TimmEncoder
 from sketchclip.losses import kl_normal
@@ -62,14 +62,14 @@ class IIAE(EncodedMethod):
         self.save_hyperparameters(ignore=["encoder"])
         width = self.build_encoder(encoder)
         # Their first layers also feed the joint encoder.
-        self.first = nn.ModuleDict({side: _layer(width, hidden) for side in ("sketch", "photo")})
-        self.shared = nn.ModuleDict({s: _code(hidden, dim) for s in ("sketch", "photo")})
+        self.first = nn.ModuleDict({side: _layer(width, hidden) for side in SIDES})
+        self.shared = nn.ModuleDict({s: _code(hidden, dim) for s in SIDES})
 
     def build_training_parts(self) -> None:
         """Create the exclusive and joint encoders and the decoders."""
         width, hidden, dim = self.encoder.dim, self.hparams.hidden, self.hparams.dim
         self.exclusive, self.decoders = nn.ModuleDict(), nn.ModuleDict()
-        for side in ("sketch", "photo"):
+        for side in SIDES:
             self.exclusive[side] = nn.Sequential(_layer(width, hidden), _code(hidden, dim))
             self.decoders[side] = nn.Sequential(
                 *(nn.Linear(2 * dim, 2 * dim), nn.BatchNorm1d(2 * dim), nn.ReLU()),

@@ -12,6 +12,7 @@ from sketchclip.losses import (
     semantic_batch_hard,
     semantic_cosine_loss,
 )
+from sketchclip.methods.schedules import decayed
 from sketchclip.nn import (
     SideBatchNorm,
     SpatialAttention,
@@ -125,3 +126,9 @@ def test_spatial_attention(numbers: Numbers) -> None:
     }
     block.load_state_dict(state)
     close(block(x), numbers["output"])
+
+
+@draws("lr_sake_tcn")
+def test_rate_decays(numbers: Numbers) -> None:
+    found = [decayed(numbers["base"], epoch, numbers["epochs"]) for epoch in numbers["epoch"]]
+    close(tensor(found), numbers["sake"], 1e-9)
