@@ -51,8 +51,9 @@ class CLIPImageEncoder(ImageEncoder):
     def classifier(self) -> Classifier:
         """CLIP's own of ImageNet's classes: the text embeddings of their names.
 
-        A linear map does not normalise embeddings, so that CLIP's temperature is divided by the
-        length that an embedding would have if the numbers before its projection were independent.
+        What all texts have in common tells no class apart and is left out. A linear map does not
+        normalise embeddings, so that CLIP's temperature is divided by the length that an embedding
+        would have if the numbers before its projection were independent.
         """
         clip = load_backbone(self.backbone, self.pretrained)
         names = ImageNetInfo().label_descriptions()
@@ -60,7 +61,7 @@ class CLIPImageEncoder(ImageEncoder):
         norm, projection = self.visual.ln_post, self.visual.proj.detach()
         spread = (norm.weight.detach().square() @ projection.square()).sum()
         length = ((norm.bias.detach() @ projection).square().sum() + spread).sqrt()
-        weight = clip.logit_scale.detach().exp() / length * texts
+        weight = clip.logit_scale.detach().exp() / length * (texts - texts.mean(0))
         return weight, torch.zeros(len(weight))
 
     def forward(self, images: Tensor, side: Side | Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from data_modules.batch import BatchSpec, TrainingBatch
 from data_modules.transforms import Side
 from sketchclip.encoders import ImageEncoder, TimmEncoder
 from sketchclip.methods.encoded import EncodedMethod
+from sketchclip.nn import for_each_side
 
 
 class SeenClassClassifier(EncodedMethod):
@@ -53,9 +54,9 @@ class SeenClassClassifier(EncodedMethod):
         self.layers = self._by_side(width, dim)
 
     def _by_side(self, width: int, dim: int) -> nn.ModuleDict:
-        sketch = nn.Linear(width, dim)
-        photo = nn.Linear(width, dim) if self.hparams.twins else sketch
-        return nn.ModuleDict({"sketch": sketch, "photo": photo})
+        layer = nn.Linear(width, dim)
+        shared = nn.ModuleDict({"sketch": layer, "photo": layer})
+        return for_each_side(layer) if self.hparams.twins else shared
 
     def build_training_parts(self) -> None:
         """Create the classifiers."""

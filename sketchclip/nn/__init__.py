@@ -1,7 +1,7 @@
 """Blocks that methods are composed of."""
 
 from sketchclip.nn.adversarial import Discriminator, Generator, call_constant
-from sketchclip.nn.composition import compose, describe
+from sketchclip.nn.composition import compose, describe, for_each_side
 from sketchclip.nn.gaussian import GaussianHead, sample_normal
 from sketchclip.nn.gradient_reversal import ramp, reverse_gradient
 from sketchclip.nn.graph import (
@@ -29,6 +29,7 @@ __all__ = [
     "call_constant",
     "compose",
     "describe",
+    "for_each_side",
     "gaussian_adjacency",
     "inherit_classifier",
     "normalise_adjacency",

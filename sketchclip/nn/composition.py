@@ -1,10 +1,12 @@
-"""Parts of a method that a config chooses by ``class_path``: adaptations, text heads."""
+"""How a method is put together: parts that a config chooses, and copies for each side."""
 
 import copy
 import inspect
 from typing import Any, TypeVar
 
 from torch import nn
+
+from data_modules.batch import SIDES
 
 Part = TypeVar("Part", bound=nn.Module)
 
@@ -32,6 +34,14 @@ def compose(method: Any, name: str, part: Part) -> Part:
         {name: describe(part), "_instantiator": "lightning.pytorch.cli.instantiate_module"}
     )
     return part
+
+
+def for_each_side(layer: nn.Module) -> nn.ModuleDict:
+    """Copies of a layer, one for sketches and one for photos, equal at the start.
+
+    Two layers that start at random tear the sides of a pretrained encoder apart.
+    """
+    return nn.ModuleDict({side: copy.deepcopy(layer) for side in SIDES})
 
 
 def describe(part: nn.Module) -> dict[str, Any]:

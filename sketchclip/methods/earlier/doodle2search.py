@@ -25,7 +25,7 @@ from sketchclip.clip.class_text import CLIPText
 from sketchclip.encoders import ImageEncoder, TimmEncoder
 from sketchclip.losses import semantic_cosine_loss
 from sketchclip.methods.encoded import EncodedMethod
-from sketchclip.nn import compose, ramp, reverse_gradient
+from sketchclip.nn import compose, for_each_side, ramp, reverse_gradient
 from sketchclip.semantics import ClassSemantics
 
 
@@ -72,8 +72,7 @@ class Doodle2Search(EncodedMethod):
         self.save_hyperparameters(ignore=["encoder", "semantics"])
         width = self.build_encoder(encoder, twins)
         self.semantics = compose(self, "semantics", semantics)
-        self.sketch_head = nn.Linear(width, dim)
-        self.photo_head = nn.Linear(width, dim)
+        self.heads = for_each_side(nn.Linear(width, dim))
 
     def build_training_parts(self) -> None:
         """Create the map to class vectors and the classifier of sides."""
@@ -90,19 +89,16 @@ class Doodle2Search(EncodedMethod):
 
     def embed(self, images: Tensor, side: Side) -> Tensor:
         """Embed images of one side, (B, dim)."""
-        return self._head(self.encoder(images, side), side)
-
-    def _head(self, features: Tensor, side: Side) -> Tensor:
-        embedding: Tensor = (self.sketch_head if side == "sketch" else self.photo_head)(features)
+        embedding: Tensor = self.heads[side](self.encoder(images, side))
         return embedding
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """Loss of a batch of (sketch, photo of its class, photo of another seen class)."""
         assert batch.negative is not None  # by the pairing
         settings = self.hparams
-        sketch = self._head(self.encode(batch.sketch, "sketch", batch.features), "sketch")
+        sketch = self.heads["sketch"](self.encode(batch.sketch, "sketch", batch.features))
         photos = torch.cat([batch.photo, batch.negative])
-        both = self._head(self.encode(photos, "photo", batch.features), "photo")
+        both = self.heads["photo"](self.encode(photos, "photo", batch.features))
         photo, negative = both.chunk(2)
 
         triplet = F.triplet_margin_loss(sketch, photo, negative, settings.margin)

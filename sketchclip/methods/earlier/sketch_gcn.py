@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from jsonargparse import lazy_instance
 from torch import Tensor, nn
 
-from data_modules.batch import SIDES, TrainingBatch
+from data_modules.batch import TrainingBatch
 from data_modules.transforms import Side
 from sketchclip.clip.class_text import CLIPText
 from sketchclip.encoders import ImageEncoder, TimmEncoder
@@ -35,6 +35,7 @@ from sketchclip.nn import (
     GraphConvolution,
     LearnedAdjacency,
     compose,
+    for_each_side,
     gaussian_adjacency,
     normalise_adjacency,
     sample_normal,
@@ -102,7 +103,7 @@ class SketchGCN(EncodedMethod):
         self.save_hyperparameters(ignore=["encoder", "semantics"])
         width = self.build_encoder(encoder)
         self.semantics = compose(self, "semantics", semantics)
-        self.heads = nn.ModuleDict({side: nn.Linear(width, dim) for side in SIDES})
+        self.heads = for_each_side(nn.Linear(width, dim))
 
     def build_training_parts(self) -> None:
         """Create the graph layers, the classifier and the autoencoder of class vectors."""

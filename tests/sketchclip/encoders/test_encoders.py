@@ -8,11 +8,14 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
+from timm.data import ImageNetInfo
 from torch import nn
 
 from sketchclip.checkpoint import own_names
 from sketchclip.clip import CLIPImageEncoder
+from sketchclip.clip.backbone import load_backbone
 from sketchclip.clip.mini import create_mini
+from sketchclip.clip.text import encode_classes
 from sketchclip.encoders import ConditionalGate, CSEResNet, Teacher, TimmEncoder, TwinEncoder
 from sketchclip.errors import SketchClipError
 from sketchclip.nn import describe
@@ -187,8 +190,16 @@ def test_clip_classifies_by_the_names_of_imagenets_classes() -> None:
     weight, bias = encoder.classifier()
     assert weight.shape == (1000, encoder.dim)
     assert not bias.any()
-    lengths = weight.norm(dim=1)
-    torch.testing.assert_close(lengths, lengths[:1].expand(1000))
+    torch.testing.assert_close(weight.mean(0), torch.zeros(encoder.dim), atol=1e-5, rtol=0)
+    clip = load_backbone("sketchclip-mini", None)
+    names = [name.partition(",")[0] for name in ImageNetInfo().label_descriptions()]
+    texts = encode_classes(clip, "sketchclip-mini", names)
+    # The same classes, but for a temperature of each image: its embedding is not normalised.
+    embedding = encoder(images(56), "photo")
+    found = (embedding @ weight.T + bias).log_softmax(1)
+    own = embedding @ texts.T
+    apart = (found - found[:, :1]) / (own - own[:, :1])
+    torch.testing.assert_close(apart[:, 1:], apart[:1, 1:2].expand(3, 999), rtol=1e-2, atol=0)
 
 
 @pytest.mark.parametrize("frozen", [False, True])

@@ -173,6 +173,10 @@ def test_retrieval_needs_neither_graph_nor_classes(adjacency: str) -> None:
         assert f"{part}." in method.training_only
         delattr(method, part)
     torch.testing.assert_close(method.embed(images, "sketch"), before, rtol=0, atol=0)
+    # Both sides start equal, and have a layer each.
+    torch.testing.assert_close(method.embed(images, "photo"), before, rtol=0, atol=0)
+    with torch.no_grad():
+        method.heads["photo"].weight += 1  # type: ignore[operator]
     assert not torch.equal(method.embed(images, "photo"), before)
 
 
