@@ -36,6 +36,12 @@ TRAINED = ("Doodle2Search", "SAKE", "SeenClassClassifier", "TCN")
 # The sum of the sides of a game need not fall, nor a distance of two nets that starts at 0.
 FALLING = {"CAAE": "train/reconstruction", "TCN": "train/classes", "SEMPCYC": "train/cls"}
 every_method = pytest.mark.parametrize("method", SMALL)
+# In the default run one with dropout, one with a schedule and an encoder that trains, and
+# one with three optimisers stand for all.
+EXAMPLES = ("CVAE", "SAKE", "SEMPCYC")
+every_method_in_time = pytest.mark.parametrize(
+    "method", [m if m in EXAMPLES else pytest.param(m, marks=pytest.mark.slow) for m in SMALL]
+)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +96,7 @@ def test_every_file_has_a_row() -> None:
     assert {*earlier.__all__} == EARLIER.keys() == SMALL.keys() - {"SeenClassClassifier"}
 
 
-@every_method
+@every_method_in_time
 def test_a_checkpoint_an_export_and_an_index_rank_alike(
     method: str, fit: Any, tree: Path, tmp_path: Path, weights: Path
 ) -> None:
@@ -119,7 +125,7 @@ def test_a_checkpoint_an_export_and_an_index_rank_alike(
     assert hits[0].path.resolve() == paths[int(order[0])].resolve()
 
 
-@every_method
+@every_method_in_time
 def test_a_resumed_run_is_the_uninterrupted_one(method: str, fit: Any, arguments: Any) -> None:
     epochs = ("--trainer.max_epochs", "2")
     whole = fit(method, *epochs).trainer
