@@ -20,7 +20,8 @@ GUIDES = [
     for thing in ("dataset", "method", "metric", "command")
 ]
 README = REPOSITORY / "README.md"
-PAGES = [README, *sorted((REPOSITORY / "docs").glob("*.md"))]
+DOCS = REPOSITORY / "docs"
+PAGES = [README, *sorted(DOCS.glob("*.md")), *sorted((DOCS / "earlier").glob("*.md"))]
 COMMANDS = (
     *("fit", "validate", "test", "predict", "evaluate", "compare", "ablate", "table", "plot"),
     *("show", "export", "data", "quickstart", "index", "search", "demo"),
