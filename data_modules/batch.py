@@ -68,7 +68,6 @@ class BatchSpec:
         interpolation: Interpolation of resizing.
         features: Identity of the frozen encoder whose output training takes in place of images;
             None for images.
-        word_vectors: Whether training needs vectors of the class names.
 
     Raises:
         SketchClipError: If a value is not one of those listed.
@@ -83,7 +82,6 @@ class BatchSpec:
     std: Channels = CLIP_STD
     interpolation: Interpolation = "bicubic"
     features: str | None = None
-    word_vectors: bool = False
 
     def __post_init__(self) -> None:
         """Refuse typing errors where the method is defined."""
