@@ -200,13 +200,15 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """Batches of the training classes as the method asks for them, uint8 (see normalize)."""
-        processes, rank = self._world()
         dataset = self._training_set() if self.features or not self._training else self._training
         workers = 0 if self.features else self.num_workers  # processes would only copy features
+        sampler = self._sampler(dataset, *self._world())
+        size = self.hparams["batch_size"] // self._world()[0]
         return TrainingLoader(
             dataset,
-            batch_size=self.hparams["batch_size"] // processes,
-            sampler=self._sampler(dataset, processes, rank),
+            batch_size=size,
+            sampler=sampler,
+            drop_last=0 < len(sampler) % size < self.batch_spec.smallest_batch,
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=self._on_gpu,
@@ -218,8 +220,9 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
             shuffle = self.hparams["shuffle"]
             return EpochSampler(dataset, processes, rank, shuffle=shuffle, seed=self.seed)
         shape = (self.hparams["classes_per_batch"], self.hparams["batch_size"])
-        counts = dataset.sketches.counts
-        return ClassBatchSampler(dataset, counts, *shape, processes, rank, self.seed)
+        return ClassBatchSampler(
+            dataset, dataset.sketches.counts, *shape, processes, rank, self.seed
+        )
 
     def _evaluation_loaders(self, classes: list[str]) -> list[DataLoader]:
         files = (self.catalogue.queries(classes), self.catalogue.gallery(classes))

@@ -61,6 +61,8 @@ class BatchSpec:
         layout: shuffled, or classes: every batch holds data.classes_per_batch classes with equally
             many samples each.
         sketch_ratio: Part of the samples that are sketches, for pairing=singles.
+        smallest_batch: Samples that a step needs at least; a smaller last batch of an epoch is left
+            out. Normalisation over the batch needs two.
         stroke_points: Length of the stroke sequences in a batch; 0 for none.
         image_size: Side of the square input in pixels.
         mean: Mean of each channel in [0, 1].
@@ -76,6 +78,7 @@ class BatchSpec:
     pairing: Pairing = "class_triplet"
     layout: BatchLayout = "shuffled"
     sketch_ratio: float = 0.5
+    smallest_batch: int = 1
     stroke_points: int = 0
     image_size: int = 224
     mean: Channels = CLIP_MEAN

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from sketchclip import __version__
 from sketchclip.commands.arguments import TRAINER_COMMANDS
-from sketchclip.errors import SketchClipError
+from sketchclip.errors import SketchClipError, own_cause
 
 _COMMANDS = {
     "fit": "train a method and validate it",
@@ -86,10 +86,7 @@ def main(args: Sequence[str] | None = None) -> Any:
         wants_help = not {"-h", "--help"}.isdisjoint(given)
         return print_help(given) if wants_help else run_cli(None if args is None else given)
     except Exception as error:
-        # jsonargparse wraps what a constructor raises in errors of its own.
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, SketchClipError):
-            cause = cause.__cause__ or cause.__context__
+        cause = own_cause(error)
         if cause is None:
             raise
         _fail(str(cause))

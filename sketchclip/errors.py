@@ -11,3 +11,11 @@ class SketchClipError(ValueError):
 
     The command line prints the message alone, without a traceback, and exits with status 2.
     """
+
+
+def own_cause(error: BaseException) -> SketchClipError | None:
+    """The message for a user behind an error: jsonargparse wraps what a constructor raises."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, SketchClipError):
+        cause = cause.__cause__ or cause.__context__
+    return cause

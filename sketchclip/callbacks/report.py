@@ -73,7 +73,7 @@ class RunReport(Callback):
             "interval_95": intervals(found.values),
             "definition": DEFINITION,
             "method": type(pl_module).__name__,
-            "backbone": getattr(pl_module, "origin", None),
+            "backbone": getattr(pl_module, "origin", getattr(pl_module, "identity", None)),
             **({} if semantics is None else {"class_vectors": semantics.source}),
             "dataset": type(data).__name__,
             "split": files.split.name,

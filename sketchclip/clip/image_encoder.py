@@ -49,7 +49,7 @@ class CLIPImageEncoder(ImageEncoder):
             self.visual.requires_grad_(True)
 
     def classifier(self) -> Classifier:
-        """CLIP's own of ImageNet's classes: the text embeddings of their names.
+        """Classifier of ImageNet's classes: CLIP's text embeddings of their names.
 
         What all texts have in common tells no class apart and is left out. A linear map does not
         normalise embeddings, so that CLIP's temperature is divided by the length that an embedding

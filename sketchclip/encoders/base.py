@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from data_modules.batch import Channels
+from data_modules.batch import Channels, Preprocessing
 from data_modules.transforms import Interpolation, Side
 from sketchclip.errors import SketchClipError
 
@@ -30,6 +30,8 @@ class ImageEncoder(nn.Module, ABC):
         interpolation: Interpolation of resizing.
         origin: Name, weights and hash of the pretrained network, whether it stays so or trains on.
         training_classes: Classes of the datasets at hand that it was trained on before.
+        preprocessing: All steps of its input where it is bound to them; None where the data module
+            chooses how images become square.
     """
 
     frozen: bool
@@ -40,6 +42,7 @@ class ImageEncoder(nn.Module, ABC):
     interpolation: Interpolation
     origin: dict[str, str]
     training_classes: Sequence[str] = ()
+    preprocessing: Preprocessing | None = None
 
     @abstractmethod
     def forward(self, images: Tensor, side: Side | Tensor) -> Tensor:
@@ -65,9 +68,9 @@ class ImageEncoder(nn.Module, ABC):
             SketchClipError: If there is none.
         """
         raise SketchClipError(
-            f"{type(self).__name__} has no classifier of the classes that it was pretrained on. "
-            "Expected an encoder with one: --model.encoder TimmEncoder, CSEResNet or "
-            "CLIPImageEncoder."
+            f"{type(self).__name__} has no classifier of classes that it was pretrained on, which "
+            "the method starts from and keeps as its teacher. Expected an encoder with one: "
+            "--model.encoder TimmEncoder, CSEResNet or CLIPImageEncoder."
         )
 
     def train(self, mode: bool = True) -> Self:

@@ -1,10 +1,12 @@
 """Any image network of timm as an encoder, with its own preprocessing."""
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
 import timm
+import torch
 from torch import Tensor, nn
 
 from data_modules.transforms import Interpolation, Side
@@ -24,6 +26,8 @@ class TimmEncoder(ImageEncoder):
         frozen: Keep the weights as they are; else all of them train.
         size: Side of the input in pixels; null for the network's own.
         attention: Spatial attention over the last feature map, for networks that have one.
+        dropout: Part of the numbers that the last layers drop in training, in networks that have
+            such layers, as VGG does.
     """
 
     def __init__(
@@ -33,23 +37,26 @@ class TimmEncoder(ImageEncoder):
         frozen: bool = False,
         size: int | None = None,
         attention: bool = False,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.name = name
         self.pretrained = pretrained
         self.frozen = frozen
         self.attention = attention
+        self.dropout = dropout
         if frozen and attention:
             raise SketchClipError(
                 "TimmEncoder: attention has weights that must train, and frozen=true trains none. "
                 "Set --model.encoder.init_args.attention=false, or frozen=false."
             )
-        self.net: Any = load_network(name, pretrained)
+        self.net: Any = load_network(name, pretrained, dropout, size)
         head = self.net.get_classifier()
         # Tensors, no parameters: the classes are of no use to most methods.
         self._classifier = None
         if isinstance(head, nn.Linear):
-            self._classifier = (head.weight.detach().clone(), head.bias.detach().clone())
+            bias = torch.zeros(head.out_features) if head.bias is None else head.bias.detach()
+            self._classifier = (head.weight.detach().clone(), bias.clone())
         self.net.reset_classifier(0)
         steps = timm.data.resolve_data_config({}, model=self.net)
         self.size = size
@@ -67,7 +74,13 @@ class TimmEncoder(ImageEncoder):
 
     def classifier(self) -> Classifier:
         """Classifier that came with the weights, of ImageNet's classes for most."""
-        return super().classifier() if self._classifier is None else self._classifier
+        if self._classifier is None:
+            raise SketchClipError(
+                f"The network '{self.name}' has no classifier that is one linear layer over its "
+                "embedding, which the method starts from and keeps as its teacher. Name another "
+                "network with --model.encoder.name, such as resnet50.tv_in1k."
+            )
+        return self._classifier
 
     def _identify(self) -> dict[str, str]:
         # The name, too: networks with equal tensors may differ in an activation.
@@ -83,12 +96,16 @@ class TimmEncoder(ImageEncoder):
         return cast(Tensor, self.net.forward_head(features))
 
 
-def load_network(name: str, pretrained: str | None) -> Any:
+def load_network(
+    name: str, pretrained: str | None, dropout: float = 0.0, size: int | None = None
+) -> Any:
     """Create a network of timm in fp32 with its classifier.
 
     Args:
         name: Name in timm.
         pretrained: See :class:`TimmEncoder`.
+        dropout: See there.
+        size: See there.
 
     Raises:
         SketchClipError: If there is no such network, or its weights cannot be had.
@@ -105,8 +122,13 @@ def load_network(name: str, pretrained: str | None) -> Any:
             if not Path(pretrained).is_file():
                 raise SketchClipError(_no_weights(name, f"{pretrained} is no file"))
             overlay = {"state_dict": read_state_dict(Path(pretrained))}
-        wanted = pretrained != "random"
-        return timm.create_model(name, pretrained=wanted, pretrained_cfg_overlay=overlay)
+        options: dict[str, Any] = {"pretrained": pretrained != "random"}
+        options["pretrained_cfg_overlay"] = overlay
+        options |= {"drop_rate": dropout} if dropout else {}
+        if size is not None:
+            with suppress(TypeError):  # of networks that take images of any size as they are
+                return timm.create_model(name, img_size=size, **options)
+        return timm.create_model(name, **options)
     except SketchClipError:
         raise
     except Exception as error:  # of the hub's client, of the network, of load_state_dict

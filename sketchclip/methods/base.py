@@ -89,11 +89,6 @@ class RetrievalModule(LightningModule, ABC):
         """Name, weights and hash of the pretrained encoder; None without one."""
         return None
 
-    @property
-    def origin(self) -> dict[str, str] | None:
-        """Name, weights and hash of the pretrained encoder that training started from."""
-        return self.identity
-
     @abstractmethod
     def embed(self, images: Tensor, side: Side) -> Tensor:
         """Embed images (B, 3, H, W) of one side as (B, D)."""

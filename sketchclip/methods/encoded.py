@@ -1,17 +1,18 @@
 """The base of methods that take any image encoder, CLIP's tower included."""
 
+import copy
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from data_modules.batch import BatchSpec, Channels
 from data_modules.transforms import Interpolation, Side
 from sketchclip.encoders import ImageEncoder, TwinEncoder
 from sketchclip.errors import SketchClipError
 from sketchclip.methods.base import RetrievalModule
-from sketchclip.nn import compose
+from sketchclip.nn import compose, inherit_classifier
 
 
 class EncodedMethod(RetrievalModule):
@@ -25,6 +26,7 @@ class EncodedMethod(RetrievalModule):
     needs_images: bool = False
     """Whether training works on the images themselves also behind a frozen encoder."""
     hparams: Any
+    _loaded = False
 
     def build_encoder(self, encoder: ImageEncoder, twins: bool = False) -> int:
         """Take the encoder of the constructor.
@@ -45,6 +47,13 @@ class EncodedMethod(RetrievalModule):
     def encode(self, values: Tensor, side: Side | Tensor, features: bool = False) -> Tensor:
         """Embed what a training batch holds: images, or features of the frozen encoder, (B, D)."""
         return values if features else self.encoder(values, side)
+
+    def inherit(self, layer: nn.Linear, head: nn.Linear, weight: Tensor) -> None:
+        """Start a layer and a head over it as the best approximation of a classifier, (C, F).
+
+        The layer of a checkpoint that was loaded before, as for fine-tuning, stays as it is.
+        """
+        inherit_classifier(copy.deepcopy(layer) if self._loaded else layer, head, weight)
 
     @property
     def image_size(self) -> int:
@@ -82,6 +91,18 @@ class EncodedMethod(RetrievalModule):
         cached = None if self.needs_images or self.identity is None else self.identity["hash"]
         return replace(super().batch_spec, features=cached)
 
+    def setup(self, stage: str) -> None:
+        """Refuse images that the encoder does not take as they are, and what steps cannot do."""
+        wanted, given = self.encoder.preprocessing, self.preprocessing
+        if wanted is not None and wanted != given:
+            raise SketchClipError(
+                f"The encoder was trained on images prepared as {wanted}, found {given}. Set "
+                f"--data.resize {wanted.resize}, and --data.normalization as in its own run."
+            )
+        if not self.automatic_optimization:
+            _check_manual(self.trainer)
+        super().setup(stage)
+
     def on_fit_start(self) -> None:
         """Embed the training images once behind a frozen encoder."""
         super().on_fit_start()
@@ -101,6 +122,7 @@ class EncodedMethod(RetrievalModule):
         """
         super().on_save_checkpoint(checkpoint)
         checkpoint["backbone"] = self.identity and dict(self.identity)
+        checkpoint["origin"] = dict(self.origin)
         if self.identity is None:
             settings = checkpoint["hyper_parameters"]["encoder"]["init_args"]
             settings |= {"pretrained": "random"} if "pretrained" in settings else {}
@@ -114,4 +136,27 @@ class EncodedMethod(RetrievalModule):
                 f"the checkpoint {theirs or 'one that trains'}. Pass the --model.encoder that it "
                 "was trained with (see config.yaml of its run)."
             )
+        origin = checkpoint.get("origin") or self.origin
+        # What teachers are made of, and no checkpoint holds; retrieval does not need it.
+        if self._training_parts_built and origin["hash"] != self.origin["hash"]:
+            raise SketchClipError(
+                f"Training started from {origin} and cannot go on from {self.origin}. Pass the "
+                "--model.encoder of its config.yaml, with the same weights and seed."
+            )
         super().on_load_checkpoint(checkpoint)
+        self._loaded = True
+
+
+def _check_manual(trainer: Any) -> None:
+    """Refuse options of the trainer that several optimisers with one backward do not go with."""
+    found = {
+        "gradient_clip_val": trainer.gradient_clip_val,
+        "accumulate_grad_batches": trainer.accumulate_grad_batches != 1,
+        "precision": trainer.precision == "16-mixed",  # its scale may change between the steps
+    }
+    told = [f"trainer.{name}={getattr(trainer, name)}" for name, on in found.items() if on]
+    if told:
+        raise SketchClipError(
+            f"{', '.join(told)}: the method steps several optimisers after one backward. Expected "
+            "no clipping, no accumulation, and precision 32-true or bf16-mixed."
+        )

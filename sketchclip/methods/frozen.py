@@ -1,5 +1,6 @@
 """Off-the-shelf CLIP, or any other frozen encoder: embeds sketches and photos, trains nothing."""
 
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from data_modules.batch import TrainingBatch
@@ -39,6 +40,10 @@ class FrozenEncoder(EncodedMethod):
     def __init__(self, encoder: ImageEncoder) -> None:
         super().__init__()
         self.build_encoder(encoder)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Refuse: there is nothing to train."""
+        raise SketchClipError("FrozenEncoder trains nothing; use 'sketchclip test'.")
 
     def embed(self, images: Tensor, side: Side) -> Tensor:
         """Embed images of one side, (B, D)."""

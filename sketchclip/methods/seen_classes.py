@@ -13,11 +13,13 @@ from jsonargparse import lazy_instance
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.optim.lr_scheduler import LambdaLR
 
 from data_modules.batch import BatchSpec, TrainingBatch
 from data_modules.transforms import Side
 from sketchclip.encoders import ImageEncoder, TimmEncoder
 from sketchclip.methods.encoded import EncodedMethod
+from sketchclip.methods.schedules import linear, planned_epochs
 from sketchclip.nn import for_each_side
 
 
@@ -33,7 +35,8 @@ class SeenClassClassifier(EncodedMethod):
         twins: Whether each side has an encoder, a layer and a classifier of its own.
         dim: Numbers of the layer before the classes.
         lr: Learning rate of SGD with momentum 0.9.
-        decay: Factor of the learning rate at each tenth of the epochs, first and last excepted.
+        decay: Part of the learning rate that is left at the end; it falls linearly between 10 % and
+            90 % of the epochs.
     """
 
     training_batch = BatchSpec(pairing="class_pair")
@@ -42,7 +45,7 @@ class SeenClassClassifier(EncodedMethod):
     def __init__(
         self,
         class_names: Sequence[str],
-        encoder: ImageEncoder = lazy_instance(TimmEncoder, name="vgg16.tv_in1k"),
+        encoder: ImageEncoder = lazy_instance(TimmEncoder, name="vgg16.tv_in1k", dropout=0.5),
         twins: bool = True,
         dim: int = 512,
         lr: float = 0.01,
@@ -80,10 +83,9 @@ class SeenClassClassifier(EncodedMethod):
         return loss
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """SGD whose rate decays between a tenth and nine tenths of the epochs."""
+        """SGD whose rate falls linearly, as in the released code of SEM-PCYC."""
         trained = [p for p in self.parameters() if p.requires_grad]
         optimizer = torch.optim.SGD(trained, self.hparams.lr, momentum=0.9)
-        epochs = self.trainer.max_epochs or 1
-        steps = [epochs * tenth // 10 for tenth in range(1, 10)]
-        schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, steps, self.hparams.decay)
+        epochs, decay = planned_epochs(self.trainer), self.hparams.decay
+        schedule = LambdaLR(optimizer, lambda epoch: linear(epoch, epochs, decay))
         return [optimizer], [schedule]

@@ -13,7 +13,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from data_modules.batch import Preprocessing
 from sketchclip.checkpoint import CompactCheckpointIO
-from sketchclip.errors import SketchClipError
+from sketchclip.errors import SketchClipError, own_cause
 from sketchclip.methods import RetrievalModule
 from sketchclip.runs.folder import ABOUT, EXPORTED, FIT, config_of, run_of
 from sketchclip.runs.results import METRICS_FILE, file_hash
@@ -166,7 +166,9 @@ def _instantiate(saved: Saved, settings: Mapping[str, Any]) -> RetrievalModule:
         # Renamed in jsonargparse 4.49.
         instantiate = getattr(parser, "instantiate", None) or parser.instantiate_classes
         module = instantiate(parser.parse_object({"model": wanted})).model
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
+        if cause := own_cause(error):
+            raise cause from None
         raise SketchClipError(
             f"{saved.checkpoint}: {saved.method} does not take the settings that it was trained "
             f"with ({error}). Use the version of its code that trained it."

@@ -9,9 +9,12 @@ from data_modules.transforms import Side
 from sketchclip.checkpoint import mark_pretrained
 from sketchclip.encoders import ImageEncoder
 from sketchclip.encoders.twins import by_side
-from sketchclip.pretrained.find import find_checkpoint
+from sketchclip.errors import SketchClipError
+from sketchclip.pretrained.find import find_checkpoint, hub_id
 from sketchclip.pretrained.model_hash import model_hash
 from sketchclip.pretrained.saved import build_module, read_saved
+
+_OPTION = "--model.encoder.init_args.pretrained"
 
 
 class TrainedEncoder(ImageEncoder):
@@ -22,26 +25,34 @@ class TrainedEncoder(ImageEncoder):
 
     Args:
         pretrained: Run folder, ``.ckpt`` or ``.safetensors`` file, exported folder or repository of
-            the Hugging Face hub, of SeenClassClassifier or any other method.
+            the Hugging Face hub, of SeenClassClassifier or any other method; null, which exported
+            models have in place of a path, is refused.
 
     Raises:
         SketchClipError: If there is no such run.
     """
 
-    def __init__(self, pretrained: str) -> None:
+    def __init__(self, pretrained: str | None) -> None:
         super().__init__()
-        self.pretrained = pretrained
         self.frozen = True
-        option = "--model.encoder.init_args.pretrained"
-        saved = read_saved(Path(find_checkpoint(pretrained, option=option)))
+        if pretrained is None:  # of an exported model, whose files know no path of the first run
+            raise SketchClipError(
+                "The model stands on another trained run, which is not part of it. Name that run: "
+                "--pretrained RUN for index, search and demo, from_pretrained(..., pretrained=RUN) "
+                f"in Python, {_OPTION}=RUN for fit and test."
+            )
+        file = find_checkpoint(pretrained, option=_OPTION)
+        # 'last' is another run after the next training.
+        self.pretrained = pretrained if hub_id(pretrained) else str(Path(file).resolve())
+        saved = read_saved(Path(file))
         module = build_module(saved)
-        steps = saved.preprocessing
+        self.preprocessing = steps = saved.preprocessing
         self.image_size, self.mean, self.std = steps.size, steps.mean, steps.std
         self.interpolation = steps.interpolation
         self.training_classes = module.training_classes
         self.origin = {
             "name": type(module).__name__,
-            "pretrained": pretrained,
+            "pretrained": self.pretrained,
             "hash": model_hash(module, {**saved.settings, "preprocessing": steps}),
         }
         self.trained = mark_pretrained(module)

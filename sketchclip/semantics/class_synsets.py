@@ -53,7 +53,8 @@ def class_synsets(nouns: Nouns, class_names: Sequence[str], senses: str | None =
             f"{nouns_of} none for {len(missing)} of {len(class_names)} classes: "
             f"{'; '.join(missing)}. Correct the names, {folder}write a text file with a noun for "
             f"each, a line such as '{missing[0]} = dog#1' (the first sense of dog), and name it "
-            "where the method takes one (--model.semantics.senses)."
+            "where the method takes one (--model.semantics.senses; --model.senses of SAKE, whose "
+            "--model.hint_weight 0 needs none)."
         )
     return [synset for synset in found if synset is not None]
 
@@ -120,6 +121,6 @@ def _sense(nouns: Nouns, name: str, noun: str) -> int | None:
         raise SketchClipError(
             f"'{name} = {noun}': WordNet 3.0 has no such noun. Expected a noun with the number of "
             "its sense, such as mug#4, or n and eight digits; correct the line in the file that "
-            "--model.semantics.senses names."
+            "--model.semantics.senses, or --model.senses of SAKE, names."
         )
     return synset

@@ -67,7 +67,9 @@ class CVAE(EncodedMethod):
         super().__init__()
         self.save_hyperparameters(ignore=["encoder"])
         width = self.build_encoder(encoder)
-        self.training_batch = BatchSpec("class_pair" if pairing == "class" else "instance_triplet")
+        self.training_batch = BatchSpec(
+            "class_pair" if pairing == "class" else "instance_triplet", smallest_batch=2
+        )
         last: list[nn.Module] = [nn.ReLU()] if nonnegative else []
         self.decoder = nn.Sequential(
             nn.Linear(latent + width, hidden), nn.ReLU(), nn.Linear(hidden, width), *last

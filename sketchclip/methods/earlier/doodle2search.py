@@ -56,7 +56,9 @@ class Doodle2Search(EncodedMethod):
     def __init__(
         self,
         class_names: Sequence[str],
-        encoder: ImageEncoder = lazy_instance(TimmEncoder, name="vgg16_bn.tv_in1k", attention=True),
+        encoder: ImageEncoder = lazy_instance(
+            TimmEncoder, name="vgg16_bn.tv_in1k", attention=True, dropout=0.5
+        ),
         twins: bool = True,
         semantics: ClassSemantics = lazy_instance(CLIPText),
         dim: int = 256,

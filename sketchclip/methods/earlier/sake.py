@@ -27,8 +27,7 @@ from sketchclip.encoders import CSEResNet, ImageEncoder, Teacher
 from sketchclip.errors import SketchClipError
 from sketchclip.losses import distillation_loss
 from sketchclip.methods.coded import CodedMethod
-from sketchclip.methods.schedules import decaying
-from sketchclip.nn import inherit_classifier
+from sketchclip.methods.schedules import decaying, planned_epochs
 from sketchclip.semantics import imagenet_similarity
 
 
@@ -79,7 +78,7 @@ class SAKE(CodedMethod):
         self.classes = nn.Linear(settings.dim, len(settings.class_names))
         self.teacher = Teacher(self.encoder)
         self.past = nn.Linear(settings.dim, len(self.teacher.weight))
-        inherit_classifier(self.layer, self.past, self.teacher.weight)
+        self.inherit(self.layer, self.past, self.teacher.weight)
         hints = torch.zeros(len(settings.class_names), len(self.teacher.weight))
         if settings.hint_weight:
             known = (settings.wordnet, settings.senses)
@@ -93,16 +92,16 @@ class SAKE(CodedMethod):
             hints = found
         self.register_buffer("hints", hints, persistent=False)
 
-    def embed(self, images: Tensor, side: Side) -> Tensor:
-        """Embed images of one side, (B, dim), or (B, bits) as codes."""
-        return self.coded(self.layer(self.encoder(images, side)))
+    def real_embedding(self, images: Tensor, side: Side) -> Tensor:
+        """Embed images of one side, (B, dim)."""
+        embedding: Tensor = self.layer(self.encoder(images, side))
+        return embedding
 
     def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:  # type: ignore[override]
         """Loss of a batch of single sketches and photos."""
         settings, side = self.hparams, batch.side
         assert side is not None  # by the pairing
         embedding = self.layer(self.encode(batch.image, side, batch.features))
-        self.collect(embedding)
         classes = F.cross_entropy(self.classes(embedding), batch.label)
         photo = side == 1
         told = self.teacher(batch.image[photo], side[photo], batch.features)
@@ -118,4 +117,4 @@ class SAKE(CodedMethod):
         """Adam with a rate that decays exponentially, as in the released code."""
         trained = [p for p in self.parameters() if p.requires_grad]
         adam = torch.optim.Adam(trained, self.hparams.lr, weight_decay=5e-4)
-        return decaying(adam, self.trainer.max_epochs or 1)
+        return decaying(adam, planned_epochs(self.trainer))

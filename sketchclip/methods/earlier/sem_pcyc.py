@@ -120,9 +120,9 @@ class SEMPCYC(CodedMethod):
         classifiers = {n: nn.Linear(w, len(names), bias=False) for n, w in widths.items()}
         self.classifiers = nn.ModuleDict(classifiers).requires_grad_(False)
 
-    def embed(self, images: Tensor, side: Side) -> Tensor:
-        """Generate the codes of images of one side, (B, dim), or (B, bits) of them in binary."""
-        return self.coded(self.to_code[side](self.encoder(images, side)))
+    def real_embedding(self, images: Tensor, side: Side) -> Tensor:
+        """Generate the codes of images of one side, (B, dim)."""
+        return cast(Tensor, self.to_code[side](self.encoder(images, side)))
 
     def losses(
         self, features: dict[Side, Tensor], words: Tensor, label: Tensor, draws: torch.Generator
@@ -140,7 +140,6 @@ class SEMPCYC(CodedMethod):
         coded, rebuilt = self.autoencoder(words)
         code = coded.detach()
         codes = {side: self.to_code[side](x) for side, x in features.items()}
-        self.collect(*codes.values())
         made = {side: self.to_features[side](code) for side in features}
 
         def taken(name: str, x: Tensor) -> Tensor:

@@ -27,8 +27,8 @@ from sketchclip.clip.class_text import CLIPText
 from sketchclip.encoders import ImageEncoder, Teacher, TimmEncoder, TwinEncoder
 from sketchclip.losses import coupling_penalty, distillation_loss, semantic_batch_hard
 from sketchclip.methods.coded import CodedMethod
-from sketchclip.methods.schedules import decaying
-from sketchclip.nn import SideBatchNorm, compose, inherit_classifier
+from sketchclip.methods.schedules import decaying, planned_epochs
+from sketchclip.nn import SideBatchNorm, compose
 from sketchclip.semantics import ClassSemantics
 
 
@@ -51,7 +51,7 @@ class TCN(CodedMethod):
             epochs.
     """
 
-    training_batch = BatchSpec(pairing="class_pair")
+    training_batch = BatchSpec(pairing="class_pair", smallest_batch=2)
     training_only: ClassVar[tuple[str, ...]] = (
         *("classes.", "past.", "teacher.", "meaning.", "semantics.", "vectors"),
     )
@@ -90,13 +90,13 @@ class TCN(CodedMethod):
         twin = self.encoder
         self.teacher = Teacher(twin.encoder if isinstance(twin, TwinEncoder) else twin)
         self.past = nn.Linear(dim, len(self.teacher.weight))
-        inherit_classifier(self.layer, self.past, self.teacher.weight)
+        self.inherit(self.layer, self.past, self.teacher.weight)
         with torch.no_grad():
             self.past.bias.copy_(self.teacher.bias)
 
-    def embed(self, images: Tensor, side: Side) -> Tensor:
-        """Embed images of one side, (B, dim), or (B, bits) as codes."""
-        return self.coded(self._embedding(images, side, features=False))
+    def real_embedding(self, images: Tensor, side: Side) -> Tensor:
+        """Embed images of one side, (B, dim)."""
+        return self._embedding(images, side, features=False)
 
     def _embedding(self, values: Tensor, side: Side, features: bool) -> Tensor:
         found = self.layer(self.encode(values, side, features))
@@ -109,7 +109,6 @@ class TCN(CodedMethod):
         settings, label = self.hparams, batch.label
         sketch = self._embedding(batch.sketch, "sketch", batch.features)
         photo = self._embedding(batch.photo, "photo", batch.features)
-        self.collect(sketch, photo)
         said = [F.cross_entropy(self.classes(e), label) for e in (sketch, photo)]
         told = self.teacher(batch.photo, "photo", batch.features)
         logs = {
@@ -135,7 +134,7 @@ class TCN(CodedMethod):
         """Adam with a rate that decays exponentially, as in the released code."""
         trained = [p for p in self.parameters() if p.requires_grad]
         adam = torch.optim.Adam(trained, self.hparams.lr, weight_decay=5e-4)
-        return decaying(adam, 2 * (self.trainer.max_epochs or 1))
+        return decaying(adam, 2 * planned_epochs(self.trainer))
 
 
 def _coupled(network: nn.Module) -> Iterator[nn.Parameter]:

@@ -1,5 +1,6 @@
 """A run of the classifier of the seen classes as the encoder of the next method."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -67,15 +68,51 @@ def test_the_next_method_stands_on_it(first: Path, common: list[str], tmp_path: 
         sketchclip.from_pretrained(fitted.trainer.log_dir, pretrained=tmp_path / "other.ckpt")
 
 
-def test_its_classes_count_as_trained_on(first: Path, common: list[str]) -> None:
+def test_its_classes_count_as_trained_on(
+    first: Path, common: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     encoder = TrainedEncoder(str(first))
     seen = IIAE(encoder).training_classes
     assert len(seen) == 2  # 6, less 2 unseen ones and 2 for validation
     options = ["--model", "IIAE", "--model.encoder", "TrainedEncoder"]
     options += ["--model.encoder.pretrained", str(first)]
     other = [part if part != "random:2:0" else "random:2:3" for part in common]
+    capsys.readouterr()
     with pytest.raises(SystemExit):
         main(["test", *options, *other])
+    assert "trained on" in capsys.readouterr().err
+
+
+def test_an_export_asks_for_the_first_run(first: Path, common: list[str], tmp_path: Path) -> None:
+    encoder = ("--model.encoder", "TrainedEncoder", "--model.encoder.pretrained", str(first))
+    small = ("--model.dim", "8", "--model.hidden", "16", "--data.classes_per_batch", "2")
+    run = main(["fit", "--model", "IIAE", *encoder, *small, *common]).trainer.log_dir
+    main(["export", run, "--to", str(tmp_path / "exported"), "--pretrained", str(first)])
+    with pytest.raises(SketchClipError, match=r"stands on another trained run.*--pretrained RUN"):
+        sketchclip.from_pretrained(str(tmp_path / "exported"))
+    exported = sketchclip.from_pretrained(str(tmp_path / "exported"), pretrained=first)
+    assert exported.model_hash == sketchclip.from_pretrained(run).model_hash
+
+
+def test_the_last_run_is_the_one_of_then(
+    first: Path, common: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shutil.copytree(first, tmp_path / "runs" / "first" / "version_0")
+    (tmp_path / "runs" / "last").symlink_to(tmp_path / "runs" / "first" / "version_0")
+    monkeypatch.chdir(tmp_path)
+    encoder = TrainedEncoder("last")
+    shutil.rmtree(tmp_path / "runs" / "first")
+    assert encoder.pretrained != "last"
+    assert Path(encoder.pretrained).is_relative_to(tmp_path.resolve())
+
+
+def test_images_are_prepared_as_in_the_first_run(
+    first: Path, common: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    encoder = ("--model.encoder", "TrainedEncoder", "--model.encoder.pretrained", str(first))
+    with pytest.raises(SystemExit):
+        main(["test", "--model", "IIAE", *encoder, *common, "--data.resize", "squash"])
+    assert "--data.resize letterbox" in capsys.readouterr().err
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
