@@ -22,7 +22,7 @@ def build_tables(group: Group) -> list[ResultTable]:
     other = [name for name in group.runs if name not in known and name not in frozen]
     tables = []
     for title, members, needed in (
-        ("Main table", ("earlier", "baseline", "ours"), ("baseline", "ours")),
+        ("Main table", ("earlier", "baseline", "ours"), ("earlier", "baseline", "ours")),
         ("Ablations", ("ours", "ablation"), ("ablation",)),
     ):
         if any(row.id in group.runs for row in rows if row.group in needed):
@@ -45,7 +45,7 @@ def _table(
     columns = ["", *heads, *(metric_info(metric).label for metric in metrics), "seeds"]
     table = ResultTable(f"{title}: {group.dataset}", columns)
     for name in extra:
-        label = "frozen CLIP" if name.endswith("frozen") else name
+        label = "frozen" if name.endswith("frozen") else name
         table.rows.append([label, *["-"] * len(heads), *_measured(group, name, metrics)])
     for row in rows:
         cells = [_reported(row, column, table) for column in reported]
