@@ -9,6 +9,7 @@ from sketchclip.errors import SketchClipError
 from sketchclip.semantics import WordNetHierarchy
 from sketchclip.semantics.class_synsets import SENSES, class_synsets, read_senses
 from sketchclip.semantics.wordnet_file import Nouns, read_nouns
+from tools.quickdraw_caltech import FOLDERS
 from tools.wordnet_nouns import class_names
 
 
@@ -115,7 +116,8 @@ EMOJI |= {"person_activity", "person_fantasy", "person_gesture"}
 
 def test_packaged_senses_are_of_shipped_classes_and_differ_from_what_is_found_without(nouns):
     chosen = read_senses(SENSES)
-    shipped = {name.replace("_", ""): name for name in class_names()}
+    known = {*class_names(), *FOLDERS}  # also of the photos that a tool lays out
+    shipped = {name.replace("_", ""): name for name in known}
     for name, noun in chosen.items():
         lemma, number = noun.split("#")
         spelled = shipped[name]
@@ -223,3 +225,7 @@ def test_names_and_files_are_read_without_pytorch():
     code = f"import sys, {modules}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_the_classes_of_the_photos_that_a_tool_lays_out_have_nouns(nouns):
+    assert len({*class_synsets(nouns, [*FOLDERS])}) == len(FOLDERS)
