@@ -190,13 +190,10 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
         return ImageSource(reader, self.seed, changes, self.on_error == "skip", spec.stroke_points)
 
     def _training_set(self) -> TrainingDataset:
-        sketches, photos = self.catalogue.training
-        if self.features is None:
-            source = self._source((sketches, photos), augment=True)
-        else:
-            source = FeatureSource(self.features, self.seed)
+        files, known = self.catalogue.training, self.features
+        source = FeatureSource(known, self.seed) if known else self._source(files, augment=True)
         spec, names = self.batch_spec, self.class_names
-        return training_dataset(spec, sketches, photos, names, source, self.instance_of)
+        return training_dataset(spec, *files, names, source, self.instance_of)
 
     def train_dataloader(self) -> DataLoader:
         """Batches of the training classes as the method asks for them, uint8 (see normalize)."""
@@ -220,9 +217,8 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
             shuffle = self.hparams["shuffle"]
             return EpochSampler(dataset, processes, rank, shuffle=shuffle, seed=self.seed)
         shape = (self.hparams["classes_per_batch"], self.hparams["batch_size"])
-        return ClassBatchSampler(
-            dataset, dataset.sketches.counts, *shape, processes, rank, self.seed
-        )
+        counts = dataset.sketches.counts
+        return ClassBatchSampler(dataset, counts, *shape, processes, rank, self.seed)
 
     def _evaluation_loaders(self, classes: list[str]) -> list[DataLoader]:
         files = (self.catalogue.queries(classes), self.catalogue.gallery(classes))

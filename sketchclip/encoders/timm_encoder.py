@@ -74,6 +74,11 @@ class TimmEncoder(ImageEncoder):
 
     def classifier(self) -> Classifier:
         """Classifier that came with the weights, of ImageNet's classes for most."""
+        if self.attention:
+            raise SketchClipError(
+                "TimmEncoder: attention, whose weights start at random, changes the embedding that "
+                "the pretrained classifier is of. Set --model.encoder.attention=false."
+            )
         if self._classifier is None:
             raise SketchClipError(
                 f"The network '{self.name}' has no classifier that is one linear layer over its "

@@ -67,9 +67,14 @@ class CodedMethod(EncodedMethod):
         trainer: Any = self.trainer
         if self.codes is None or self._fitted_at == self.global_step:
             return
-        self._fitted_at, training = self.global_step, self.training
+        data, centred, training = trainer.datamodule, [], self.training
+        if data is None:
+            raise SketchClipError(
+                "model.bits needs a data module, to whose training images the codes are fitted. "
+                "Pass datamodule= to Trainer.fit, or leave bits out."
+            )
+        self._fitted_at = self.global_step
         self.eval()
-        data, centred = trainer.datamodule, []
         for at, (images, side) in enumerate(zip(data.catalogue.training, SIDES, strict=True)):
             step = 1 + sum(map(len, images.values())) // IMAGES
             some = {name: files[::step] for name, files in images.items()}
@@ -89,7 +94,7 @@ class CodedMethod(EncodedMethod):
     def on_validation_start(self) -> None:
         """Fit the codes to the model as it is, within a fit."""
         super().on_validation_start()
-        if self.trainer.state.fn == "fit":
+        if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
             self._fit_codes()
 
     def on_train_epoch_end(self) -> None:

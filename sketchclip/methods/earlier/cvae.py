@@ -19,14 +19,13 @@ import torch.nn.functional as F
 from jsonargparse import lazy_instance
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from data_modules.batch import BatchSpec, TrainingBatch
 from data_modules.transforms import Side
 from sketchclip.encoders import ImageEncoder, TimmEncoder
 from sketchclip.losses import kl_normal
 from sketchclip.methods.encoded import EncodedMethod
-from sketchclip.nn import GaussianHead, sample_normal
+from sketchclip.nn import GaussianHead, call_constant, sample_normal
 
 
 class CVAE(EncodedMethod):
@@ -175,8 +174,7 @@ class CAAE(CVAE):
         latent = self.posterior(torch.cat([photo, sketch], dim=1))
         logs = self.losses(sketch, photo, latent)
         # One backward for both: to the autoencoder the discriminator is a constant.
-        fixed = {name: p.detach() for name, p in self.critic.named_parameters()}
-        taken = _told(functional_call(self.critic, fixed, latent), real=True)
+        taken = _told(call_constant(self.critic, latent), real=True)
         logs["train/adversarial"] = self.hparams.lambda_adv * taken
         prior = torch.randn(latent.shape, generator=self.draws(batch_idx)).to(latent)
         told = _told(self.critic(prior), real=True)

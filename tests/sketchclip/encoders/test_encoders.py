@@ -222,6 +222,16 @@ def test_a_teacher_stays_what_the_encoder_was(weights: Path, network: Any, froze
     assert not [name for name in own_names(method) if name.startswith("teacher.")]
 
 
+def test_a_vision_transformer_takes_another_size() -> None:
+    encoder = TimmEncoder("test_vit", "random", size=96).eval()
+    assert encoder(images(96), "photo").shape == (3, encoder.dim)
+
+
+def test_attention_has_no_pretrained_classifier() -> None:
+    with pytest.raises(SketchClipError, match="attention=false"):
+        Teacher(TimmEncoder("test_resnet", "random", attention=True))
+
+
 def test_an_encoder_without_a_classifier_says_so() -> None:
     encoder = TimmEncoder("test_resnet", "random")
     encoder._classifier = None
