@@ -10,15 +10,18 @@ from typing import Any
 from sketchclip.commands.arguments import Parser, listed
 from sketchclip.errors import SketchClipError
 from sketchclip.plots.classes import plot_classes
+from sketchclip.plots.cost import plot_cost
 from sketchclip.plots.curves import CURVES, plot_curve
 from sketchclip.plots.embedding import plot_map
-from sketchclip.plots.style import headline, save, styled
+from sketchclip.plots.style import save, styled
 from sketchclip.plots.training import plot_training
 from sketchclip.runs.reading import Run, find_runs
+from sketchclip.tables.paper import ROWS
 
 _NEEDS = {
     **{k: f"no two tested runs differ in {c.setting} and seed alone" for k, c in CURVES.items()},
     "training": "no run has losses: give folders of 'sketchclip fit'",
+    "cost": "no two tested runs of one protocol have a cost.json, which 'sketchclip fit' writes",
     "bars": "no run has queries.csv: give folders of 'sketchclip test'",
     "map": "no run has embeddings: give folders of 'sketchclip predict'",
 }
@@ -99,7 +102,7 @@ def _candidates(
     groups: dict[Any, dict[Any, Run]] = defaultdict(dict)
     for run in runs:
         # Metrics of different protocols, data or backbones never share an axis.
-        if kind in CURVES and run.summary:
+        if (kind in CURVES or kind == "cost") and run.summary:
             groups[run.group][run.folder] = run
         elif kind == "training" and run.steps:
             groups[run.name, run.others()].setdefault(run.seed, run)
@@ -110,9 +113,13 @@ def _candidates(
         if kind == "training":
             yield first.name, partial(plot_training, group, options.metric)
             continue
-        metric = options.metric or headline(first)
+        metric = options.metric or first.headline
         if kind == "bars":
             yield first.name, partial(plot_classes, group, metric)
+            continue
+        dataset = str(first.summary.get("dataset"))
+        if kind == "cost":
+            labels = {row.id: (row.label, row.group) for row in ROWS}
+            yield dataset, partial(plot_cost, group, metric, labels)
         else:
-            dataset = str(first.summary.get("dataset"))
             yield dataset, partial(plot_curve, group, CURVES[kind], metric)

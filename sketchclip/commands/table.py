@@ -5,12 +5,14 @@ from pathlib import Path
 
 from sketchclip.commands.arguments import Parser
 from sketchclip.tables.build import build_tables
+from sketchclip.tables.comparison import cost_table, order_table
 from sketchclip.tables.formats import FORMATS, ResultTable, markdown
 from sketchclip.tables.measured import collect
 
 _EXAMPLES = """examples:
   sketchclip table runs/embedded/category                print as Markdown
   sketchclip table runs/embedded/category runs/embedded/fine_grained -o results/embedded
+  sketchclip table runs/one_backbone --order --cost      which rows differ, and what they cost
 """
 
 
@@ -23,9 +25,16 @@ def run(args: Sequence[str]) -> list[ResultTable]:
     )
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, as 'plot' takes them")
     parser.add_argument("-o", "--output", type=Path, help="folder for .md, .tex, .csv and .html")
+    parser.add_argument(
+        "--order", action="store_true", help="add the rows in order, each tested against the next"
+    )
+    parser.add_argument(
+        "--cost", action="store_true", help="add parameters, speed and memory of each training"
+    )
     options = parser.parse_args(args)
     groups, left_out = collect(options.runs)
-    tables = [table for group in groups for table in build_tables(group)]
+    kinds = [build_tables, *([order_table] * options.order), *([cost_table] * options.cost)]
+    tables = [table for group in groups for kind in kinds for table in kind(group)]
     print("\n".join(markdown(table) for table in tables))
     for line in left_out:
         print(f"Left out: {line}")

@@ -21,6 +21,7 @@ from data_modules import SketchPhotoDataModule
 from sketchclip import methods, semantics
 from sketchclip.callbacks.best import BestCheckpoint
 from sketchclip.callbacks.config import RunConfig
+from sketchclip.callbacks.cost import TrainingCost
 from sketchclip.callbacks.embeddings import EmbeddingWriter
 from sketchclip.callbacks.grids import RetrievalGrids
 from sketchclip.callbacks.report import RunReport
@@ -230,7 +231,14 @@ def run_cli(args: Sequence[str] | None) -> SketchClipCLI:
         save_config_callback=RunConfig,
         save_config_kwargs={"command": shlex.join(["sketchclip", *typed])},
         trainer_defaults={
-            "callbacks": [last, BestCheckpoint(), TrainingReport(), RunReport(), EmbeddingWriter()],
+            "callbacks": [
+                last,
+                BestCheckpoint(),
+                TrainingReport(),
+                TrainingCost(),
+                RunReport(),
+                EmbeddingWriter(),
+            ],
             "num_sanity_val_steps": 0,
             "enable_model_summary": False,
             "logger": _LOGGER,

@@ -81,13 +81,6 @@ def save(figure: Any, folder: Path, name: str, formats: Sequence[str]) -> list[P
     return paths
 
 
-def headline(run: Run) -> str:
-    """Name the metric that a figure shows unless the user names one."""
-    metrics = run.summary["metrics"]
-    first = ("Acc@1", "mAP@200" if str(run.summary.get("dataset")).startswith("Sketchy") else "")
-    return next((name for name in first if name in metrics), "mAP@all")
-
-
 def protocol(runs: Sequence[Run], metric: str) -> str:
     """Describe metric, data, gallery, backbone and seeds in one paragraph."""
     summary = runs[0].summary

@@ -120,7 +120,7 @@ def run_one(
     shared = [*run.options(), *extra, f"{logger}.save_dir={folder}", f"{logger}.name="]
     shared += ["--trainer.enable_progress_bar=false"]
     steps = [["fit", *shared, f"{logger}.version=fit"]] if run.train else []
-    checkpoint = ["--ckpt_path", str(folder / "fit" / "checkpoints" / "last.ckpt")]
+    checkpoint = ["--ckpt_path", str(folder / "fit" / "checkpoints" / f"{run.checkpoint}.ckpt")]
     steps.append(["test", *shared, f"{logger}.version=test", *(checkpoint if run.train else [])])
     environment = {**os.environ, **_devices(slot, jobs)}
     with (folder / LOG).open("w", encoding="utf-8") as log:

@@ -29,6 +29,7 @@ class AblationRun:
         configs: Config files, applied in this order.
         settings: Dotted names and values, applied after the configs.
         train: False if there is nothing to train, so that the run is a test alone.
+        checkpoint: Checkpoint that is tested: last, or best on the validation classes.
     """
 
     name: str
@@ -36,6 +37,7 @@ class AblationRun:
     configs: tuple[Path, ...]
     settings: tuple[tuple[str, str], ...]
     train: bool = True
+    checkpoint: str = "last"
 
     @property
     def title(self) -> str:
@@ -58,7 +60,7 @@ class AblationRun:
         for config in self.configs:
             for text in _texts(config):
                 digest.update(text.encode())
-        digest.update(json.dumps([self.settings, self.seed, list(extra)]).encode())
+        digest.update(json.dumps([self.settings, self.seed, self.checkpoint, [*extra]]).encode())
         return digest.hexdigest()[:16]
 
 
@@ -85,7 +87,8 @@ def read_grid(
         path: YAML with ``cells``: name to a config or a list of them, or to a mapping with
             ``config`` (the same), settings by dotted name, ``train: false`` for a model that has
             nothing to train, and ``seeds``, in place of those of the command. ``configs`` beside it
-            lists what every run applies after its own configs. Paths are relative to the file.
+            lists what every run applies after its own configs, ``checkpoint: best`` tests the best
+            epoch on the validation classes in place of the last. Paths are relative to the file.
         seeds: Seeds of every run.
         configs: Applied after the configs of the file.
         only: Names of the runs to take; empty for all.
@@ -103,12 +106,15 @@ def read_grid(
             f"{source}: expected a grid of runs, for example\n{_EXAMPLE}\nFor a single run use "
             f"'sketchclip fit --config {path}'."
         )
-    unknown = {*content} - {"cells", "configs"} or {*only} - {*content["cells"]}
+    unknown = {*content} - {"cells", "configs", "checkpoint"} or {*only} - {*content["cells"]}
     if unknown:
         raise SketchClipError(
-            f"{source}: {', '.join(sorted(map(str, unknown)))}: expected the keys cells and "
-            f"configs, and as names of runs {', '.join(content['cells'])}."
+            f"{source}: {', '.join(sorted(map(str, unknown)))}: expected the keys cells, "
+            f"configs and checkpoint, and as names of runs {', '.join(content['cells'])}."
         )
+    checkpoint = str(content.get("checkpoint", "last"))
+    if checkpoint not in ("last", "best"):
+        raise SketchClipError(f"{source}: checkpoint: {checkpoint}: expected last or best.")
     shared = [_resolve(source, entry) for entry in _listed(content.get("configs", []))]
     shared += [find_config(config) for config in configs]
     runs = []
@@ -120,7 +126,8 @@ def read_grid(
         train, fixed = bool(entry.pop("train", True)), entry.pop("seeds", None)
         settings = tuple((str(key), _text(value)) for key, value in entry.items())
         for seed in seeds if fixed is None else _listed(fixed):
-            runs.append(AblationRun(str(name), int(seed), (*named, *shared), settings, train))
+            run = AblationRun(str(name), int(seed), (*named, *shared), settings, train, checkpoint)
+            runs.append(run)
     return runs
 
 

@@ -10,6 +10,8 @@ from sketchclip.errors import SketchClipError
 
 ROOT = Path("runs")
 CONFIG, ENVIRONMENT, CHECKPOINTS, LAST = "config.yaml", "environment.json", "checkpoints", "last"
+COST = "cost.json"
+"""File in a run with the parameters, speed and memory of its training."""
 FIT = "fit"
 """Folder in a run of 'sketchclip ablate' that holds the checkpoint, beside that of the test."""
 EXPORTED, ABOUT = "model.safetensors", "config.json"

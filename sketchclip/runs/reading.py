@@ -4,14 +4,14 @@ import csv
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from sketchclip.errors import SketchClipError
-from sketchclip.runs.folder import CONFIG, ENVIRONMENT, FINISHED
+from sketchclip.runs.folder import CONFIG, COST, ENVIRONMENT, FINISHED
 from sketchclip.runs.results import METRICS_FILE, SAME_METRICS
 
 STEPS = "metrics.csv"
@@ -39,6 +39,7 @@ class Run:
         steps: metrics.csv of the training.
         embeddings: Folder with sketch.npz and photo.npz.
         commit: Commit of the code; None if unknown.
+        cost: Content of cost.json; empty without one.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Run:
     steps: Path | None = None
     embeddings: Path | None = None
     commit: str | None = None
+    cost: Mapping[str, Any] = field(default_factory=dict)
 
     def others(self, *varied: str) -> tuple[tuple[str, str], ...]:
         """List all settings but seeds, paths and the varied ones; equal within one curve."""
@@ -63,6 +65,14 @@ class Run:
     def group(self) -> tuple[str, ...]:
         """Protocol that runs must share before their metrics may share an axis."""
         return tuple(json.dumps(self.summary.get(key)) for key in SAME_METRICS)
+
+    @property
+    def headline(self) -> str:
+        """Metric that figures and orders of rows show unless the user names one."""
+        metrics = self.summary["metrics"]
+        on_sketchy = str(self.summary.get("dataset")).startswith("Sketchy")
+        first = ("Acc@1", "mAP@200" if on_sketchy else "")
+        return next((name for name in first if name in metrics), "mAP@all")
 
 
 def find_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
@@ -126,6 +136,7 @@ def _read(folder: Path) -> Run:
         steps=fit / STEPS if trained else None,
         embeddings=folder / "embeddings" if (folder / EMBEDDINGS).is_file() else None,
         commit=about.get("commit"),
+        cost=json.loads((fit / COST).read_text("utf-8")) if (fit / COST).is_file() else {},
     )
 
 

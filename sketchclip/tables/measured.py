@@ -24,6 +24,9 @@ class Group:
         runs: Name of a run to metric to values, one for each seed.
         seeds: Name of a run to its seeds.
         commits: Commits of the code that made the runs.
+        metric: Metric by which rows are put in order.
+        tests: Name of a run to the folders of its tests, one for each seed.
+        costs: Name of a run to the costs of its trainings, of the seeds that have one.
     """
 
     dataset: str
@@ -31,6 +34,9 @@ class Group:
     runs: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     seeds: dict[str, list[int]] = field(default_factory=dict)
     commits: set[str] = field(default_factory=set)
+    metric: str = "mAP@all"
+    tests: dict[str, list[Path]] = field(default_factory=dict)
+    costs: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
 
     def mean(self, run: str, metric: str) -> float | None:
         """Average over seeds; None if not measured."""
@@ -68,7 +74,8 @@ def collect(folders: Sequence[Path]) -> tuple[list[Group], list[str]]:
             left_out += [f"{run.folder}: {why}"] * bool(run.summary or run.steps)
             continue
         group = groups.setdefault(
-            run.group, Group(str(run.summary["dataset"]), _protocol(run.summary))
+            run.group,
+            Group(str(run.summary["dataset"]), _protocol(run.summary), metric=run.headline),
         )
         name = _row_name(run, first.setdefault((run.group, run.name), run))
         seeds = group.seeds.setdefault(name, [])
@@ -77,6 +84,9 @@ def collect(folders: Sequence[Path]) -> tuple[list[Group], list[str]]:
             continue
         seeds.append(run.seed)
         group.commits.add(run.commit or "unknown")
+        group.tests.setdefault(name, []).append(run.test or run.folder)
+        if run.cost:
+            group.costs.setdefault(name, []).append(run.cost)
         values = group.runs.setdefault(name, {})
         for metric, value in run.summary["metrics"].items():
             values.setdefault(metric, []).append(float(value))

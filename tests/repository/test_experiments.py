@@ -175,6 +175,21 @@ def test_cells_of_a_grid_are_rows_of_the_table(grid):
         assert cell.configs[0].resolve() == known.get(row, EXPERIMENTS / "sketchy.yaml")
 
 
+@pytest.mark.parametrize("kind", ["category", "fine_grained"])
+def test_the_one_backbone_table_has_every_row_on_one_encoder_and_budget(kind):
+    cells = read_grid(str(EXPERIMENTS / "one_backbone" / f"{kind}.yaml"), [0])
+    expected = {row.id for row in ROWS if row.group != "ablation" and row.config}
+    rows = {row.id for row in ROWS if row.fine_grained == (kind == "fine_grained")}
+    assert {cell.name for cell in cells if cell.train} == expected & rows
+    assert len({cell.configs[-1] for cell in cells}) == 1
+    for cell in cells:
+        settings = dict(cell.settings)
+        backbone = {"model.backbone", "model.encoder.backbone"} & settings.keys()
+        assert [settings[name] for name in backbone] == ["sketchclip-mini"], cell.name
+        assert not any(name.startswith(("trainer.max", "trainer.limit")) for name in settings)
+        assert not any(name.startswith("data.") for name in settings)
+
+
 @pytest.mark.parametrize("row", [row for row in ROWS if row.config], ids=lambda row: row.id)
 def test_a_row_of_the_table_is_one_config(row):
     content = yaml.safe_load((EXPERIMENTS / row.config).read_text("utf-8"))

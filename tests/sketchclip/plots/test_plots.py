@@ -11,6 +11,7 @@ import yaml
 from PIL import Image
 
 from sketchclip.cli import main
+from sketchclip.plots.cost import plot_cost
 from sketchclip.plots.curves import CURVES, series_of
 from sketchclip.runs.reading import find_runs
 
@@ -186,3 +187,24 @@ def test_without_matplotlib_the_command_to_type_is_named(grid, monkeypatch, caps
     with pytest.raises(SystemExit):
         main(["plot", str(grid)])
     assert "pip install sketchclip[plot]" in capsys.readouterr().err
+
+
+def test_cost_is_plotted_for_rows_of_one_protocol(tmp_path, capsys):
+    for number, cell in enumerate(("ours", "b_ip", "sake")):
+        for seed in (0, 1):
+            write_run(tmp_path / "runs", cell, seed, metric=0.3 + 0.1 * number)
+            cost = {"seconds": 10.0**number + seed, "trainable_parameters": 100 * 7**number}
+            folder = tmp_path / "runs" / cell / f"seed_{seed}" / "fit"
+            (folder / "cost.json").write_text(json.dumps(cost))
+    runs = find_runs([tmp_path / "runs"])[0]
+    labels = {"ours": ("Ours", "ours"), "sake": ("ZS-SAKE", "earlier")}
+    figure = plot_cost(runs, "mAP@all", labels)
+    for axes, expected in zip(figure.axes, ([1.5, 10.5, 100.5], [100, 700, 4900]), strict=True):
+        points = [line for line in axes.lines if len(line.get_xdata()) == 1]
+        assert sorted(line.get_xdata()[0] for line in points) == pytest.approx(expected)
+        assert {text.get_text() for text in axes.texts} == {"Ours", "ZS-SAKE", "b_ip"}
+        heights = sorted(text.xyann[1] for text in axes.texts)
+        assert min(np.diff(heights)) > 0.04
+    plot(tmp_path / "runs", "-o", tmp_path, "--figures", "cost", "--formats", "png")
+    assert (tmp_path / "cost_Doodles.png").is_file()
+    assert plot_cost(runs[:2], "mAP@all", labels) is None

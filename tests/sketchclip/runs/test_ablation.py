@@ -76,7 +76,11 @@ def test_the_settings_hash_changes_with_every_setting(grid):
     [
         ({"model": {}}, "expected a grid of runs"),
         ({"cells": {"a": "missing.yaml"}}, "missing.yaml does not exist"),
-        ({"cells": {"a": "base.yaml"}, "seeds": [1]}, "expected the keys cells and configs"),
+        ({"cells": {"a": "base.yaml"}, "checkpoint": "first"}, "expected last or best"),
+        (
+            {"cells": {"a": "base.yaml"}, "seeds": [1]},
+            "expected the keys cells, configs and checkpoint",
+        ),
     ],
 )
 def test_bad_grids_are_refused(grid, content, message):

@@ -59,6 +59,12 @@ def test_a_run_says_what_it_ran_on(run, tree, capsys):
         assert part in printed, part
     assert "\r" not in printed
     assert "\x1b" not in printed
+    cost = json.loads((folder(cli) / "cost.json").read_text())
+    assert (cost["trainable_parameters"], cost["parameters"]) == (960, 1_629_601)
+    assert cost["images"] == 3 * 12  # triplets of each sketch
+    assert 0 < cost["seconds"] < 60
+    assert cost["images_per_second"] == pytest.approx(36 / cost["seconds"])
+    assert 50e6 < cost["peak_memory_bytes"] < 50e9
 
 
 def test_the_listing_hash_sees_names_and_sizes(tmp_path):

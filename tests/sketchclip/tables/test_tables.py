@@ -8,6 +8,7 @@ import statistics
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 import yaml
 
@@ -170,6 +171,51 @@ def test_every_odd_figure_has_its_note(runs, capsys):
     number = int(gcn[at].rpartition("[")[2].rstrip("]"))
     assert "prefix" in main_table.notes[number - 1]
     assert "ZS-GCN" in capsys.readouterr().out
+
+
+def write_queries(root: Path, cell: str, seed: int, values: np.ndarray, seconds: float) -> None:
+    write(root, cell, seed, {"mAP@all": float(values.mean())})
+    folder = root / cell / f"seed_{seed}"
+    with (folder / "test" / "queries.csv").open("w", newline="") as file:
+        rows = [[f"{i}.png", "cat", value] for i, value in enumerate(values)]
+        csv.writer(file).writerows([["query", "class", "mAP@all"], *rows])
+    (folder / "fit").mkdir()
+    cost = {"trainable_parameters": 1234, "parameters": 9999, "batches": 3, "images": 9}
+    cost |= {"seconds": seconds, "seconds_per_epoch": seconds, "images_per_second": 9 / seconds}
+    cost |= {"peak_memory_bytes": 2**20 * 7, "processes": 1, "device": "CPU", "threads": 1}
+    (folder / "fit" / "cost.json").write_text(json.dumps(cost))
+
+
+def test_rows_in_order_are_tested_against_the_next(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    base = rng.random(200) * 0.5
+    for seed in (0, 1):
+        write_queries(tmp_path, "ours", seed, base + 0.1 + rng.normal(0, 0.01, 200), 2.0)
+        write_queries(tmp_path, "b_ip", seed, base + rng.normal(0, 0.01, 200), 1.0 + seed)
+    write_queries(tmp_path, "frozen", 0, base, 1.0)
+    *_, order, cost = run([str(tmp_path), "--order", "--cost"])
+    (group,), _ = collect([tmp_path])
+    best, second, last = order.rows
+    assert (best[0], {second[0], last[0]}) == ("Ours", {"B-IP", "frozen"})
+    assert best[3].startswith("+0.10")
+    assert float(best[5]) == 1e-4
+    assert float(second[5]) > 0.01  # B-IP and frozen differ by noise
+    assert last[3:6] == ["-", "-", "-"]
+    low, high = map(float, best[2].split(" to "))
+    assert low < group.mean("ours", "mAP@all") < high
+    by_label = {row[0]: row[1:] for row in cost.rows}
+    assert by_label["B-IP"] == ["1,234", "3", "1.5", "6.75", "7"]
+    assert "1 x CPU, 1 threads" in cost.caption
+    assert "Order: Doodles" in capsys.readouterr().out
+
+
+def test_an_order_needs_the_same_queries(tmp_path):
+    write_queries(tmp_path, "ours", 0, np.linspace(0, 1, 5), 1.0)
+    write_queries(tmp_path, "b_ip", 0, np.linspace(0, 1, 5), 1.0)
+    file = tmp_path / "b_ip" / "seed_0" / "test" / "queries.csv"
+    file.write_text(file.read_text().replace("3.png", "other.png"))
+    with pytest.raises(SketchClipError, match="not on the same queries: other"):
+        run([str(tmp_path), "--order"])
 
 
 def test_formats_hold_the_same_cells():

@@ -1,0 +1,105 @@
+"""Cost of a training run, written beside its losses: parameters, speed, memory."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from data_modules.batch import ImageBatch
+from sketchclip.checkpoint import count_parameters
+from sketchclip.runs.environment import device_name
+from sketchclip.runs.folder import COST
+
+
+class TrainingCost(Callback):
+    """Writes ``cost.json`` when a training ends.
+
+    Training alone is timed: loading of batches and steps, without validation and without what a
+    method computes before the first epoch. A resumed run tells of its own part.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = self._since = 0.0
+        self.epochs = self.batches = self.images = 0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self._since = time.monotonic()
+        self.epochs += 1
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count the images of the batch and its time."""
+        self._add()
+        self.batches += 1
+        if isinstance(batch, ImageBatch):
+            self.images += len(batch.image)
+        else:
+            inputs = (getattr(batch, name, None) for name in ("sketch", "photo", "negative"))
+            self.images += sum(len(one) for one in inputs if one is not None)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop the clock, once the device has done what is queued."""
+        if self._since:
+            _finish(trainer)
+            self._add()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock again."""
+        self._since = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop the clock where no validation has."""
+        _finish(trainer)
+        self._add()
+
+    def _add(self) -> None:
+        now = time.monotonic()
+        self.seconds += now - self._since
+        self._since = now
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the cost of this process, which of several is the first."""
+        folder = trainer.log_dir  # a collective call: every process must make it
+        known = trainer.loggers and folder is not None and self.batches
+        if not trainer.is_global_zero or not known or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        trained, total = count_parameters(pl_module)
+        cost = {
+            "trainable_parameters": trained,
+            "parameters": total,
+            "batches": self.batches,
+            "images": self.images,
+            "seconds": self.seconds,
+            "seconds_per_epoch": self.seconds / self.epochs,
+            "images_per_second": self.images / self.seconds,
+            "peak_memory_bytes": _peak_memory(trainer),
+            "processes": trainer.world_size,
+            "device": device_name(trainer),
+            "threads": torch.get_num_threads(),
+        }
+        target = Path(str(folder)) / COST
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(json.dumps(cost, indent=2) + "\n", encoding="utf-8")
+
+
+def _finish(trainer: Trainer) -> None:
+    if trainer.strategy.root_device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def _peak_memory(trainer: Trainer) -> int | None:
+    """Largest memory so far in bytes: of the GPU, else resident of the process; None if unknown."""
+    if trainer.strategy.root_device.type == "cuda":
+        return torch.cuda.max_memory_allocated()
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak

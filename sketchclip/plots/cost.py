@@ -1,0 +1,89 @@
+"""Accuracy over the cost of training, a point for each row."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from sketchclip.plots.style import COLOURS, GREY, MARKERS, PAGE, caption, new_figure, protocol
+from sketchclip.runs.reading import Run
+
+COSTS = {
+    "seconds": "training time (s)",
+    "trainable_parameters": "trainable parameters",
+}
+_GAP = 0.042
+"""Distance of labels, as a part of the height of the axes."""
+
+
+def plot_cost(runs: Sequence[Run], metric: str, labels: Mapping[str, tuple[str, str]]) -> Any:
+    """Plot a metric over the time and the parameters of training; None with fewer than two rows.
+
+    Args:
+        runs: Tested runs of one protocol; those without a training are a line.
+        metric: Name of the metric.
+        labels: Name of a run to its label and to its group, which has a colour.
+    """
+    runs = [run for run in runs if metric in run.summary.get("metrics", {})]
+    rows: dict[str, list[Run]] = {}
+    for run in runs:
+        if run.cost:
+            rows.setdefault(run.name, []).append(run)
+    if len(rows) < 2:
+        return None
+    figure = new_figure(PAGE, 4.2)
+    groups = list(dict.fromkeys(_described(name, labels)[1] for name in rows))
+    panels = figure.subplots(1, len(COSTS), sharey=True)
+    for axes, (cost, title) in zip(panels, COSTS.items(), strict=True):
+        points = []
+        for name, members in rows.items():
+            label, group = _described(name, labels)
+            y = float(np.mean([100 * run.summary["metrics"][metric] for run in members]))
+            x = float(np.median([run.cost[cost] for run in members]))
+            number = groups.index(group)
+            style = {"color": COLOURS[number % 8], "marker": MARKERS[number % 8], "linestyle": ""}
+            first = all(point[3] != group for point in points)
+            axes.plot([x], [y], label=group if first else None, **style)
+            points.append((x, y, label, group))
+        axes.set_xscale("log")
+        axes.set_xlabel(title)
+        frozen = [100 * run.summary["metrics"][metric] for run in runs if not run.steps]
+        if frozen:
+            axes.axhline(np.mean(frozen), color=GREY, linestyle="--", label="frozen")
+        axes.margins(x=0.08, y=0.06)
+        _label(axes, points)
+    panels[0].set_ylabel(f"{metric} (%)")
+    handles = panels[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside upper left", ncols=len(handles[0]))
+    shown = [run for members in rows.values() for run in members]
+    text = " Mean over seeds; time is the median over them, training alone, without validation."
+    caption(figure, protocol(shown, metric) + text)
+    return figure
+
+
+def _described(name: str, labels: Mapping[str, tuple[str, str]]) -> tuple[str, str]:
+    return labels.get(name, (name, "other"))
+
+
+def _label(axes: Any, points: Sequence[tuple[float, float, str, str]]) -> None:
+    """Write labels in a column right of the points, without overlap, joined by thin lines."""
+    low, high = axes.get_ylim()
+    wanted = sorted(points, key=lambda point: point[1])
+    heights = [(y - low) / (high - low) for _, y, _, _ in wanted]
+    for at in range(1, len(heights)):
+        heights[at] = max(heights[at], heights[at - 1] + _GAP)
+    excess = max(0.0, heights[-1] - 1.0)
+    heights[-1] -= excess
+    for at in reversed(range(len(heights) - 1)):
+        heights[at] = min(heights[at], heights[at + 1] - _GAP)
+    for height, (x, y, text, _) in zip(heights, wanted, strict=True):
+        axes.annotate(
+            text,
+            (x, y),
+            (1.03, height),
+            textcoords="axes fraction",
+            fontsize=6,
+            va="center",
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.4, "shrinkB": 2},
+        )
