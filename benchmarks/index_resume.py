@@ -132,7 +132,8 @@ def change(folder: Path, count: int) -> None:
 
 def content(place: Path) -> dict[str, tuple[Any, ...]]:
     """What an index holds, by id; raises if an id is there twice."""
-    from sketchclip.search.engine import COLUMNS, VectorEngine
+    from sketchclip.search.columns import COLUMNS
+    from sketchclip.search.engine import VectorEngine
 
     engine = VectorEngine(str(place))
     rows = engine.scan(*COLUMNS, "vector")

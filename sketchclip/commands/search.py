@@ -49,10 +49,9 @@ def run(args: Sequence[str]) -> "list[Hit]":
     index = PhotoIndex.open(options.index)
     image = None if options.sketch is None else read_query(options.sketch)
     model = index.load_model(options.model, options.device)
-    sketch = None if image is None else model.sketches([image])[0]
+    sketch, rescore = (None, None) if image is None else model.query(image)
     text = None if options.text is None else model.texts([options.text])[0]
     query = combine(sketch, text, options.text_weight)
-    rescore = model.pair_scorer(image)
     hits = index.search(query, options.k, options.class_filter, rescore)
     if options.save is not None:
         _save(options.save, image, options.text, hits, model.name)
@@ -68,7 +67,10 @@ def run(args: Sequence[str]) -> "list[Hit]":
         print(json.dumps({**asked, "index": options.index, "model": model.name, "hits": found}))
     else:
         scored = "score" if rescore else model.similarity
-        _print(hits, f"{len(index):,} photos of {options.index}, {model.name}", scored)
+        note = f"{len(index):,} photos of {options.index}, {model.name}"
+        if hits and hits[0].shortlist:
+            note += f"; its score compared the {hits[0].shortlist:,} nearest by vector"
+        _print(hits, note, scored)
         if not about["complete"]:
             print(
                 "The index is not complete: 'sketchclip index' was interrupted, or is at work. "

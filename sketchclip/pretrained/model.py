@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,14 @@ class SearchModel:
         self._fit = preprocessing.fit
         self._reader = FileReader(self._fit)
         blank = np.zeros((1, preprocessing.size, preprocessing.size, 3), np.uint8)
-        self.dim = int(self.embed_fitted(blank, "query").shape[1])
+        state = self._states(blank, "gallery")
+        self._state_shape = state.shape[1:]
+        self.dim = int(self._vectors(state).shape[1])
+
+    @property
+    def state_width(self) -> int:
+        """Numbers of a photo that an index keeps for a score of the method's own; 0 for none."""
+        return self._state_shape.numel() if self.module.scores_pairs else 0
 
     @property
     def similarity(self) -> Similarity:
@@ -179,39 +186,51 @@ class SearchModel:
 
         ``side`` is query for sketches and gallery for photos.
         """
-        vectors = self.module.vector(self._states(images, side))
-        return as_vectors(vectors, self.similarity).cpu().numpy()
+        return self._vectors(self._states(images, side))
+
+    def _vectors(self, states: Tensor) -> np.ndarray:
+        vectors = as_vectors(self.module.vector(states), self.similarity)
+        return vectors.cpu().numpy()
+
+    @torch.inference_mode()
+    def indexed(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
+        """Compute what an index keeps of photos (size, size, 3), fitted by :meth:`read`.
+
+        Returns:
+            Vectors, (N, dim), and states, (N, state_width), fp32; None in place of states where
+            vectors alone are compared.
+        """
+        states = self._states(images, "gallery")
+        kept = states.float().flatten(1).cpu().numpy() if self.module.scores_pairs else None
+        return self._vectors(states), kept
+
+    @torch.inference_mode()
+    def query(
+        self, sketch: Path | np.ndarray
+    ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray] | None]:
+        """Embed a sketch once, for the search by its vector and for a score of the method's own.
+
+        Args:
+            sketch: File, or uint8 RGB (H, W, 3).
+
+        Returns:
+            Vector, (dim,), and the scores (N,) that the method gives photos by their states
+            (N, state_width) as an index keeps them; None in place of it where vectors decide.
+        """
+        state = self._states([self.read(sketch)], "query")
+
+        @torch.inference_mode()
+        def scores(states: np.ndarray) -> np.ndarray:
+            gallery = torch.tensor(states, device=self.device).unflatten(1, self._state_shape)
+            return self.module.score(state.float(), gallery)[0].float().cpu().numpy()
+
+        return self._vectors(state)[0], scores if self.module.scores_pairs else None
 
     def _states(self, images: Iterable[np.ndarray], side: str) -> Tensor:
         batch = torch.stack([to_tensor(image) for image in images]).to(self.device)
         pixels = normalize(batch, self.preprocessing.mean, self.preprocessing.std)
         state: Tensor = getattr(self.module, f"{side}_state")(pixels)
         return state
-
-    def pair_scorer(
-        self, sketch: Path | np.ndarray | None
-    ) -> Callable[[list[Path]], np.ndarray] | None:
-        """Scorer of photos for a sketch; None where vectors alone decide."""
-        if sketch is None or not self.module.scores_pairs:
-            return None
-        return partial(self.pair_scores, sketch)
-
-    @torch.inference_mode()
-    def pair_scores(
-        self, sketch: Path | np.ndarray, photos: Sequence[Path | np.ndarray]
-    ) -> np.ndarray:
-        """Score photos for one sketch as the method's evaluation does, see ``score``.
-
-        Args:
-            sketch: File, or uint8 RGB (H, W, 3).
-            photos: The same, a shortlist.
-
-        Returns:
-            fp32, shape (N,); higher is nearer.
-        """
-        query = self._states([self.read(sketch)], "query")
-        gallery = self._states(map(self.read, photos), "gallery")
-        return self.module.score(query, gallery)[0].float().cpu().numpy()
 
 
 def load_model(

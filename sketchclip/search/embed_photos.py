@@ -38,6 +38,7 @@ class SeenPhoto:
         image: uint8 RGB, shape (size, size, 3), until it is embedded.
         like: Id of an indexed photo of the same content, whose vector holds for this one.
         vector: fp32, shape (dim,).
+        state: What a score of the method's own compares, fp32, flat; None without one.
         error: Why it cannot be read.
     """
 
@@ -46,6 +47,7 @@ class SeenPhoto:
     image: np.ndarray | None = None
     like: str | None = None
     vector: np.ndarray | None = None
+    state: np.ndarray | None = None
     error: str | None = None
 
     @property
@@ -128,22 +130,25 @@ def _ahead(
 
 
 def _embed(items: Sequence[SeenPhoto], model: SearchModel) -> None:
-    """Give items their vectors.
+    """Give items their vectors and states.
 
     Batches are always full: the last bits of a product depend on its size, and a photo's vector is
     not to depend on where a run was interrupted.
     """
     images = [item.image for item in items if item.image is not None]
-    vectors = model.photos([*images, *images[:1] * (BATCH - len(images))])
-    for item, vector in zip(items, vectors, strict=False):
-        item.image, item.vector = None, vector
+    vectors, states = model.indexed([*images, *images[:1] * (BATCH - len(images))])
+    for at, item in enumerate(items):
+        item.image, item.vector = None, vectors[at]
+        item.state = None if states is None else states[at]
 
 
 def _with_known_vectors(part: list[SeenPhoto], engine: VectorEngine) -> list[SeenPhoto]:
     wanted = sorted({item.like for item in part if item.like is not None})
     rows = engine.get(wanted, vectors=True) if wanted else []
-    vectors = {row["photo"]: np.array(row["vector"], np.float32) for row in rows}
+    known = {row["photo"]: row for row in rows}
     for item in part:
         if item.like is not None:
-            item.vector = vectors[item.like]
+            row = known[item.like]
+            item.vector = np.array(row["vector"], np.float32)
+            item.state = np.array(row["state"], np.float32) if "state" in row else None
     return part

@@ -14,18 +14,15 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from sketchclip.errors import SketchClipError, first_line
+from sketchclip.search.columns import COLUMNS, numbers, photo_schema, photo_table
 from sketchclip.search.location import LOCK, UNREADABLE, check_folder, is_uri, lock
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 ENGINE = "lancedb"
-COLUMNS = ("photo", "path", "class_name", "size", "mtime", "digest")
 APPROXIMATE_FROM = 20_000
 """Photos from which on search is by an index of neighbours; with fewer, exact search is fast."""
 
@@ -74,16 +71,18 @@ class VectorEngine:
         with self._told("list"):
             return _ABOUT in self._database.list_tables().tables and bool(self.about)
 
-    def create(self, width: int, about: dict[str, Any]) -> None:
+    def create(self, width: int, about: dict[str, Any], state_width: int = 0) -> None:
         """Make an empty index.
 
         Args:
             width: Width of the vectors.
             about: What :attr:`about` then gives.
+            state_width: Width of the states, where a score of the method's own compares them.
         """
         with self._told("write to"):
             make = self._database.create_table
-            self._tables[_PHOTOS] = make(_PHOTOS, schema=_schema(width), mode="overwrite")
+            schema = photo_schema(width, state_width)
+            self._tables[_PHOTOS] = make(_PHOTOS, schema=schema, mode="overwrite")
             # What is told comes last: without it the rest does not count as an index.
             self._tables[_ABOUT] = make(_ABOUT, [_told_row(about)], mode="overwrite")
 
@@ -101,8 +100,13 @@ class VectorEngine:
 
     def __len__(self) -> int:
         """Number of photos."""
+        return self.count()
+
+    def count(self, class_name: str | None = None) -> int:
+        """Number of photos, or of those of a class."""
+        chosen = None if class_name is None else _is_one_of("class_name", [class_name])
         with self._told("read"):
-            return int(self._table(_PHOTOS).count_rows())
+            return int(self._table(_PHOTOS).count_rows(chosen))
 
     @cached_property
     def _distance(self) -> Literal["dot", "l2"]:
@@ -124,25 +128,32 @@ class VectorEngine:
         with self._told("read"):
             return int(self._table(_PHOTOS).schema.field("vector").type.list_size)
 
+    @cached_property
+    def state_width(self) -> int:
+        """Number of components of a state; 0 where vectors alone are compared."""
+        with self._told("read"):
+            schema = self._table(_PHOTOS).schema
+            return schema.field("state").type.list_size if "state" in schema.names else 0
+
     def lock(self) -> AbstractContextManager[None]:
         """Keep a second process from writing; see :func:`~sketchclip.search.location.lock`."""
         return lock(self.place)
 
-    def upsert(self, rows: Sequence[dict[str, Any]], vectors: np.ndarray) -> None:
+    def upsert(
+        self,
+        rows: Sequence[dict[str, Any]],
+        vectors: np.ndarray,
+        states: np.ndarray | None = None,
+    ) -> None:
         """Add photos, or replace those of the same id, in one transaction.
 
         Args:
             rows: With the keys of ``COLUMNS``.
             vectors: fp32, shape (N, width).
+            states: fp32, shape (N, state_width); None where there are none.
         """
-        import pyarrow as pa
-
-        columns = {name: [row[name] for row in rows] for name in COLUMNS}
-        flat = pa.array(np.ascontiguousarray(vectors, np.float32).ravel())
-        columns["vector"] = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
         with self._told("write to"):
-            schema = _schema(vectors.shape[1])
-            _merge(self._table(_PHOTOS), "photo", pa.table(columns, schema=schema))
+            _merge(self._table(_PHOTOS), "photo", photo_table(rows, vectors, states))
 
     def delete(self, photos: Sequence[str]) -> None:
         """Remove photos by id."""
@@ -164,10 +175,24 @@ class VectorEngine:
 
     def get(self, photos: Sequence[str], vectors: bool = False) -> list[dict[str, Any]]:
         """Rows by id, in no particular order; those that are not there are left out."""
-        wanted = [*COLUMNS, *(["vector"] if vectors else [])]
+        kept = ["vector", *(["state"] if self.state_width else [])]
+        wanted = [*COLUMNS, *(kept if vectors else [])]
         with self._told("read"):
             query = self._table(_PHOTOS).search().where(_is_one_of("photo", photos))
             return list(query.select(wanted).limit(len(photos)).to_list())
+
+    def states(
+        self, class_name: str | None = None, photos: Sequence[str] | None = None
+    ) -> tuple[list[dict[str, Any]], np.ndarray]:
+        """Rows and states, fp32 (N, state_width), of all photos, of a class, or of those of ids."""
+        chosen = None if class_name is None else _is_one_of("class_name", [class_name])
+        if photos is not None:
+            chosen = _is_one_of("photo", photos)
+        with self._told("read"):
+            query = self._table(_PHOTOS).search()
+            query = query if chosen is None else query.where(chosen)
+            found = query.select([*COLUMNS, "state"]).limit(max(1, len(self))).to_arrow()
+            return found.select(list(COLUMNS)).to_pylist(), numbers(found["state"])
 
     def search(
         self, vector: np.ndarray, k: int, class_name: str | None = None
@@ -184,10 +209,9 @@ class VectorEngine:
             is a cosine, or a distance (Euclidean, differing bits) with a minus.
         """
         with self._told("search"):
-            query = (
-                self._table(_PHOTOS).search(vector.astype(np.float32)).distance_type(self._distance)
-            )
-            query = query.nprobes(_PROBES).refine_factor(_REFINE)
+            query = self._table(_PHOTOS).search(vector.astype(np.float32), "vector")
+            query = query.distance_type(self._distance).nprobes(_PROBES)
+            query = query.refine_factor(_REFINE)
             if class_name is not None:
                 # The neighbours' index may hold too few of a rare class near the query.
                 query = query.bypass_vector_index().where(_is_one_of("class_name", [class_name]))
@@ -245,18 +269,6 @@ class VectorEngine:
                 f"Cannot {doing} the index {self.place}: {first_line(error)}. Check that "
                 "it can be reached and written to; if it is damaged, make the index again."
             ) from error
-
-
-def _schema(width: int) -> "pa.Schema":
-    import pyarrow as pa
-
-    kinds = {"size": pa.int64(), "mtime": pa.int64()}
-    fields = [
-        pa.field(name, kinds.get(name, pa.string()), nullable=name == "class_name")
-        for name in COLUMNS
-    ]
-    vector = pa.field("vector", pa.list_(pa.float32(), width), nullable=False)
-    return pa.schema([*fields, vector])
 
 
 def _told_row(about: dict[str, Any]) -> dict[str, str]:

@@ -9,13 +9,16 @@ import numpy as np
 
 from data_modules.listing.names import shorten
 from sketchclip.errors import SketchClipError
-from sketchclip.search.engine import VectorEngine
+from sketchclip.search.engine import APPROXIMATE_FROM, VectorEngine
 
 if TYPE_CHECKING:
     from sketchclip.pretrained.model import SearchModel
 
-SHORTLIST = 100
-"""Photos that a method's own score puts in order."""
+SHORTLIST = 1_000
+"""Photos of a large index that a method's own score puts in order."""
+
+SCORED_NUMBERS = 1 << 26
+"""Numbers of states, 256 MB, that a query reads at most to score all photos."""
 
 VERSION = 2
 """Format of the description that an index has of itself."""
@@ -32,6 +35,8 @@ class Hit:
         photo: Its id: 32 hexadecimal digits.
         path: The file, when it was indexed.
         class_name: Folder directly above; None for a photo that lies directly in a root.
+        shortlist: Number of photos, those nearest by vector, that the method's own score put in
+            order; 0 where all photos were compared with the query in the same way.
     """
 
     rank: int
@@ -39,6 +44,7 @@ class Hit:
     photo: str
     path: Path
     class_name: str | None
+    shortlist: int = 0
 
 
 class PhotoIndex:
@@ -107,7 +113,7 @@ class PhotoIndex:
         vector: np.ndarray,
         k: int = 20,
         class_name: str | None = None,
-        rescore: Callable[[list[Path]], np.ndarray] | None = None,
+        rescore: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> list[Hit]:
         """Find the photos nearest to a query.
 
@@ -117,8 +123,10 @@ class PhotoIndex:
             vector: Embedding of the query, (dim,), by the model of the index.
             k: Number of photos.
             class_name: Search in this class alone.
-            rescore: Scores of photos, in place of those of their vectors: the photos nearest by
-                vector, ``SHORTLIST`` at least, are put in the order of these.
+            rescore: Scores (N,) of the states (N, S) of photos, in place of a similarity of their
+                vectors. All photos are scored where there are fewer than ``APPROXIMATE_FROM`` with
+                ``SCORED_NUMBERS`` numbers at most; else those nearest by vector, ``SHORTLIST`` at
+                least, which hits say.
 
         Returns:
             At most k photos, best first.
@@ -134,28 +142,47 @@ class PhotoIndex:
             )
         if k < 1:
             raise SketchClipError(f"Expected at least one photo, found k = {k}.")
-        wanted = k if rescore is None else max(k, SHORTLIST)
-        asked, rows = wanted, list[dict[str, Any]]()
         if self.engine.compares_directions:
             vector = vector / length
-        while True:
-            rows = self.engine.search(vector, asked, class_name)
-            first: dict[str, dict[str, Any]] = {}
-            for row in sorted(rows, key=lambda row: (-row["score"], row["path"])):
-                first.setdefault(row["digest"], row)
-            if len(first) >= wanted or len(rows) < asked:
-                break
-            asked *= 2  # equal files took places
-        if not rows and class_name is not None and class_name not in self.classes:
+        if rescore is None:
+            found, shortlist = self._nearest(vector, k, class_name), 0
+        else:
+            found, shortlist = self._scored(vector, k, class_name, rescore)
+        if not found and class_name is not None and class_name not in self.classes:
             raise SketchClipError(
                 f"The index has no class '{class_name}'. It has {shorten(self.classes)}."
             )
-        found = [*first.values()][:wanted]
-        if rescore is not None and found:
-            scores = rescore([Path(row["path"]) for row in found])
-            found = [{**row, "score": float(s)} for row, s in zip(found, scores, strict=True)]
-            found.sort(key=lambda row: (-row["score"], row["path"]))
-        return [_hit(row, rank) for rank, row in enumerate(found[:k], 1)]
+        return [_hit(row, rank, shortlist) for rank, row in enumerate(found[:k], 1)]
+
+    def _nearest(self, vector: np.ndarray, k: int, class_name: str | None) -> list[dict[str, Any]]:
+        """Rows of the k photos nearest by vector, each content once."""
+        asked = k
+        while True:
+            rows = self.engine.search(vector, asked, class_name)
+            first = _each_content_once(rows)
+            if len(first) >= k or len(rows) < asked:
+                return first[:k]
+            asked *= 2  # equal files took places
+
+    def _scored(
+        self,
+        vector: np.ndarray,
+        k: int,
+        class_name: str | None,
+        rescore: Callable[[np.ndarray], np.ndarray],
+    ) -> tuple[list[dict[str, Any]], int]:
+        """Rows in the order of a score of states, and the number of a shortlist, 0 for none."""
+        count, shortlist = self.engine.count(class_name), 0
+        if count < APPROXIMATE_FROM and count * self.engine.state_width <= SCORED_NUMBERS:
+            rows, states = self.engine.states(class_name)
+        else:
+            near = self._nearest(vector, max(k, SHORTLIST), class_name)
+            rows, states = self.engine.states(photos=[row["photo"] for row in near])
+            shortlist = len(rows)
+        if not rows:
+            return [], shortlist
+        scored = zip(rows, rescore(states).tolist(), strict=True)
+        return _each_content_once([{**row, "score": s} for row, s in scored]), shortlist
 
     def hit(self, photo: str) -> Hit:
         """An indexed photo by its id.
@@ -209,6 +236,14 @@ class PhotoIndex:
         return rows[0]
 
 
-def _hit(row: dict[str, Any], rank: int = 0) -> Hit:
+def _each_content_once(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows by their score, best first; of files with equal content the first by name."""
+    first: dict[str, dict[str, Any]] = {}
+    for row in sorted(rows, key=lambda row: (-row["score"], row["path"])):
+        first.setdefault(row["digest"], row)
+    return [*first.values()]
+
+
+def _hit(row: dict[str, Any], rank: int = 0, shortlist: int = 0) -> Hit:
     score = row.get("score", 1.0)
-    return Hit(rank, score, row["photo"], Path(row["path"]), row["class_name"])
+    return Hit(rank, score, row["photo"], Path(row["path"]), row["class_name"], shortlist)

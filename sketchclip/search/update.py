@@ -88,7 +88,7 @@ def index_photos(
         roots, dropped = ([str(Path(p).expanduser().absolute()) for p in x] for x in (photos, drop))
         if not engine.exists():
             _find(roots, {})  # before anything is written
-            engine.create(model.dim, _told(model))
+            engine.create(model.dim, _told(model), model.state_width)
         index = PhotoIndex(engine)
         index.check_model(model)
         about = index.about
@@ -166,7 +166,7 @@ def _commit(
     engine: VectorEngine, part: Sequence[SeenPhoto], known: Known, summary: UpdateSummary
 ) -> None:
     """Write what differs from the index, in one transaction, and count it."""
-    rows, vectors = [], []
+    rows, vectors, states = [], [], []
     for item in part:
         photo, state = item.photo, known.get(item.photo.id)
         if item.error is not None or item.vector is None:
@@ -176,6 +176,8 @@ def _commit(
         else:
             rows.append(item.row)
             vectors.append(item.vector)
+            if item.state is not None:
+                states.append(item.state)
             summary.embedded += item.like is None
             if state is None:
                 summary.added += 1
@@ -184,4 +186,4 @@ def _commit(
             else:
                 summary.changed += 1
     if rows:
-        engine.upsert(rows, np.stack(vectors))
+        engine.upsert(rows, np.stack(vectors), np.stack(states) if states else None)

@@ -56,16 +56,16 @@ class Column:
         """
         if query.class_name and query.class_name not in self.classes:
             return []
-        shape = self._photo(like) if like is not None else None
+        shape, rescore = (None if like is None else self._photo(like)), None
         if image is not None:
-            shape = self.model.sketches([image])[0]
+            shape, rescore = self.model.query(image)
         words = query.text.strip()
         text = self._text(words) if words else None
         return self.index.search(
             combine(shape, text, query.weight),
             query.count,
             query.class_name or None,
-            self.model.pair_scorer(image),
+            rescore,
         )
 
     def _photo(self, photo: Hit) -> np.ndarray:

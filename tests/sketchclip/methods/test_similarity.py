@@ -1,6 +1,8 @@
 """Methods that rank in another way than by cosine: evaluated, indexed, searched, exported."""
 
 import json
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from sketchclip.cli import main
 from sketchclip.errors import SketchClipError
 from sketchclip.methods import FrozenCLIP
 from sketchclip.metrics import retrieval_scores
+from sketchclip.search.index import Hit
 from tests.helpers.toys import EuclideanMethod, HammingMethod, PairMethod
 
 TOYS = (EuclideanMethod, HammingMethod, PairMethod)
@@ -101,21 +104,56 @@ def test_onnx_files_give_the_vectors_that_search_compares(toy, fit, tree, tmp_pa
         assert {*np.unique(vectors)} == {-1.0, 1.0}
 
 
-def test_a_score_of_pairs_orders_the_shortlist(fit, tree, tmp_path):
+def test_a_score_of_pairs_orders_all_photos_or_a_shortlist(
+    fit, tree, tmp_path, capsys, monkeypatch
+):
     folder = fit(PairMethod)
     main(["test", "--ckpt_path", str(folder), "--data.num_workers", "0"])
     index = str(tmp_path / "index")
-    main(["index", str(tree / "photo"), "-o", index, "--model", str(folder)])
+    photos = Path(shutil.copytree(tree / "photo", tmp_path / "photos"))
+    main(["index", str(photos), "-o", index, "--model", str(folder)])
+    shutil.copy(min(photos.glob("*/*.png")), photos / "again.png")  # known by its content
+    main(["index", "-o", index, "--update"])
     model = sketchclip.from_pretrained(folder)
-    files = sorted((tree / "photo").glob("*/*.png"))
+    files = sorted(photos.glob("*/*.png"))
     sketch = min((tree / "sketch").glob("*/*.png"))
-    scores = model.pair_scores(sketch, files)
+    _, states = model.indexed([model.read(file) for file in files])
+    _, score = model.query(sketch)
+    scores = score(states)
     vectors = model.photos(files) @ model.sketches([sketch])[0]
     assert np.argsort(-scores).tolist() != np.argsort(-vectors).tolist()
-    found = main(["search", str(sketch), "--index", index, "-k", "5"])
-    best = sorted(zip(-scores, map(str, files), strict=True))[:5]
-    assert [str(hit.path) for hit in found] == [path for _, path in best]
-    assert [-hit.score for hit in found] == pytest.approx([score for score, _ in best], abs=1e-5)
+    names = dict(zip(files, scores, strict=True))
+    names[photos / "again.png"] = names.pop(files[0])  # equal files are one photo, the first named
+
+    def best(chosen: Iterable[Path]) -> list[tuple[Path, float]]:
+        return sorted(((p, names[p]) for p in chosen), key=lambda pair: (-pair[1], pair[0]))[:5]
+
+    def found(*flags: str) -> list[Hit]:
+        capsys.readouterr()
+        return main(["search", str(sketch), "--index", index, "-k", "5", *flags])
+
+    def check(hits: list[Hit], expected: list[tuple[Path, float]], shortlist: int) -> None:
+        assert [hit.path for hit in hits] == [path for path, _ in expected]
+        assert [h.score for h in hits] == pytest.approx([s for _, s in expected], abs=1e-5)
+        assert {hit.shortlist for hit in hits} == {shortlist}
+
+    check(found(), best(names), 0)
+    assert "nearest by vector" not in capsys.readouterr().out
+    one = files[-1].parent.name
+    check(found("--class-filter", one), best(p for p in names if p.parent.name == one), 0)
+    with pytest.raises(SystemExit):
+        found("--class-filter", "dog")
+    assert "no class 'dog'" in capsys.readouterr().err
+
+    near = sorted(zip(-vectors, [photos / "again.png", *files[1:]], strict=True))[:8]
+    monkeypatch.setattr("sketchclip.search.index.SHORTLIST", 8)
+    for limit, value in (("APPROXIMATE_FROM", 10), ("SCORED_NUMBERS", 32 * 16 - 1)):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"sketchclip.search.index.{limit}", value)
+            check(found(), best(path for _, path in near), 8)
+            told = " ".join(capsys.readouterr().out.split())  # the caption is folded
+            assert "its score compared the 8 nearest by vector" in told
+            check(found("--class-filter", one), best(p for p in names if p.parent.name == one), 0)
 
 
 class ScoreAlone(FrozenCLIP):

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from data_modules.locks import locked
 from sketchclip.errors import SketchClipError
 from sketchclip.search import engine as engines
-from sketchclip.search.engine import COLUMNS, VectorEngine
+from sketchclip.search.columns import COLUMNS
+from sketchclip.search.engine import VectorEngine
 
 WIDTH = 8
 
@@ -120,6 +121,30 @@ def test_approximate_search_finds_nearly_all_and_new_photos_too(tmp_path, monkey
     assert engine.search(queries[1], 1)[0]["photo"] == "p5"
     assert "p6" not in {r["photo"] for r in engine.search(vectors[6], 50)}
     assert len(engine) == 2000
+
+
+@pytest.mark.parametrize("width", [WIDTH, 5])
+def test_states_are_kept_beside_vectors(tmp_path, width):
+    engine = VectorEngine(str(tmp_path / "index"))
+    engine.create(WIDTH, {"made": "by a test"}, width)
+    vectors, states = unit(6), unit(6, 1, width)
+    rows = [row(f"p{i}", f"c{i % 2}") for i in range(6)]
+    engine.upsert(rows, vectors, states)
+    engine.upsert(rows[:1], vectors[:1], states[5:])  # changed
+    known = {f"p{i}": state for i, state in enumerate(states)} | {"p0": states[5]}
+    reopened = VectorEngine(engine.place)
+    assert (reopened.width, reopened.state_width, reopened.count("c1")) == (WIDTH, width, 3)
+    chosen = {"all": {}, "class": {"class_name": "c1"}, "some": {"photos": ["p0", "p3", "p9"]}}
+    for name, which in chosen.items():
+        found, kept = reopened.states(**which)
+        names = [stored["photo"] for stored in found]
+        expected = {"all": {*known}, "class": {"p1", "p3", "p5"}, "some": {"p0", "p3"}}[name]
+        assert sorted(names) == sorted(expected)
+        np.testing.assert_array_equal(kept, [known[photo] for photo in names])
+    assert reopened.states("c9")[1].shape == (0, width)
+    assert engine.search(vectors[2], 1)[0]["photo"] == "p2"
+    (stored,) = reopened.get(["p4"], vectors=True)
+    np.testing.assert_array_equal(stored["state"], states[4])
 
 
 def test_about_is_replaced_as_a_whole(engine):

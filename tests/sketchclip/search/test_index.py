@@ -82,8 +82,8 @@ def test_an_update_changes_only_what_changed(index, photos, tmp_path, monkeypatc
     renamed = files[3].rename(photos / "renamed.png")
     Image.new("RGB", (40, 40), "purple").save(photos / "new.png")
     looked = []
-    real = SearchModel.photos
-    monkeypatch.setattr(SearchModel, "photos", lambda *a: looked.append(1) or real(*a))
+    real = SearchModel.indexed
+    monkeypatch.setattr(SearchModel, "indexed", lambda *a: looked.append(1) or real(*a))
     assert counts(index()) == (32, 2, 1, 2, 29, 1)
     assert len(looked) == 1  # the new one; the others' content was known
     after = held(tmp_path)

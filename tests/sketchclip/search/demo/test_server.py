@@ -386,12 +386,9 @@ def test_too_many_at_once_are_told_to_come_again(column):
     held = threading.Event()
 
     class Held:
-        def sketches(self, images):
+        def query(self, image):
             assert held.wait(30)
-            return column.model.sketches(images)
-
-        def pair_scorer(self, image):
-            return None
+            return column.model.query(image)
 
     refused = threading.Semaphore(0)
     answers = []
