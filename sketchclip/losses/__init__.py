@@ -9,9 +9,11 @@ from sketchclip.losses.gaussian import kl_normal
 from sketchclip.losses.negatives import hardest_negatives, other_class_positions
 from sketchclip.losses.patches import draw_permutations, patch_shuffle
 from sketchclip.losses.semantic import semantic_batch_hard, semantic_cosine_loss
+from sketchclip.losses.traits import code_entropies, reconstruction_ranking_loss
 from sketchclip.losses.triplet import cosine_distance, triplet_loss
 
 __all__ = [
+    "code_entropies",
     "cosine_distance",
     "coupling_penalty",
     "distillation_loss",
@@ -22,6 +24,7 @@ __all__ = [
     "lsgan_loss",
     "other_class_positions",
     "patch_shuffle",
+    "reconstruction_ranking_loss",
     "semantic_batch_hard",
     "semantic_cosine_loss",
     "text_classification_loss",

@@ -87,7 +87,7 @@ def retrieval_scores(
     Args:
         queries: States of the sketches, shape (Q, D).
         query_labels: Class of each, shape (Q,), any integers.
-        gallery: States of the photos, shape (G, D).
+        gallery: States of the photos, shape (G, D); with ``score``, of any shape that it takes.
         gallery_labels: Class of each, shape (G,).
         precision_k: Cut-offs of P@k.
         map_k: Cut-offs of mAP@k.
@@ -121,7 +121,7 @@ def retrieval_scores(
         >>> result["rank"].item(), result["rank_all"].item(), result["Acc@1"].item()
         (2.0, 3.0, 0.0)
     """
-    _check(queries, query_labels, gallery, gallery_labels)
+    _check(queries, query_labels, gallery, gallery_labels, alike=score is None)
     queries, gallery = queries.detach(), gallery.detach()
     labels = [np.asarray(x.cpu()) for x in (query_labels, gallery_labels)]
     by_label = np.argsort(labels[0], kind="stable")  # neighbours share their relevant columns
@@ -158,7 +158,8 @@ def retrieval_scores(
                 with _full_precision():
                     torch.mm(left, states, out=distances)
             else:
-                distances = -score(block, states).detach().float()
+                with _full_precision():
+                    distances = score(block, states).detach().float().neg()
             share = -(-len(block) // threads)
             starts = range(0, len(block), share)
             parts = [distances[a : a + share] for a in starts]
@@ -196,7 +197,9 @@ def _full_precision() -> Iterator[None]:
         torch.set_float32_matmul_precision(allowed)
 
 
-def _check(queries: Tensor, query_labels: Tensor, gallery: Tensor, gallery_labels: Tensor) -> None:
+def _check(
+    queries: Tensor, query_labels: Tensor, gallery: Tensor, gallery_labels: Tensor, alike: bool
+) -> None:
     if len(queries) == 0 or len(gallery) == 0:
         raise SketchClipError(
             f"Retrieval needs queries and a gallery, found {len(queries)} sketches and "
@@ -220,7 +223,7 @@ def _check(queries: Tensor, query_labels: Tensor, gallery: Tensor, gallery_label
                 f"{int(odd.sum())} embeddings are NaN or infinite, first that of {name} "
                 f"{int(odd.nonzero()[0])}. Check the model, or the files given."
             )
-    if queries.shape[1:] != gallery.shape[1:]:
+    if alike and queries.shape[1:] != gallery.shape[1:]:
         raise SketchClipError(
             f"Embeddings of sketches have shape {tuple(queries.shape[1:])} each, those of photos "
             f"{tuple(gallery.shape[1:])}; they must agree."

@@ -2,6 +2,7 @@
 
 from sketchclip.nn.adversarial import Discriminator, Generator, call_constant
 from sketchclip.nn.composition import compose, describe, for_each_side
+from sketchclip.nn.dynamic_linear import DynamicLinear
 from sketchclip.nn.gaussian import GaussianHead, sample_normal
 from sketchclip.nn.gradient_reversal import ramp, reverse_gradient
 from sketchclip.nn.graph import (
@@ -15,9 +16,11 @@ from sketchclip.nn.semantic_autoencoder import SemanticAutoencoder
 from sketchclip.nn.side_batch_norm import SideBatchNorm
 from sketchclip.nn.spatial_attention import SpatialAttention
 from sketchclip.nn.svd_head import inherit_classifier, split_classifier
+from sketchclip.nn.trait_network import TraitNetwork
 
 __all__ = [
     "Discriminator",
+    "DynamicLinear",
     "GaussianHead",
     "Generator",
     "GraphConvolution",
@@ -26,6 +29,7 @@ __all__ = [
     "SemanticAutoencoder",
     "SideBatchNorm",
     "SpatialAttention",
+    "TraitNetwork",
     "call_constant",
     "compose",
     "describe",
