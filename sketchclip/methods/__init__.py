@@ -3,11 +3,13 @@
 from sketchclip.methods.base import RetrievalModule
 from sketchclip.methods.earlier import (
     CAAE,
+    CCDG,
     CVAE,
     IIAE,
     SAKE,
     SEMPCYC,
     TCN,
+    CrossGrad,
     Doodle2Search,
     SketchGCN,
 )
@@ -19,11 +21,13 @@ from sketchclip.methods.zero_shot import ZeroShotPromptLearning
 
 __all__ = [
     "CAAE",
+    "CCDG",
     "CVAE",
     "IIAE",
     "SAKE",
     "SEMPCYC",
     "TCN",
+    "CrossGrad",
     "Doodle2Search",
     "EncodedMethod",
     "FineGrainedPromptLearning",

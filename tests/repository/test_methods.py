@@ -5,7 +5,8 @@ from pathlib import Path
 
 from tests.helpers.paths import REPOSITORY
 
-FILES = sorted((REPOSITORY / "sketchclip" / "methods").rglob("*.py"))
+_ALL = (REPOSITORY / "sketchclip" / "methods").rglob("*.py")
+FILES = sorted(path for path in _ALL if path.name != "__init__.py")  # lists of names
 EARLIER = [path for path in FILES if path.parent.name == "earlier"]
 
 

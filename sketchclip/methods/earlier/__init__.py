@@ -1,5 +1,7 @@
 """Systems before CLIP: those of the paper's main table, on any encoder."""
 
+from sketchclip.methods.earlier.cc_dg import CCDG
+from sketchclip.methods.earlier.cross_grad import CrossGrad
 from sketchclip.methods.earlier.cvae import CAAE, CVAE
 from sketchclip.methods.earlier.doodle2search import Doodle2Search
 from sketchclip.methods.earlier.iiae import IIAE
@@ -8,4 +10,15 @@ from sketchclip.methods.earlier.sem_pcyc import SEMPCYC
 from sketchclip.methods.earlier.sketch_gcn import SketchGCN
 from sketchclip.methods.earlier.tcn import TCN
 
-__all__ = ["CAAE", "CVAE", "IIAE", "SAKE", "SEMPCYC", "TCN", "Doodle2Search", "SketchGCN"]
+__all__ = [
+    "CAAE",
+    "CCDG",
+    "CVAE",
+    "IIAE",
+    "SAKE",
+    "SEMPCYC",
+    "TCN",
+    "CrossGrad",
+    "Doodle2Search",
+    "SketchGCN",
+]
