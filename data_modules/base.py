@@ -25,7 +25,7 @@ from data_modules.batch import (
 )
 from data_modules.datasets.evaluation import ImageDataset, instances
 from data_modules.datasets.features import FeatureSource, training_features
-from data_modules.datasets.image_source import ImageSource
+from data_modules.datasets.image_source import ImageSource, check_strokes
 from data_modules.datasets.pairing import training_dataset
 from data_modules.datasets.sampling import ClassBatchSampler, EpochSampler, TrainingLoader
 from data_modules.datasets.training import TrainingDataset
@@ -224,6 +224,8 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
         files = (self.catalogue.queries(classes), self.catalogue.gallery(classes))
         ids = instances(*files, classes, self.instance_of)
         source, size = self._source(files), self.batch_spec.image_size
+        if source.stroke_points:
+            check_strokes(path for paths in files[0].values() for path in paths)
         loaders = []
         for images, side, positions in zip(files, SIDES, ids, strict=True):
             dataset = ImageDataset(images, classes, source, side, size, positions)

@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 from data_modules.base import SketchPhotoDataModule
 from data_modules.batch import Protocol
 from data_modules.cache import cache_folder
+from data_modules.images.drawings import svg_of
 from data_modules.images.render import Drawing, render_strokes
 from data_modules.splits.published import Published
 from sketchclip.errors import SketchClipError
@@ -20,6 +21,8 @@ HELD_OUT_VENDORS = frozenset({"noto", "openmoji"})
 """Emoji designers that the mini CLIP never saw: they form the galleries."""
 
 _STROKES = "sketches.json"
+_LAYOUT = b"strokes"
+"""Changes when the same archive is laid out otherwise, so that it is unpacked anew."""
 
 
 class BundledBenchmark(SketchPhotoDataModule):
@@ -33,7 +36,7 @@ class BundledBenchmark(SketchPhotoDataModule):
             if root is not None:
                 target = Path(root).expanduser()
             else:
-                version = sha256(archive.read_bytes()).hexdigest()[:8]
+                version = sha256(archive.read_bytes() + _LAYOUT).hexdigest()[:8]
                 target = cache_folder() / f"{archive.stem}-{version}"
             if not (target / "sketch").is_dir():
                 _unpack(archive, target)
@@ -69,6 +72,7 @@ def _unpack(archive: Path, target: Path) -> None:
         folder.mkdir(parents=True)
         for number, drawing in enumerate(drawings):
             render_strokes(drawing).save(folder / f"{number:02d}.png")
+            (folder / f"{number:02d}.svg").write_text(svg_of(drawing))
     try:
         partial.rename(target)  # atomic: another process sees all of it or nothing
     except OSError:

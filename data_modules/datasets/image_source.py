@@ -1,6 +1,6 @@
 """From a path to the tensor of a batch: reading, augmenting, and what to do with broken files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from data_modules.images.decode import UnreadableImageError
-from data_modules.images.drawings import read_strokes, stroke_sequence
+from data_modules.images.drawings import DRAWINGS, read_strokes, stroke_sequence, strokes_file
 from data_modules.transforms import Augment, Side
+from sketchclip.errors import SketchClipError
 
 Reader = Callable[[Path], np.ndarray]
 
@@ -49,7 +50,11 @@ class ImageSource:
             UnreadableImageError: If the file cannot be read and ``skip`` is off.
         """
         try:
-            return self.reader(path)
+            image = self.reader(path)
+            drawing = strokes_file(path) if self.skip and self.stroke_points else None
+            if drawing not in (None, path):  # a bitmap is no use without the file of its strokes
+                read_strokes(drawing)
+            return image
         except UnreadableImageError:
             if not self.skip:
                 raise
@@ -82,12 +87,39 @@ class ImageSource:
         return int(geometry), int(appearance)
 
     def strokes(self, path: Path) -> Tensor:
-        """Stroke sequence of a drawing as it is in the file, not augmented, (N, 3)."""
-        return torch.from_numpy(stroke_sequence(read_strokes(path), self.stroke_points))
+        """Stroke sequence of a sketch as it is in the file, not augmented, (N, 3).
+
+        Raises:
+            SketchClipError: If it has no strokes.
+        """
+        strokes = read_strokes(drawing_of(path))
+        return torch.from_numpy(stroke_sequence(strokes, self.stroke_points))
 
     def no_strokes(self) -> Tensor:
         """Padding alone, for photos, (N, 3)."""
         return torch.tensor([0.0, 0.0, -1.0]).repeat(self.stroke_points, 1)
+
+
+def drawing_of(path: Path) -> Path:
+    """The file that holds the strokes of a sketch.
+
+    Raises:
+        SketchClipError: If there is none.
+    """
+    found = strokes_file(path)
+    if found is None:
+        raise SketchClipError(
+            f"The method needs sketches as strokes ({' or '.join(sorted(DRAWINGS))}), found {path} "
+            "and no .svg file of that name beside it. Point --data.sketch_files to the drawings, "
+            "or put the SVG files beside the bitmaps."
+        )
+    return found
+
+
+def check_strokes(sketches: Iterable[Path]) -> None:
+    """Refuse sketches without strokes before any is read; see :func:`drawing_of`."""
+    for path in sketches:
+        drawing_of(path)
 
 
 def to_tensor(image: np.ndarray) -> Tensor:

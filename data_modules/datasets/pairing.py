@@ -8,8 +8,7 @@ import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from data_modules.batch import BatchSpec, TrainingBatch
-from data_modules.datasets.image_source import ImageSource
-from data_modules.datasets.image_table import ImageTable
+from data_modules.datasets.image_source import ImageSource, check_strokes
 from data_modules.datasets.singles import Singles
 from data_modules.datasets.training import (
     NEGATIVE,
@@ -19,7 +18,6 @@ from data_modules.datasets.training import (
     TrainingDataset,
     ring,
 )
-from data_modules.images.drawings import DRAWINGS, is_drawing
 from data_modules.transforms import Side
 from sketchclip.errors import SketchClipError
 
@@ -204,14 +202,5 @@ def training_dataset(
     else:
         dataset = ClassPairs(sketches, photos, classes, source, spec.pairing == "class_triplet")
     if spec.stroke_points:
-        _check_strokes(dataset.sketches)
+        check_strokes(path for path, _ in dataset.sketches)
     return dataset
-
-
-def _check_strokes(sketches: ImageTable) -> None:
-    for path, _ in sketches:
-        if not is_drawing(path):
-            raise SketchClipError(
-                f"The method needs sketches as strokes ({' or '.join(sorted(DRAWINGS))}), found "
-                f"{path}. Point --data.sketch_files to the drawings."
-            )

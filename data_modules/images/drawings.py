@@ -52,6 +52,29 @@ def is_drawing(path: Path) -> bool:
     return path.suffix.lower().partition("#")[0] in DRAWINGS
 
 
+def strokes_file(path: Path) -> Path | None:
+    """The drawing that holds the strokes of a sketch; None if there is none.
+
+    That of a bitmap is the SVG file of the same name beside it: ``cat/1.svg`` of ``cat/1.png``.
+    """
+    if is_drawing(path):
+        return path
+    beside = path.with_suffix(SVG)
+    return beside if beside.is_file() else None
+
+
+def svg_of(drawing: Sequence[Sequence[Sequence[float]]]) -> str:
+    """An SVG file of strokes ``[[x, ...], [y, ...]]``, from which the same points are read.
+
+    >>> svg_of([[[1, 5], [2, 2]]]).partition("<path ")[2]
+    'd="M1 2L5 2"/></g></svg>'
+    """
+    lines = ("L".join(f"{x} {y}" for x, y in zip(*stroke[:2], strict=True)) for stroke in drawing)
+    paths = "".join(f'<path d="M{line}"/>' for line in lines)
+    start = '<svg xmlns="http://www.w3.org/2000/svg"><g fill="none" stroke="black">'
+    return f"{start}{paths}</g></svg>"
+
+
 def read_strokes(path: Path) -> list[np.ndarray]:
     """Read the strokes of a drawing.
 

@@ -9,6 +9,7 @@ from sketchclip.losses.gaussian import kl_normal
 from sketchclip.losses.negatives import hardest_negatives, other_class_positions
 from sketchclip.losses.patches import draw_permutations, patch_shuffle
 from sketchclip.losses.semantic import semantic_batch_hard, semantic_cosine_loss
+from sketchclip.losses.strokes import stroke_loss
 from sketchclip.losses.traits import code_entropies, reconstruction_ranking_loss
 from sketchclip.losses.triplet import cosine_distance, triplet_loss
 
@@ -27,6 +28,7 @@ __all__ = [
     "reconstruction_ranking_loss",
     "semantic_batch_hard",
     "semantic_cosine_loss",
+    "stroke_loss",
     "text_classification_loss",
     "triplet_loss",
 ]

@@ -11,6 +11,7 @@ from sketchclip.methods.earlier import (
     TCN,
     CrossGrad,
     Doodle2Search,
+    Sketch3T,
     SketchGCN,
 )
 from sketchclip.methods.encoded import EncodedMethod
@@ -35,6 +36,7 @@ __all__ = [
     "FrozenEncoder",
     "RetrievalModule",
     "SeenClassClassifier",
+    "Sketch3T",
     "SketchGCN",
     "ZeroShotPromptLearning",
 ]

@@ -120,13 +120,9 @@ class RetrievalModule(LightningModule, ABC):
         return found
 
     def draws(self, batch_idx: int) -> torch.Generator:
-        """Randomness of a training step that a resumed run repeats, on the CPU.
-
-        Args:
-            batch_idx: Number of the step in its epoch.
-        """
+        """Randomness of a step of the epoch that a resumed run repeats, on the CPU."""
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
-        key = (seed, self.current_epoch, batch_idx, self.global_rank)
+        key = seed, self.current_epoch, batch_idx, self.global_rank
         state = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
         return torch.Generator().manual_seed(state >> 1)
 
@@ -135,8 +131,8 @@ class RetrievalModule(LightningModule, ABC):
         self.log_dict(losses, batch_size=batch_size)
         self.log("loss", losses["train/loss"], prog_bar=True, logger=False, batch_size=batch_size)
 
-    def query_state(self, images: Tensor) -> Tensor:
-        """Compute what evaluation keeps of a batch of sketches; first dimension B."""
+    def query_state(self, images: Tensor, strokes: Tensor | None = None) -> Tensor:
+        """Compute what evaluation keeps of sketches, which have strokes if the method asks."""
         return self.embed(images, "sketch")
 
     def gallery_state(self, images: Tensor) -> Tensor:
@@ -161,7 +157,7 @@ class RetrievalModule(LightningModule, ABC):
 
     @property
     def scores_pairs(self) -> bool:
-        """Whether the method ranks by a score of its own in place of a similarity."""
+        """Whether the method ranks by a score of its own."""
         return type(self).score is not RetrievalModule.score
 
     @property
@@ -172,8 +168,7 @@ class RetrievalModule(LightningModule, ABC):
     @property
     def protocol(self) -> Protocol:
         """Protocol of the data at hand."""
-        data = getattr(self._trainer, "datamodule", None)
-        return getattr(data, "protocol", Protocol())
+        return getattr(getattr(self._trainer, "datamodule", None), "protocol", Protocol())
 
     def setup(self, stage: str) -> None:
         """Build what training needs, take the protocol from the data, and check the precision."""
@@ -196,12 +191,16 @@ class RetrievalModule(LightningModule, ABC):
 
     def validation_step(self, batch: ImageBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Embed a batch of queries (loader 0) or of the gallery (loader 1)."""
-        states = (self.query_state, self.gallery_state)[dataloader_idx](batch.image)
+        states = self._states(batch, dataloader_idx)
         read = batch.index >= 0  # an image that data.on_error=skip passed over is no result
         side = ("query", "gallery")[dataloader_idx]
         instances = batch.instance if self.headline == "Acc@1" else None
         ids = instances if instances is None else instances[read]
         self.retrieval.update(states[read], batch.label[read], batch.index[read], side, ids)
+
+    def _states(self, batch: ImageBatch, at: int) -> Tensor:
+        given = (batch.image,) if at else (batch.image, batch.strokes)
+        return (self.query_state, self.gallery_state)[at](*given)
 
     def test_step(self, batch: ImageBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Same as validation, on the unseen classes."""
@@ -226,8 +225,8 @@ class RetrievalModule(LightningModule, ABC):
         self, batch: ImageBatch, batch_idx: int, dataloader_idx: int = 0
     ) -> dict[str, Tensor]:
         """States of a batch with labels and dataset indices; loader 0 sketches, 1 photos."""
-        states = self.query_state if dataloader_idx == 0 else self.gallery_state
-        return {"state": states(batch.image), "label": batch.label, "index": batch.index}
+        state = self._states(batch, dataloader_idx)
+        return {"state": state, "label": batch.label, "index": batch.index}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Optimiser groups over all trainable parameters; override to set rates."""

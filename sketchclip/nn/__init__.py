@@ -3,6 +3,17 @@
 from sketchclip.nn.adversarial import Discriminator, Generator, call_constant
 from sketchclip.nn.composition import compose, describe, for_each_side
 from sketchclip.nn.dynamic_linear import DynamicLinear
+from sketchclip.nn.edge_decoder import EdgeDecoder, sobel_edges
+from sketchclip.nn.fast_weights import (
+    Weights,
+    adapt_each,
+    adapt_to_all,
+    call,
+    descend,
+    differentiable_twice,
+    gradient_step,
+    parameter_names,
+)
 from sketchclip.nn.gaussian import GaussianHead, sample_normal
 from sketchclip.nn.gradient_reversal import ramp, reverse_gradient
 from sketchclip.nn.graph import (
@@ -15,12 +26,14 @@ from sketchclip.nn.iterative_quantization import IterativeQuantization
 from sketchclip.nn.semantic_autoencoder import SemanticAutoencoder
 from sketchclip.nn.side_batch_norm import SideBatchNorm
 from sketchclip.nn.spatial_attention import SpatialAttention
+from sketchclip.nn.stroke_decoder import StrokeDecoder, pen_states
 from sketchclip.nn.svd_head import inherit_classifier, split_classifier
 from sketchclip.nn.trait_network import TraitNetwork
 
 __all__ = [
     "Discriminator",
     "DynamicLinear",
+    "EdgeDecoder",
     "GaussianHead",
     "Generator",
     "GraphConvolution",
@@ -29,16 +42,27 @@ __all__ = [
     "SemanticAutoencoder",
     "SideBatchNorm",
     "SpatialAttention",
+    "StrokeDecoder",
     "TraitNetwork",
+    "Weights",
+    "adapt_each",
+    "adapt_to_all",
+    "call",
     "call_constant",
     "compose",
+    "descend",
     "describe",
+    "differentiable_twice",
     "for_each_side",
     "gaussian_adjacency",
+    "gradient_step",
     "inherit_classifier",
     "normalise_adjacency",
+    "parameter_names",
+    "pen_states",
     "ramp",
     "reverse_gradient",
     "sample_normal",
+    "sobel_edges",
     "split_classifier",
 ]

@@ -120,7 +120,7 @@ class PairMethod(EuclideanMethod):
 
     similarity = "cosine"
 
-    def query_state(self, images: Tensor) -> Tensor:
+    def query_state(self, images: Tensor, strokes: Tensor | None = None) -> Tensor:
         return self.net(images).unflatten(1, (4, 4))
 
     gallery_state = query_state

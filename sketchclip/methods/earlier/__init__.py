@@ -7,6 +7,7 @@ from sketchclip.methods.earlier.doodle2search import Doodle2Search
 from sketchclip.methods.earlier.iiae import IIAE
 from sketchclip.methods.earlier.sake import SAKE
 from sketchclip.methods.earlier.sem_pcyc import SEMPCYC
+from sketchclip.methods.earlier.sketch3t import Sketch3T
 from sketchclip.methods.earlier.sketch_gcn import SketchGCN
 from sketchclip.methods.earlier.tcn import TCN
 
@@ -20,5 +21,6 @@ __all__ = [
     "TCN",
     "CrossGrad",
     "Doodle2Search",
+    "Sketch3T",
     "SketchGCN",
 ]
