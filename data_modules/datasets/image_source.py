@@ -111,7 +111,8 @@ def drawing_of(path: Path) -> Path:
         raise SketchClipError(
             f"The method needs sketches as strokes ({' or '.join(sorted(DRAWINGS))}), found {path} "
             "and no .svg file of that name beside it. Point --data.sketch_files to the drawings, "
-            "or put the SVG files beside the bitmaps."
+            "or put the SVG files beside the bitmaps; some methods do without strokes "
+            "(--model.sketch_target raster)."
         )
     return found
 

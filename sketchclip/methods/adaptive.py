@@ -136,10 +136,11 @@ class AdaptiveMethod(EncodedMethod):
     @torch.no_grad()
     def _meet(self, loaders: Any, sizes: Sequence[float]) -> None:
         loader, trainer = loaders[1], self.trainer
-        count = min(len(loader.dataset), int(sizes[1] * loader.batch_size * trainer.world_size))
+        size = loader.batch_sampler.batch_size
+        count = min(len(loader.dataset), int(sizes[1] * size * trainer.world_size))
         images = DataLoader(
             Subset(loader.dataset, range(count)),
-            loader.batch_size,
+            size,
             num_workers=loader.num_workers,
             collate_fn=loader.collate_fn,
         )

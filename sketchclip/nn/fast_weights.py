@@ -19,10 +19,10 @@ def parameter_names(network: nn.Module, which: str) -> list[str]:
 
     Args:
         network: Any module; frozen parameters do not count.
-        which: all; last_block for the last element that has parameters of the outermost row of
-            layers (``nn.Sequential`` or ``nn.ModuleList``), and of the last such row, such as
-            ``blocks.11`` of a ViT and ``layer4.2`` of a ResNet-50; else what names start with,
-            such as ``net.layer4.``.
+        which: all; last_block for the last element with parameters of the last row of layers
+            (``nn.Sequential`` or ``nn.ModuleList``) that is not inside another: ``blocks.11`` of a
+            ViT, ``layer4.2`` of a ResNet-50, the last convolution of a VGG, without what follows;
+            else what names start with, such as ``net.layer4.``.
 
     Raises:
         SketchClipError: If there is none.
@@ -40,17 +40,18 @@ def parameter_names(network: nn.Module, which: str) -> list[str]:
 
 
 def _last_block(network: nn.Module) -> str | None:
-    level = [("", network)]
-    while level:
-        rows = [(n, m) for n, m in level if isinstance(m, nn.Sequential | nn.ModuleList)]
-        for name, row in reversed(rows):
-            blocks = [
-                n for n, block in row.named_children() if any(True for _ in block.parameters())
-            ]
-            if len(blocks) > 1:
-                return f"{name}.{blocks[-1]}.".lstrip(".")
-        level = [(f"{n}.{c}".lstrip("."), m) for n, p in level for c, m in p.named_children()]
-    return None
+    *_, last = [None, *_blocks(network)]
+    return last
+
+
+def _blocks(network: nn.Module, prefix: str = "") -> Iterator[str]:
+    """Last elements of the outermost rows of layers, in the order of the network."""
+    for name, part in network.named_children():
+        inside = [n for n, layer in part.named_children() if any(True for _ in layer.parameters())]
+        if isinstance(part, nn.Sequential | nn.ModuleList) and inside:
+            yield f"{prefix}{name}.{inside[-1]}."
+        else:
+            yield from _blocks(part, f"{prefix}{name}.")
 
 
 def call(module: nn.Module, prefix: str, weights: Mapping[str, Tensor], *inputs: Any) -> Tensor:

@@ -29,6 +29,7 @@ SMALL = {
     "SAKE": ("--model.dim", "16", "--model.hint_weight", "0"),
     "SeenClassClassifier": ("--model.dim", "16"),
     "TCN": ("--model.dim", "16", "--model.norm", "side"),
+    "Sketch3T": ("--model.dim", "16", "--model.sketch_target", "raster", "--model.map_size", "8"),
     "SketchGCN": ("--model.dim", "16", "--model.hidden", "16", "--model.latent", "4"),
     "CrossGrad": ("--model.dim", "16"),
     "CCDG": (
