@@ -28,7 +28,7 @@ class AdaptiveMethod(EncodedMethod):
     The weights of the model itself never change in a test: what is adapted stands in for them, and
     is forgotten at its end. Search and exported models embed without it. A method has the settings
     ``photo_steps``, ``sketch_steps``, ``adapt_decoders``, ``adapt_in_validation`` and
-    ``queries_at_once``, and the modules ``head``, ``photo_decoder`` and ``sketch_decoder``.
+    ``queries_at_once``, and the modules ``photo_decoder`` and ``sketch_decoder``.
     """
 
     adapted: Weights | None = None
@@ -38,8 +38,9 @@ class AdaptiveMethod(EncodedMethod):
     log_rate: nn.Parameter
     """Logarithm of the rate of the steps."""
 
-    head: nn.Module
-    """From features to the embeddings that are compared; it is not adapted."""
+    @abstractmethod
+    def embedding(self, feature: Tensor) -> Tensor:
+        """Embeddings (B, D) that are compared, of features; what it adds is not adapted."""
 
     @abstractmethod
     def photo_target(self, photos: Tensor) -> Tensor:
@@ -104,8 +105,7 @@ class AdaptiveMethod(EncodedMethod):
         return self._embedding({}, self.trunk(images, side), side)
 
     def _embedding(self, weights: Weights, values: Tensor, side: Side) -> Tensor:
-        found: Tensor = self.head(self.feature(weights, values, side))
-        return found
+        return self.embedding(self.feature(weights, values, side))
 
     def gallery_state(self, images: Tensor) -> Tensor:
         """Embed photos, in an evaluation by weights that are adapted to all of them."""

@@ -51,6 +51,8 @@ class Sketch3T(AdaptiveMethod):
         stroke_points: Points of a sketch.
         hidden: Numbers of the GRU's state.
         map_size: Side of the decoded maps in pixels.
+        normalize: Whether embeddings have unit length, so that the margin fits any encoder; the
+            text does not say.
         margin: Triplet margin in Euclidean distance.
         inner_lr: Learning rate alpha of the inner step at the start; its logarithm is learned.
         lambda_auxiliary: Weight of L_S + L_P in the inner step.
@@ -77,6 +79,7 @@ class Sketch3T(AdaptiveMethod):
         stroke_points: int = 100,
         hidden: int = 128,
         map_size: int = 32,
+        normalize: bool = True,
         margin: float = 0.3,
         inner_lr: float = 5e-4,
         lambda_auxiliary: float = 1.0,
@@ -111,6 +114,11 @@ class Sketch3T(AdaptiveMethod):
         """Triplets of at least two classes, with strokes where they are drawn."""
         points = self.hparams.stroke_points if self.hparams.sketch_target == "strokes" else 0
         return replace(super().batch_spec, smallest_batch=2, stroke_points=points)
+
+    def embedding(self, feature: Tensor) -> Tensor:
+        """Embeddings (B, dim) of features by the head."""
+        found: Tensor = self.head(feature)
+        return F.normalize(found, dim=1) if self.hparams.normalize else found
 
     def photo_target(self, photos: Tensor) -> Tensor:
         """Edges of photos, (B, 1, map_size, map_size)."""
@@ -155,7 +163,7 @@ class Sketch3T(AdaptiveMethod):
             sketch = self.feature(weights, values[0][rows], "sketch")
             both = torch.cat([values[1][rows], values[2][rows]])
             photo, negative = self.feature(weights, both, "photo").chunk(2)
-            anchor, near, far = (self.head(feature) for feature in (sketch, photo, negative))
+            anchor, near, far = (self.embedding(feature) for feature in (sketch, photo, negative))
             return (
                 F.triplet_margin_loss(anchor, near, far, settings.margin),
                 self.sketch_loss({}, sketch, targets[0][rows]),

@@ -72,6 +72,7 @@ def test_a_training_step_is_its_equations() -> None:
     def losses(rows: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         moved = {n: v[rows] + v[rows] @ w.T + b for n, v in values.items()}
         heads = {n: method.head(v) for n, v in moved.items()}
+        heads = {n: h / h.square().sum(1, keepdim=True).sqrt() for n, h in heads.items()}
         near, far = (
             (heads["sketch"] - heads[n] + 1e-6).square().sum(1).sqrt()
             for n in ("photo", "negative")
@@ -162,7 +163,7 @@ def test_a_query_takes_the_steps_of_its_own_loss() -> None:
             grads = torch.autograd.grad(loss, [*own.values()])
             moved = [w - 0.05 * g for w, g in zip(own.values(), grads, strict=True)]
             own = {n: w.detach().requires_grad_() for n, w in zip(own, moved, strict=True)}
-        expected = method.head(feature(own))[0]
+        expected = method.embedding(feature(own))[0]
         torch.testing.assert_close(found[row], expected.detach(), atol=1e-5, rtol=1e-5)
 
 
