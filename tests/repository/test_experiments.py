@@ -12,6 +12,7 @@ import timm
 import torch
 import yaml
 
+from data_modules.images.drawings import svg_of
 from sketchclip.cli import main
 from sketchclip.config import experiment_folders
 from sketchclip.runs.ablation_grid import is_grid, read_grid
@@ -87,8 +88,10 @@ def setup(path: Path, data: Path, folder: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory, make_tree):
-    """Eight classes with pairs of sketch and photo, and vectors of the words in their names."""
+    """Eight classes of pairs, with strokes, and vectors of the words in their names."""
     root = make_tree(tmp_path_factory.mktemp("experiments") / "data")
+    for path in root.glob("sketch/*/*.png"):
+        path.with_suffix(".svg").write_text(svg_of([[[0, 9, 4], [2, 7, 1]], [[5], [5]]]))
     words = sorted({w for folder in (root / "photo").iterdir() for w in folder.name.split()})
     rows = torch.randn(len(words), 5).tolist()
     lines = [" ".join([w, *map(str, row)]) for w, row in zip(words, rows, strict=True)]
