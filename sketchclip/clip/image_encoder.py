@@ -11,6 +11,7 @@ from data_modules.transforms import Interpolation, Side
 from sketchclip.checkpoint import mark_pretrained
 from sketchclip.clip.backbone import backbone_hash, load_backbone
 from sketchclip.clip.text import encode_classes
+from sketchclip.clip.towers import embed_two_tokens
 from sketchclip.encoders import Classifier, ImageEncoder
 
 
@@ -63,6 +64,17 @@ class CLIPImageEncoder(ImageEncoder):
         length = ((norm.bias.detach() @ projection).square().sum() + spread).sqrt()
         weight = clip.logit_scale.detach().exp() / length * (texts - texts.mean(0))
         return weight, torch.zeros(len(weight))
+
+    def class_token(self) -> tuple[Tensor, Tensor] | None:
+        """Class token of a plain ViT that embeds by it, and its position."""
+        visual = self.visual
+        if getattr(visual, "pool_type", None) != "tok" or visual.attn_pool is not None:
+            return None
+        return visual.class_embedding.detach(), visual.positional_embedding.detach()[0]
+
+    def two_tokens(self, images: Tensor, token: Tensor) -> Tensor:
+        """Embed images by the class token and a second one, both through CLIP's projection."""
+        return embed_two_tokens(self.visual, images, token)
 
     def forward(self, images: Tensor, side: Side | Tensor) -> Tensor:
         """Embed images of either side, (B, 3, H, W) to (B, dim)."""

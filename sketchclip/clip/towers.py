@@ -162,6 +162,24 @@ class PromptedTower(nn.Module):
         return self
 
 
+def embed_two_tokens(visual: Any, images: Tensor, token: Tensor) -> Tensor:
+    """Embed images by the class token of a plain ViT and by a second token beside it.
+
+    Args:
+        visual: open_clip ViT without attentional pooling.
+        images: Normalised RGB, shape (B, 3, H, W).
+        token: The second token with its position, (width,).
+
+    Returns:
+        Embeddings of both, through the last LayerNorm and the projection, (B, 2, D).
+    """
+    tokens = visual._embeds(images)
+    second = visual.ln_pre(token.to(tokens.dtype)).expand(len(tokens), 1, -1)
+    tokens = visual.transformer(torch.cat([tokens[:, :1], second, tokens[:, 1:]], dim=1))
+    embedded: Tensor = visual.ln_post(tokens[:, :2]) @ visual.proj
+    return embedded
+
+
 def _append(tokens: Tensor, prompts: Tensor) -> Tensor:
     """(B, N, W) and (K, W) or (B, K, W) to (B, N + K, W)."""
     prompts = prompts.to(tokens.dtype).expand(tokens.shape[0], -1, -1)

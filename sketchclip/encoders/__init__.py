@@ -2,9 +2,11 @@
 
 from sketchclip.encoders.base import Classifier, ImageEncoder
 from sketchclip.encoders.cse_resnet import ConditionalGate, CSEResNet
-from sketchclip.encoders.teacher import Teacher
+from sketchclip.encoders.prototypes import load_prototypes
+from sketchclip.encoders.teacher import Teacher, frozen_copy
 from sketchclip.encoders.timm_encoder import TimmEncoder
 from sketchclip.encoders.twins import TwinEncoder
+from sketchclip.encoders.two_tokens import TwoTokens
 
 __all__ = [
     "CSEResNet",
@@ -14,4 +16,7 @@ __all__ = [
     "Teacher",
     "TimmEncoder",
     "TwinEncoder",
+    "TwoTokens",
+    "frozen_copy",
+    "load_prototypes",
 ]

@@ -73,6 +73,29 @@ class ImageEncoder(nn.Module, ABC):
             "--model.encoder TimmEncoder, CSEResNet or CLIPImageEncoder."
         )
 
+    def prototypes(self) -> nn.Module | None:
+        """Head over prototypes, (B, dim) to (B, K), of self-distillation (DINO); None without."""
+        return None
+
+    def class_token(self) -> tuple[Tensor, Tensor] | None:
+        """Class token and the embedding of its position, (width,) each, of a ViT that embeds by it.
+
+        None for all other networks, which take no second token.
+        """
+        return None
+
+    def two_tokens(self, images: Tensor, token: Tensor) -> Tensor:
+        """Embed images by the class token and by a second one beside it.
+
+        Args:
+            images: Normalised RGB, shape (B, 3, H, W).
+            token: The second token with its position, (width,).
+
+        Returns:
+            Embeddings by the class token and by the second one, (B, 2, dim).
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no class token.")
+
     def train(self, mode: bool = True) -> Self:
         """Set training mode, but for a frozen encoder."""
         return super().train(mode and not self.frozen)

@@ -30,10 +30,15 @@ class Teacher(nn.Module):
         weight, bias = encoder.classifier()
         self.register_buffer("weight", weight, persistent=False)
         self.register_buffer("bias", bias, persistent=False)
-        self.encoder = encoder if encoder.frozen else mark_pretrained(copy.deepcopy(encoder))
+        self.encoder = frozen_copy(encoder)
 
     @torch.no_grad()
     def forward(self, values: Tensor, side: Side | Tensor, features: bool = False) -> Tensor:
         """Logits (B, C) of images, or of features of the frozen encoder."""
         embedded = values if features else self.encoder(values, side)
         return nn.functional.linear(embedded, self.weight, self.bias)
+
+
+def frozen_copy(encoder: ImageEncoder) -> ImageEncoder:
+    """An encoder as it is now, pretrained and frozen; one that is frozen is itself."""
+    return encoder if encoder.frozen else mark_pretrained(copy.deepcopy(encoder))

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import timm
 import torch
+from timm.models import checkpoint_seq
 from torch import Tensor, nn
 
 from data_modules.transforms import Interpolation, Side
@@ -86,6 +87,29 @@ class TimmEncoder(ImageEncoder):
                 "network with --model.encoder.name, such as resnet50.tv_in1k."
             )
         return self._classifier
+
+    def class_token(self) -> tuple[Tensor, Tensor] | None:
+        """Class token of a VisionTransformer of timm that embeds by it, and its position."""
+        net = self.net
+        if not isinstance(net, timm.models.VisionTransformer) or self.attention:
+            return None
+        if net.cls_token is None or net.global_pool != "token" or net.attn_pool is not None:
+            return None
+        token = net.cls_token.detach()[0, 0]
+        placed = net.pos_embed is not None and not net.no_embed_class
+        return token, net.pos_embed.detach()[0, 0] if placed else torch.zeros_like(token)
+
+    def two_tokens(self, images: Tensor, token: Tensor) -> Tensor:
+        """Embed images by the class token and a second one: timm's own forward with one more."""
+        net = self.net
+        tokens = net.patch_drop(net._pos_embed(net.patch_embed(images)))
+        second = token.to(tokens).expand(len(tokens), 1, -1)
+        tokens = net.norm_pre(torch.cat([tokens[:, :1], second, tokens[:, 1:]], dim=1))
+        if net.grad_checkpointing and torch.is_grad_enabled():
+            tokens = checkpoint_seq(net.blocks, tokens)
+        else:
+            tokens = net.blocks(tokens)
+        return cast(Tensor, net.head_drop(net.fc_norm(net.norm(tokens)[:, :2])))
 
     def _identify(self) -> dict[str, str]:
         # The name, too: networks with equal tensors may differ in an activation.

@@ -1,9 +1,18 @@
 """Losses as pure functions of tensors."""
 
 from sketchclip.losses.adversarial import lsgan_loss
-from sketchclip.losses.classification import text_classification_loss
+from sketchclip.losses.alignment import centre_alignment_loss, uniformity_loss
+from sketchclip.losses.classification import (
+    instance_to_prototype_loss,
+    smoothed_cross_entropy,
+    text_classification_loss,
+)
 from sketchclip.losses.coupling import coupling_penalty
-from sketchclip.losses.distillation import distillation_loss
+from sketchclip.losses.distillation import (
+    correlated_distillation_loss,
+    dino_loss,
+    distillation_loss,
+)
 from sketchclip.losses.divergence import f_divergence
 from sketchclip.losses.gaussian import kl_normal
 from sketchclip.losses.negatives import hardest_negatives, other_class_positions
@@ -14,13 +23,17 @@ from sketchclip.losses.traits import code_entropies, reconstruction_ranking_loss
 from sketchclip.losses.triplet import cosine_distance, triplet_loss
 
 __all__ = [
+    "centre_alignment_loss",
     "code_entropies",
+    "correlated_distillation_loss",
     "cosine_distance",
     "coupling_penalty",
+    "dino_loss",
     "distillation_loss",
     "draw_permutations",
     "f_divergence",
     "hardest_negatives",
+    "instance_to_prototype_loss",
     "kl_normal",
     "lsgan_loss",
     "other_class_positions",
@@ -28,7 +41,9 @@ __all__ = [
     "reconstruction_ranking_loss",
     "semantic_batch_hard",
     "semantic_cosine_loss",
+    "smoothed_cross_entropy",
     "stroke_loss",
     "text_classification_loss",
     "triplet_loss",
+    "uniformity_loss",
 ]

@@ -1,4 +1,6 @@
-"""Learning-rate schedules of earlier systems."""
+"""Schedules of earlier systems: learning rates, weight decay, weights of losses."""
+
+import math
 
 import torch
 from lightning.pytorch import Trainer
@@ -49,3 +51,48 @@ def decaying(optimizer: torch.optim.Optimizer, epochs: float) -> OptimizerLRSche
         return decayed(1.0, epoch, epochs)
 
     return [optimizer], [torch.optim.lr_scheduler.LambdaLR(optimizer, scale)]
+
+
+def cosine(step: float, steps: float, start: float, end: float, warmup: float = 0) -> float:
+    """Value that rises in a straight line from 0 to ``start``, then follows a half cosine (DINO).
+
+    The last step of the warm-up and the first one after it have ``start``.
+
+    Args:
+        step: Number of the step, from 0.
+        steps: Steps in all; its last one is just before ``end``, which the next would have.
+        start: Value after the warm-up.
+        end: Value at the end.
+        warmup: Steps of the warm-up.
+
+    >>> [round(cosine(step, 6, 1.0, 0.0, warmup=2), 2) for step in range(7)]
+    [0.0, 1.0, 1.0, 0.85, 0.5, 0.15, 0.0]
+    """
+    if step < warmup:
+        return start * step / max(warmup - 1, 1)
+    part = min((step - warmup) / max(steps - warmup, 1), 1.0)
+    return end + (start - end) * (1 + math.cos(math.pi * part)) / 2
+
+
+def risen(step: float, wait: float, until: float, to: float) -> float:
+    """Weight that is 0 at first, then rises in a half cosine and stays (TVT).
+
+    Args:
+        step: Number of the step, from 0.
+        wait: Steps at 0.
+        until: Step from which it stays.
+        to: Value then.
+
+    >>> [round(risen(step, 1, 5, 2.0), 2) for step in range(7)]
+    [0.0, 0.0, 0.29, 1.0, 1.71, 2.0, 2.0]
+    """
+    return 0.0 if step < wait else cosine(step - wait, until - wait, 0.0, to)
+
+
+def risen_temperature(epoch: int, epochs: int = 5, start: float = 0.04, to: float = 0.07) -> float:
+    """Temperature of DINO's teacher: from ``start`` to ``to`` in equal steps, one an epoch.
+
+    >>> [round(risen_temperature(epoch), 4) for epoch in (0, 3, 4, 9)]
+    [0.04, 0.0625, 0.07, 0.07]
+    """
+    return to if epoch >= epochs - 1 else start + (to - start) * epoch / (epochs - 1)

@@ -23,6 +23,9 @@ from sketchclip.nn.graph import (
     normalise_adjacency,
 )
 from sketchclip.nn.iterative_quantization import IterativeQuantization
+from sketchclip.nn.moving_centres import ClassCentres, TeacherCentres
+from sketchclip.nn.projection import Projection, PrototypeHead
+from sketchclip.nn.random_crops import random_crops
 from sketchclip.nn.semantic_autoencoder import SemanticAutoencoder
 from sketchclip.nn.side_batch_norm import SideBatchNorm
 from sketchclip.nn.spatial_attention import SpatialAttention
@@ -31,6 +34,7 @@ from sketchclip.nn.svd_head import inherit_classifier, split_classifier
 from sketchclip.nn.trait_network import TraitNetwork
 
 __all__ = [
+    "ClassCentres",
     "Discriminator",
     "DynamicLinear",
     "EdgeDecoder",
@@ -39,10 +43,13 @@ __all__ = [
     "GraphConvolution",
     "IterativeQuantization",
     "LearnedAdjacency",
+    "Projection",
+    "PrototypeHead",
     "SemanticAutoencoder",
     "SideBatchNorm",
     "SpatialAttention",
     "StrokeDecoder",
+    "TeacherCentres",
     "TraitNetwork",
     "Weights",
     "adapt_each",
@@ -61,6 +68,7 @@ __all__ = [
     "parameter_names",
     "pen_states",
     "ramp",
+    "random_crops",
     "reverse_gradient",
     "sample_normal",
     "sobel_edges",
