@@ -48,6 +48,7 @@ _PARTS = {
     "adaptation": "DeepPrompts",
     "text_head": "LearnedContext",
     "encoder": "TimmEncoder",
+    "sketch_teacher": "TrainedEncoder",
     "semantics": "WordVectorFile",
 }
 

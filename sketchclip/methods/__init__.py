@@ -6,9 +6,11 @@ from sketchclip.methods.earlier import (
     CCDG,
     CVAE,
     IIAE,
+    PSKD,
     SAKE,
     SEMPCYC,
     TCN,
+    TVT,
     CrossGrad,
     Doodle2Search,
     Sketch3T,
@@ -18,6 +20,7 @@ from sketchclip.methods.encoded import EncodedMethod
 from sketchclip.methods.fine_grained import FineGrainedPromptLearning
 from sketchclip.methods.frozen import FrozenCLIP, FrozenEncoder
 from sketchclip.methods.seen_classes import SeenClassClassifier
+from sketchclip.methods.self_distillation import SelfDistillation
 from sketchclip.methods.zero_shot import ZeroShotPromptLearning
 
 __all__ = [
@@ -25,9 +28,11 @@ __all__ = [
     "CCDG",
     "CVAE",
     "IIAE",
+    "PSKD",
     "SAKE",
     "SEMPCYC",
     "TCN",
+    "TVT",
     "CrossGrad",
     "Doodle2Search",
     "EncodedMethod",
@@ -36,6 +41,7 @@ __all__ = [
     "FrozenEncoder",
     "RetrievalModule",
     "SeenClassClassifier",
+    "SelfDistillation",
     "Sketch3T",
     "SketchGCN",
     "ZeroShotPromptLearning",

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from data_modules.transforms import Side
 from sketchclip.checkpoint import mark_pretrained
 from sketchclip.encoders import ImageEncoder
 from sketchclip.encoders.twins import by_side
 from sketchclip.errors import SketchClipError
+from sketchclip.methods import SelfDistillation
 from sketchclip.pretrained.find import find_checkpoint, hub_id
 from sketchclip.pretrained.model_hash import model_hash
 from sketchclip.pretrained.saved import build_module, read_saved
@@ -59,6 +60,10 @@ class TrainedEncoder(ImageEncoder):
         with torch.no_grad():
             blank = torch.zeros(1, 3, self.image_size, self.image_size)
             self.dim = int(module.embed(blank, "photo").shape[1])
+
+    def prototypes(self) -> nn.Module | None:
+        """Head of a run of SelfDistillation; None of any other run."""
+        return self.trained.head if isinstance(self.trained, SelfDistillation) else None
 
     def forward(self, images: Tensor, side: Side | Tensor) -> Tensor:
         """Embed images of one side, or of both, (B, 3, H, W) to (B, dim)."""

@@ -70,6 +70,8 @@ def setup(path: Path, data: Path, folder: Path) -> list[str]:
         tower += [f"--model.encoder.pretrained={data / 'resnet.pt'}"]
         if path.stem in ("cvae", "caae"):  # 70 million parameters, on a tiny encoder, too
             tower += ["--model.latent=8", "--model.hidden=16"]
+        if path.stem in ("tvt", "sketch_teacher"):  # a head of 22 million
+            tower += ["--model.prototypes=64", "--model.hidden=32"]
         if path.stem == "sake":  # the generated classes are in no WordNet
             tower.append("--model.hint_weight=0")
     return [

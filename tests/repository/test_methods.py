@@ -7,6 +7,9 @@ from tests.helpers.paths import REPOSITORY
 
 _ALL = (REPOSITORY / "sketchclip" / "methods").rglob("*.py")
 FILES = sorted(path for path in _ALL if path.name != "__init__.py")  # lists of names
+FOLDER = REPOSITORY / "sketchclip" / "methods"
+# Both packages list the earlier methods.
+FILES = sorted(path for path in FOLDER.rglob("*.py") if path.name != "__init__.py")
 EARLIER = [path for path in FILES if path.parent.name == "earlier"]
 
 

@@ -50,6 +50,21 @@ TRAINED = ("CCDG", "CrossGrad", "Doodle2Search", "SAKE", "SeenClassClassifier", 
 # The sum of the sides of a game need not fall, nor a distance of two nets that starts at 0.
 FALLING = {"CAAE": "train/reconstruction", "TCN": "train/classes", "SEMPCYC": "train/cls"}
 FALLING["CCDG"] = "train/triplet"  # the trait network has learnt before, in the first epoch
+    "PSKD": ("--model.projection", "16", "--model.hidden", "32"),
+    "TVT": ("--model.projection", "16", "--model.hidden", "32", "--model.prototypes", "24"),
+    "SelfDistillation": (
+        *("--model.projection", "16", "--model.hidden", "32", "--model.prototypes", "24"),
+        *("--model.small_crops", "1"),
+FIRST_STAGES = {"SeenClassClassifier", "SelfDistillation"}
+TRAINED = ("Doodle2Search", "PSKD", "SAKE", *sorted(FIRST_STAGES), "TCN", "TVT")
+TRANSFORMERS = ("PSKD", "SelfDistillation", "TVT")
+"""Methods of a ViT."""
+AVERAGED = {"SelfDistillation": ("encoder.", "head.")}
+"""Moving averages of what trains: they change without a gradient."""
+# The sum of the sides of a game need not fall, nor a distance of two nets that starts at 0, nor a
+# cross-entropy with a teacher that is sharpened around a moving centre.
+FALLING = {"CAAE": "train/reconstruction", "SEMPCYC": "train/cls"}
+FALLING |= dict.fromkeys(("PSKD", "TCN", "TVT"), "train/classes")
 every_method = pytest.mark.parametrize("method", SMALL)
 # In the default run one with dropout, one with a schedule and an encoder that trains, and
 # one with three optimisers stand for all.
@@ -59,14 +74,19 @@ every_method_in_time = pytest.mark.parametrize(
 )
 
 
+def network(method: str) -> str:
+    return "test_vit" if method in TRANSFORMERS else "test_resnet"
+
+
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of a tiny ResNet, in place of ImageNet's."""
-    file = tmp_path_factory.mktemp("weights") / "tiny.pt"
+    """Folder with weights of tiny networks, in place of ImageNet's."""
+    folder = tmp_path_factory.mktemp("weights")
     with torch.random.fork_rng():
-        torch.manual_seed(0)
-        torch.save(timm.create_model("test_resnet").state_dict(), file)
-    return file
+        for name in ("test_resnet", "test_vit"):
+            torch.manual_seed(0)
+            torch.save(timm.create_model(name).state_dict(), folder / f"{name}.pt")
+    return folder
 
 
 @pytest.fixture
@@ -74,10 +94,11 @@ def arguments(tree: Path, tmp_path: Path, weights: Path) -> Any:
     """Options of a method's run on generated data."""
 
     def make(method: str, devices: int = 1) -> list[str]:
-        frozen = method not in TRAINED
+        frozen, name = method not in TRAINED, network(method)
         return [
             *("--model", method, "--model.encoder", "TimmEncoder"),
-            *("--model.encoder.name", "test_resnet", "--model.encoder.pretrained", str(weights)),
+            *("--model.encoder.name", name),
+            *("--model.encoder.pretrained", str(weights / f"{name}.pt")),
             *("--model.encoder.size", "64", "--model.encoder.frozen", str(frozen).lower()),
             *SMALL[method],
             *("--data", "SketchPhotoFolder", "--data.root", str(tree)),
@@ -121,7 +142,7 @@ def ranking(model: Any, sketch: Path, photos: list[Path]) -> list[int]:
 
 
 def test_every_file_has_a_row() -> None:
-    assert {*earlier.__all__} == EARLIER.keys() == SMALL.keys() - {"SeenClassClassifier"}
+    assert {*earlier.__all__} == EARLIER.keys() == SMALL.keys() - FIRST_STAGES
 
 
 @every_method_in_time
@@ -132,12 +153,13 @@ def test_a_checkpoint_an_export_and_an_index_rank_alike(
     tested = main(["test", "--ckpt_path", folder, "--data.num_workers", "0"])
     assert 0 < float(tested.trainer.callback_metrics["test/mAP@all"]) <= 1
     result = json.loads(Path(folder, "test", "metrics.json").read_text("utf-8"))
-    assert result["backbone"]["name"] == "test_resnet"
+    assert result["backbone"]["name"] == network(method)
     known = hasattr(tested.model, "semantics")
     assert ("CLIP text" in result["class_vectors"]) if known else "class_vectors" not in result
-    main(["export", folder, "--to", str(tmp_path / "exported"), "--pretrained", str(weights)])
+    file = weights / f"{network(method)}.pt"
+    main(["export", folder, "--to", str(tmp_path / "exported"), "--pretrained", str(file)])
     run = sketchclip.from_pretrained(folder)
-    exported = sketchclip.from_pretrained(str(tmp_path / "exported"), pretrained=weights)
+    exported = sketchclip.from_pretrained(str(tmp_path / "exported"), pretrained=file)
     assert run.model_hash == exported.model_hash
     first, second = embeddings(run, tree), embeddings(exported, tree)
     for side in first:
@@ -209,11 +231,13 @@ def test_eight_samples_are_learnt_and_all_that_trains_gets_a_gradient(
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     trainer = Trainer(max_epochs=80, accelerator="cpu", callbacks=[watch], **quiet)
     trainer.fit(model, DataLoader([batch], batch_size=None))
-    assert np.mean(watch.losses[-10:]) < np.mean(watch.losses[:10])
+    if method not in AVERAGED:  # the teacher that moves is what its loss is measured by
+        assert np.mean(watch.losses[-10:]) < np.mean(watch.losses[:10])
     assert watch.touched == {n for n, p in model.named_parameters() if p.requires_grad}
     for name, parameter in model.named_parameters():
         if name not in subtracted_biases(model):
-            assert parameter.requires_grad != torch.equal(parameter, before[name]), name
+            moves = parameter.requires_grad or name.startswith(AVERAGED.get(method, ()))
+            assert moves != torch.equal(parameter, before[name]), name
 
 
 @pytest.mark.slow
