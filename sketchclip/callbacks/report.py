@@ -67,6 +67,7 @@ class RunReport(Callback):
         if trained:
             protocol += f"; NOT ZERO-SHOT: {len(trained)} of the unseen classes were trained on"
         semantics = getattr(pl_module, "semantics", None)
+        adapted = getattr(pl_module, "test_time_adaptation", None)
         found: RetrievalResults = pl_module.results  # type: ignore[assignment]
         result: dict[str, Any] = {
             "metrics": dict(found.metrics),
@@ -75,6 +76,7 @@ class RunReport(Callback):
             "method": type(pl_module).__name__,
             "backbone": getattr(pl_module, "origin", getattr(pl_module, "identity", None)),
             **({} if semantics is None else {"class_vectors": semantics.source}),
+            **({} if adapted is None else {"test_time_adaptation": adapted}),
             "dataset": type(data).__name__,
             "split": files.split.name,
             "protocol": protocol,

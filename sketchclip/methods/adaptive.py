@@ -38,6 +38,11 @@ class AdaptiveMethod(EncodedMethod):
     log_rate: nn.Parameter
     """Logarithm of the rate of the steps."""
 
+    @property
+    def test_time_adaptation(self) -> dict[str, int]:
+        """Steps on the gallery and on each query that results of an evaluation rest on."""
+        return {n: self.hparams[n] for n in ("photo_steps", "sketch_steps")}
+
     @abstractmethod
     def embedding(self, feature: Tensor) -> Tensor:
         """Embeddings (B, D) that are compared, of features; what it adds is not adapted."""

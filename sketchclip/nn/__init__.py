@@ -2,8 +2,7 @@
 
 from sketchclip.nn.adversarial import Discriminator, Generator, call_constant
 from sketchclip.nn.composition import compose, describe, for_each_side
-from sketchclip.nn.dynamic_linear import DynamicLinear
-from sketchclip.nn.edge_decoder import EdgeDecoder, sobel_edges
+from sketchclip.nn.decoders import EdgeDecoder, StrokeDecoder, pen_states, sobel_edges
 from sketchclip.nn.fast_weights import (
     Weights,
     adapt_each,
@@ -29,9 +28,8 @@ from sketchclip.nn.random_crops import random_crops
 from sketchclip.nn.semantic_autoencoder import SemanticAutoencoder
 from sketchclip.nn.side_batch_norm import SideBatchNorm
 from sketchclip.nn.spatial_attention import SpatialAttention
-from sketchclip.nn.stroke_decoder import StrokeDecoder, pen_states
 from sketchclip.nn.svd_head import inherit_classifier, split_classifier
-from sketchclip.nn.trait_network import TraitNetwork
+from sketchclip.nn.traits import DynamicLinear, TraitNetwork
 
 __all__ = [
     "ClassCentres",

@@ -35,7 +35,7 @@ def plot_cost(runs: Sequence[Run], metric: str, labels: Mapping[str, tuple[str, 
     groups = list(dict.fromkeys(_described(name, labels)[1] for name in rows))
     panels = figure.subplots(1, len(COSTS), sharey=True)
     for axes, (cost, title) in zip(panels, COSTS.items(), strict=True):
-        points = []
+        points: list[tuple[float, float, str, str]] = []
         for name, members in rows.items():
             label, group = _described(name, labels)
             y = float(np.mean([100 * run.summary["metrics"][metric] for run in members]))

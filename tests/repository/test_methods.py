@@ -5,8 +5,6 @@ from pathlib import Path
 
 from tests.helpers.paths import REPOSITORY
 
-_ALL = (REPOSITORY / "sketchclip" / "methods").rglob("*.py")
-FILES = sorted(path for path in _ALL if path.name != "__init__.py")  # lists of names
 FOLDER = REPOSITORY / "sketchclip" / "methods"
 # Both packages list the earlier methods.
 FILES = sorted(path for path in FOLDER.rglob("*.py") if path.name != "__init__.py")

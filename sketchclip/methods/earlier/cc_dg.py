@@ -93,7 +93,7 @@ class CCDG(EncodedMethod):
             found: Tensor = self.trait_encoder(sketches, "sketch")
         return found
 
-    def query_state(self, images: Tensor) -> Tensor:
+    def query_state(self, images: Tensor, strokes: Tensor | None = None) -> Tensor:
         """What the layer embeds sketches by, for any code, beside their codes, (B, S + K)."""
         features = self.encoder(images, "sketch")
         codes = self.traits(self._trait_features(images, features))

@@ -31,6 +31,12 @@ SMALL = {
     "TCN": ("--model.dim", "16", "--model.norm", "side"),
     "Sketch3T": ("--model.dim", "16", "--model.sketch_target", "raster", "--model.map_size", "8"),
     "SketchGCN": ("--model.dim", "16", "--model.hidden", "16", "--model.latent", "4"),
+    "PSKD": ("--model.projection", "16", "--model.hidden", "32"),
+    "TVT": ("--model.projection", "16", "--model.hidden", "32", "--model.prototypes", "24"),
+    "SelfDistillation": (
+        *("--model.projection", "16", "--model.hidden", "32", "--model.prototypes", "24"),
+        *("--model.small_crops", "1"),
+    ),
     "CrossGrad": ("--model.dim", "16"),
     "CCDG": (
         "--model.dim",
@@ -45,18 +51,11 @@ SMALL = {
         "1",
     ),
 }
-TRAINED = ("CCDG", "CrossGrad", "Doodle2Search", "SAKE", "SeenClassClassifier", "TCN")
-"""Methods whose papers train the encoder."""
-# The sum of the sides of a game need not fall, nor a distance of two nets that starts at 0.
-FALLING = {"CAAE": "train/reconstruction", "TCN": "train/classes", "SEMPCYC": "train/cls"}
-FALLING["CCDG"] = "train/triplet"  # the trait network has learnt before, in the first epoch
-    "PSKD": ("--model.projection", "16", "--model.hidden", "32"),
-    "TVT": ("--model.projection", "16", "--model.hidden", "32", "--model.prototypes", "24"),
-    "SelfDistillation": (
-        *("--model.projection", "16", "--model.hidden", "32", "--model.prototypes", "24"),
-        *("--model.small_crops", "1"),
 FIRST_STAGES = {"SeenClassClassifier", "SelfDistillation"}
-TRAINED = ("Doodle2Search", "PSKD", "SAKE", *sorted(FIRST_STAGES), "TCN", "TVT")
+TRAINED = (
+    *("CCDG", "CrossGrad", "Doodle2Search", "PSKD", "SAKE", *sorted(FIRST_STAGES), "TCN", "TVT"),
+)
+"""Methods whose papers train the encoder."""
 TRANSFORMERS = ("PSKD", "SelfDistillation", "TVT")
 """Methods of a ViT."""
 AVERAGED = {"SelfDistillation": ("encoder.", "head.")}
@@ -65,6 +64,7 @@ AVERAGED = {"SelfDistillation": ("encoder.", "head.")}
 # cross-entropy with a teacher that is sharpened around a moving centre.
 FALLING = {"CAAE": "train/reconstruction", "SEMPCYC": "train/cls"}
 FALLING |= dict.fromkeys(("PSKD", "TCN", "TVT"), "train/classes")
+FALLING["CCDG"] = "train/triplet"  # the trait network has learnt before, in the first epoch
 every_method = pytest.mark.parametrize("method", SMALL)
 # In the default run one with dropout, one with a schedule and an encoder that trains, and
 # one with three optimisers stand for all.
