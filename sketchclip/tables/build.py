@@ -49,8 +49,7 @@ def _table(
         table.rows.append([label, *["-"] * len(heads), *_measured(group, name, metrics)])
     for row in rows:
         cells = [_reported(row, column, table) for column in reported]
-        label = row.label if row.config else f"{row.label} (not implemented yet)"
-        table.rows.append([label, *cells, *_measured(group, row.id, metrics)])
+        table.rows.append([row.label, *cells, *_measured(group, row.id, metrics)])
     table.caption = (
         f"Measured: {group.protocol}. Mean ± sample standard deviation over seeds; code at "
         f"{', '.join(sorted(group.commits))}."

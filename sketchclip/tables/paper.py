@@ -48,8 +48,8 @@ class Row:
         id: Short name, unique.
         label: Name that the paper prints.
         group: Part of the table.
-        method: Class that implements it; None if not implemented yet.
-        config: Config that runs it, under ``experiments``; None if not implemented yet.
+        method: Class that implements it.
+        config: Config that runs it, under ``experiments``.
         reported: The paper's values by dataset and metric, 0 to 1.
         footnotes: Remarks on unusual values.
     """
@@ -57,8 +57,8 @@ class Row:
     id: str
     label: str
     group: Literal["earlier", "baseline", "ours", "ablation"]
-    method: str | None = None
-    config: str | None = None
+    method: str
+    config: str
     reported: Mapping[Column, float] = field(default_factory=dict)
     footnotes: Mapping[Column, str] = field(default_factory=dict)
 
@@ -76,8 +76,8 @@ def _read(line: dict[str, Any]) -> Row:
             reported[column] = float(value)
         if note:
             footnotes[column] = _NOTES[note]
-    method, config = line["method"] or None, line["config"] or None
-    return Row(line["id"], line["label"], line["group"], method, config, reported, footnotes)
+    texts = {name: line[name] for name in ("id", "label", "group", "method", "config")}
+    return Row(**texts, reported=reported, footnotes=footnotes)
 
 
 _TEXT = (files("sketchclip.tables") / "paper.csv").read_text("utf-8")
