@@ -92,7 +92,8 @@ def cost_table(group: Group) -> list[ResultTable]:
         memory = [cost["peak_memory_bytes"] for cost in costs]
         cells = [f"{costs[0]['trainable_parameters']:,}", f"{costs[0]['batches']:,}"]
         for key in ("seconds_per_epoch", "images_per_second"):
-            cells.append(f"{np.median([cost[key] for cost in costs]):.3g}")
+            value = np.median([cost[key] for cost in costs])
+            cells.append(f"{value:,.0f}" if value >= 100 else f"{value:.3g}")
         cells.append("-" if None in memory else f"{max(memory) / 2**20:,.0f}")
         table.rows.append([LABELS.get(name, name), *cells])
     devices = {f"{c['processes']} x {c['device']}" for costs in group.costs.values() for c in costs}
