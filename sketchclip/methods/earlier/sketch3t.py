@@ -101,6 +101,8 @@ class Sketch3T(AdaptiveMethod):
         self.save_hyperparameters(ignore=["encoder"])
         width = self.build_fast_weights(encoder, adapt)
         self.head = nn.Linear(width, dim)
+        nn.init.orthogonal_(self.head.weight)  # distances start as the encoder's, if dim allows it
+        nn.init.zeros_(self.head.bias)
         self.photo_decoder = EdgeDecoder(width, map_size)
         self.log_rate = nn.Parameter(torch.tensor(inner_lr).log())
         if sketch_target == "strokes":
