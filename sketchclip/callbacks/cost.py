@@ -24,12 +24,15 @@ class TrainingCost(Callback):
 
     def __init__(self) -> None:
         self.seconds = self._since = 0.0
-        self.epochs = self.batches = self.images = 0
+        self.batches = self.images = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock; a run that goes on within an epoch does not start one."""
+        self._since = time.monotonic()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
+        """Start the clock again."""
         self._since = time.monotonic()
-        self.epochs += 1
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -76,7 +79,7 @@ class TrainingCost(Callback):
             "batches": self.batches,
             "images": self.images,
             "seconds": self.seconds,
-            "seconds_per_epoch": self.seconds / self.epochs,
+            "seconds_per_epoch": self.seconds / self.batches * trainer.num_training_batches,
             "images_per_second": self.images / self.seconds,
             "peak_memory_bytes": _peak_memory(trainer),
             "processes": trainer.world_size,

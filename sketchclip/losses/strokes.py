@@ -24,7 +24,7 @@ def stroke_loss(
         Scalar loss.
 
     >>> import torch
-    >>> dot, pen = torch.tensor([[[0.0, 0.0, 1.0], [0.0, 0.0, -1.0]]]), torch.eye(3)[[[1, 2]]]
+    >>> dot, pen = torch.tensor([[[0.0, 0.0, 1.0], [0.0, 0.0, -1.0]]]), torch.eye(3)[None, 1:]
     >>> float(stroke_loss(torch.full((1, 2, 2), 3.0), 50 * pen, dot, pen, torch.ones(2)))
     18.0
     """

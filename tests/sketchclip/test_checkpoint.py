@@ -1,5 +1,6 @@
 """Checkpoints: small, complete, resumable, and refused where they do not fit."""
 
+import json
 import re
 from pathlib import Path
 
@@ -100,6 +101,9 @@ def test_a_run_resumed_within_an_epoch_draws_what_it_would_have(run, method, fla
     resumed = fit("--trainer.max_epochs", "2", "--ckpt_path", str(middle))
     result, expected = load(last(resumed)), load(last(whole))
     assert load(middle)["epoch"] == 1
+    cost = json.loads((Path(resumed.trainer.log_dir) / "cost.json").read_text())
+    assert cost["batches"] == 1
+    assert 0 < cost["seconds"] < 60
     assert result["global_step"] == expected["global_step"] == 4
     for part in ("state_dict", "optimizer_states"):
         assert equal(result[part], expected[part]), part
