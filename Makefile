@@ -37,22 +37,20 @@ embedded-table: $(VENV)/.runtime ## Every CLIP row of the paper and its ablation
 	  --cells "$(FG_CELLS)" --output runs/embedded/fine_grained
 	$(BIN)/sketchclip table runs/embedded -o runs/embedded/tables
 
-# Resumed where it stopped. Real photos, whose sketches have no strokes, run where docs/earlier/index.md has laid them out.
+# Resumed where it stopped. Real photos run where docs/earlier/index.md has laid them out.
 ONE := runs/one_backbone
-PHOTO_CELLS := frozen,cvae,caae,ccgan,grl,sake,gcn,iiae,tcn,tvt,pskd,b_ft,b_lin,b_cond,b_ip,b_mm,b_deep,ours
 one-backbone-table: $(VENV)/.runtime ## Every row of the paper's table on one encoder, with tests and costs
 	$(BIN)/sketchclip ablate experiments/one_backbone/category.yaml --seeds $(SEEDS) --jobs $(JOBS) \
 	  --cells "$(CELLS)" --output $(ONE)/doodles
 	$(BIN)/sketchclip ablate experiments/one_backbone/fine_grained.yaml --seeds $(SEEDS) \
 	  --jobs $(JOBS) --cells "$(FG_CELLS)" --output $(ONE)/emoji_pairs
-	test -d $(ONE)/small || $(BIN)/python tools/small_sketches.py $(ONE)/small
+	test -d $(ONE)/small || { rm -rf $(ONE)/small.partial; \
+	  $(BIN)/python tools/small_sketches.py $(ONE)/small.partial && mv $(ONE)/small.partial $(ONE)/small; }
 	$(BIN)/sketchclip ablate experiments/one_backbone/fine_grained.yaml --seeds $(SEEDS) \
 	  --jobs $(JOBS) --cells "$(FG_CELLS)" --output $(ONE)/small_sketches -- --data.root $(ONE)/small
-	! test -d data/quickdraw_caltech || { for cells in "$(PHOTO_CELLS)" "sketch3t"; do \
-	  raster=$$(test $$cells != sketch3t || echo --model.sketch_target raster); \
-	  $(BIN)/sketchclip ablate experiments/one_backbone/category.yaml --seeds 0 --jobs $(JOBS) \
-	  --cells "$$cells" --config experiments/one_backbone/photos.yaml --output $(ONE)/photos \
-	  -- $$raster || exit; done; }
+	! test -d data/quickdraw_caltech || \
+	  $(BIN)/sketchclip ablate experiments/one_backbone/photos.yaml --seeds 0 --jobs $(JOBS) \
+	  --cells "$(CELLS)" --output $(ONE)/photos
 	for data in doodles emoji_pairs small_sketches photos; do \
 	  ! test -d $(ONE)/$$data || $(BIN)/sketchclip table $(ONE)/$$data --order --cost \
 	  -o $(ONE)/tables/$$data || exit; done

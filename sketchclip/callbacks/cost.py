@@ -67,20 +67,21 @@ class TrainingCost(Callback):
         self._since = now
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the cost of this process, which of several is the first."""
+        """Write the cost, images and speed being those of all processes together."""
         folder = trainer.log_dir  # a collective call: every process must make it
         known = trainer.loggers and folder is not None and self.batches
         if not trainer.is_global_zero or not known or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         trained, total = count_parameters(pl_module)
+        images = self.images * trainer.world_size  # every process has as many batches
         cost = {
             "trainable_parameters": trained,
             "parameters": total,
             "batches": self.batches,
-            "images": self.images,
+            "images": images,
             "seconds": self.seconds,
             "seconds_per_epoch": self.seconds / self.batches * trainer.num_training_batches,
-            "images_per_second": self.images / self.seconds,
+            "images_per_second": images / self.seconds,
             "peak_memory_bytes": _peak_memory(trainer),
             "processes": trainer.world_size,
             "device": device_name(trainer),

@@ -160,9 +160,12 @@ class AdaptiveMethod(EncodedMethod):
         def loss(weights: Weights, values: Tensor, target: Tensor) -> Tensor:
             return self.photo_loss(weights, self.feature(weights, values, "photo"), target)
 
+        # What a layer reads is the same in each step: photos are read and embedded once.
+        known = None if self.residual is None else [*batches()]
         with differentiable_twice():
             rate, start = self.log_rate.exp(), self._start("photo_decoder.")
-            self.adapted = adapt_to_all(loss, start, batches, rate, self.hparams.photo_steps)
+            passes = batches if known is None else lambda: known
+            self.adapted = adapt_to_all(loss, start, passes, rate, self.hparams.photo_steps)
 
     def on_test_start(self) -> None:
         """Adapt to the photos of the test."""

@@ -50,7 +50,8 @@ class WarmCosineMethod(EncodedMethod):
         super().on_before_optimizer_step(optimizer)
         (step, epochs), length = self.progress(), self.steps_of_an_epoch
         warmup = min(self.hparams.warmup_epochs, epochs / 10) * length
-        rate = cosine(step, epochs * length, self.hparams.lr, 1e-6, warmup)
+        highest = self.hparams.lr
+        rate = cosine(step, epochs * length, highest, min(1e-6, highest), warmup)
         decay = cosine(step, epochs * length, 0.04, 0.4)
         for group in optimizer.param_groups:
             group["lr"] = group["scale"] * rate

@@ -88,7 +88,8 @@ def read_grid(
             ``config`` (the same), settings by dotted name, ``train: false`` for a model that has
             nothing to train, and ``seeds``, in place of those of the command. ``configs`` beside it
             lists what every run applies after its own configs, ``checkpoint: best`` tests the best
-            epoch on the validation classes in place of the last. Paths are relative to the file.
+            epoch on the validation classes in place of the last. ``extends`` names a grid whose keys
+            and settings of cells hold where the file has none. Paths are relative to their file.
         seeds: Seeds of every run.
         configs: Applied after the configs of the file.
         only: Names of the runs to take; empty for all.
@@ -100,35 +101,57 @@ def read_grid(
         SketchClipError: If the file is no grid, or a config or name does not exist.
     """
     source = find_config(path)
-    content = yaml.safe_load(source.read_text("utf-8"))
-    if not isinstance(content, dict) or not isinstance(content.get("cells"), dict):
+    content = _read(source, path)
+    if unknown := {*only} - {*content["cells"]}:
         raise SketchClipError(
-            f"{source}: expected a grid of runs, for example\n{_EXAMPLE}\nFor a single run use "
-            f"'sketchclip fit --config {path}'."
-        )
-    unknown = {*content} - {"cells", "configs", "checkpoint"} or {*only} - {*content["cells"]}
-    if unknown:
-        raise SketchClipError(
-            f"{source}: {', '.join(sorted(map(str, unknown)))}: expected the keys cells, "
-            f"configs and checkpoint, and as names of runs {', '.join(content['cells'])}."
+            f"{source}: {', '.join(sorted(unknown))}: expected as names of runs "
+            f"{', '.join(content['cells'])}."
         )
     checkpoint = str(content.get("checkpoint", "last"))
     if checkpoint not in ("last", "best"):
         raise SketchClipError(f"{source}: checkpoint: {checkpoint}: expected last or best.")
-    shared = [_resolve(source, entry) for entry in _listed(content.get("configs", []))]
-    shared += [find_config(config) for config in configs]
+    shared = [*content.get("configs", []), *(find_config(config) for config in configs)]
     runs = []
     for name, entry in content["cells"].items():
         if only and name not in only:
             continue
-        entry = dict(entry) if isinstance(entry, Mapping) else {"config": entry}
-        named = [_resolve(source, config) for config in _listed(entry.pop("config", []))]
+        entry = dict(entry)
+        named = entry.pop("config", [])
         train, fixed = bool(entry.pop("train", True)), entry.pop("seeds", None)
         settings = tuple((str(key), _text(value)) for key, value in entry.items())
         for seed in seeds if fixed is None else _listed(fixed):
             run = AblationRun(str(name), int(seed), (*named, *shared), settings, train, checkpoint)
             runs.append(run)
     return runs
+
+
+def _read(source: Path, path: str) -> dict[str, Any]:
+    """Read a grid and those that it extends; cells are mappings, and configs lists of paths."""
+    content = yaml.safe_load(source.read_text("utf-8"))
+    if not isinstance(content, dict) or not isinstance(content.get("cells"), dict):
+        raise SketchClipError(
+            f"{source}: expected a grid of runs, for example\n{_EXAMPLE}\nFor a single run use "
+            f"'sketchclip fit --config {path}'."
+        )
+    if unknown := {*content} - {"cells", "checkpoint", "configs", "extends"}:
+        raise SketchClipError(
+            f"{source}: {', '.join(sorted(map(str, unknown)))}: expected the keys cells, "
+            "checkpoint, configs and extends."
+        )
+    if "configs" in content:
+        content["configs"] = [_resolve(source, entry) for entry in _listed(content["configs"])]
+    cells: dict[str, dict[str, Any]] = {}
+    for name, entry in content["cells"].items():
+        cells[name] = dict(entry) if isinstance(entry, Mapping) else {"config": entry}
+        if "config" in cells[name]:
+            named = _listed(cells[name]["config"])
+            cells[name]["config"] = [_resolve(source, config) for config in named]
+    content["cells"] = cells
+    if (base := content.pop("extends", None)) is None:
+        return content
+    below = _read(_resolve(source, base), base)
+    merged = {name: {**below["cells"].get(name, {}), **cell} for name, cell in cells.items()}
+    return {**below, **content, "cells": {**below["cells"], **merged}}
 
 
 def _listed(value: Any) -> list[Any]:

@@ -37,7 +37,6 @@ EMBEDDED = ("doodles.yaml", "emoji_pairs.yaml", "scarcity.yaml")
 WORKER = """
 import json, sys, open_clip, torch
 from pathlib import Path
-from sketchclip import methods
 from sketchclip.cli import main
 from tests.helpers.paths import REPOSITORY
 torch.set_num_threads(1)
@@ -182,7 +181,7 @@ def test_cells_of_a_grid_are_rows_of_the_table(grid):
         assert cell.configs[0].resolve() == known.get(row, EXPERIMENTS / "sketchy.yaml")
 
 
-@pytest.mark.parametrize("kind", ["category", "fine_grained"])
+@pytest.mark.parametrize("kind", ["category", "fine_grained", "photos"])
 def test_the_one_backbone_table_has_every_row_on_one_encoder_and_budget(kind):
     cells = read_grid(str(EXPERIMENTS / "one_backbone" / f"{kind}.yaml"), [0])
     expected = {row.id for row in ROWS if row.group != "ablation"}

@@ -98,6 +98,11 @@ class Sketch3T(AdaptiveMethod):
                 "model.first_order=true with model.lambda_outer=0: the decoders would learn "
                 "nothing. Pass --model.lambda_outer 1, or first_order=false."
             )
+        if map_size < 8 or map_size % 8 or stroke_points < 2 or inner_lr <= 0:
+            raise SketchClipError(
+                "Sketch3T: expected model.map_size a multiple of 8, model.stroke_points of 2 or "
+                f"more and model.inner_lr above 0, found {map_size}, {stroke_points}, {inner_lr}."
+            )
         self.save_hyperparameters(ignore=["encoder"])
         width = self.build_fast_weights(encoder, adapt)
         self.head = nn.Linear(width, dim)

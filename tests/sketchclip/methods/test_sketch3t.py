@@ -175,6 +175,12 @@ def test_first_order_needs_an_outer_loss_of_the_decoders() -> None:
     assert all(p.grad is not None for p in method.parameters())
 
 
+@pytest.mark.parametrize("wrong", [{"map_size": 30}, {"stroke_points": 1}, {"inner_lr": 0.0}])
+def test_settings_that_fit_no_decoder_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(SketchClipError, match=f"found .*{next(iter(wrong.values()))}"):
+        make(**wrong)
+
+
 def test_transformers_adapt_as_well() -> None:
     torch.manual_seed(0)
     for encoder in (TimmEncoder("test_vit", "random"), CLIPImageEncoder("sketchclip-mini")):

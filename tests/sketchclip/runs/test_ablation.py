@@ -76,10 +76,11 @@ def test_the_settings_hash_changes_with_every_setting(grid):
     [
         ({"model": {}}, "expected a grid of runs"),
         ({"cells": {"a": "missing.yaml"}}, "missing.yaml does not exist"),
+        ({"cells": {}, "extends": "missing.yaml"}, "missing.yaml does not exist"),
         ({"cells": {"a": "base.yaml"}, "checkpoint": "first"}, "expected last or best"),
         (
             {"cells": {"a": "base.yaml"}, "seeds": [1]},
-            "expected the keys cells, configs and checkpoint",
+            "expected the keys cells, checkpoint, configs and extends",
         ),
     ],
 )
@@ -87,6 +88,24 @@ def test_bad_grids_are_refused(grid, content, message):
     grid.write_text(yaml.safe_dump(content))
     with pytest.raises(SketchClipError, match=message):
         read_grid(str(grid), [0])
+
+
+def test_a_grid_that_extends_another_says_only_what_differs(grid):
+    (grid.parent / "more").mkdir()
+    (grid.parent / "more" / "layer.yaml").write_text("data: {}")
+    path = grid.parent / "more" / "grid.yaml"
+    changes = {"without_cls": {"model.lambda_cls": 2, "data.batch_size": 4}, "new": "layer.yaml"}
+    content = {"extends": "../grid.yaml", "configs": "layer.yaml", "cells": changes}
+    path.write_text(yaml.safe_dump({**content, "checkpoint": "best"}))
+    runs = {run.name: run for run in read_grid(str(path), [0])}
+    assert [*runs] == ["ours", "without_cls", "broken", "new"]
+    base, layer = grid.parent / "base.yaml", path.parent / "layer.yaml"
+    assert [c.resolve() for c in runs["without_cls"].configs] == [base, layer]
+    settings = (("model.lambda_cls", "2"), ("data.batch_size", "4"))
+    assert (runs["without_cls"].settings, runs["without_cls"].train) == (settings, False)
+    assert runs["new"].configs == (layer, layer)
+    assert {run.checkpoint for run in runs.values()} == {"best"}
+    assert {run.checkpoint for run in read_grid(str(grid), [0])} == {"last"}
 
 
 def test_an_unknown_cell_is_named(grid):
