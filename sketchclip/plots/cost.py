@@ -84,5 +84,11 @@ def _label(axes: Any, points: Sequence[tuple[float, float, str, str]]) -> None:
             fontsize=6,
             va="center",
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.4, "shrinkB": 2},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": GREY,
+                "linewidth": 0.4,
+                "shrinkB": 2,
+                "relpos": (0, 0.5),
+            },
         )

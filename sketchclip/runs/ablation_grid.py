@@ -88,8 +88,8 @@ def read_grid(
             ``config`` (the same), settings by dotted name, ``train: false`` for a model that has
             nothing to train, and ``seeds``, in place of those of the command. ``configs`` beside it
             lists what every run applies after its own configs, ``checkpoint: best`` tests the best
-            epoch on the validation classes in place of the last. ``extends`` names a grid whose keys
-            and settings of cells hold where the file has none. Paths are relative to their file.
+            epoch on the validation classes in place of the last, and ``extends`` names a grid whose
+            keys and settings hold where the file has none. Paths are relative to their file.
         seeds: Seeds of every run.
         configs: Applied after the configs of the file.
         only: Names of the runs to take; empty for all.
