@@ -60,7 +60,8 @@ class BatchSpec:
             class_pair: a sketch and a photo of its class. singles: one image of either side.
         layout: shuffled, or classes: every batch holds data.classes_per_batch classes with equally
             many samples each.
-        sketch_ratio: Part of the samples that are sketches, for pairing=singles.
+        sketch_ratio: Part of the samples that are sketches, for pairing=singles; None for every
+            sketch and every photo once an epoch.
         smallest_batch: Samples that a step needs at least; a smaller last batch of an epoch is left
             out. Normalisation over the batch needs two.
         stroke_points: Length of the stroke sequences in a batch; 0 for none.
@@ -77,7 +78,7 @@ class BatchSpec:
 
     pairing: Pairing = "class_triplet"
     layout: BatchLayout = "shuffled"
-    sketch_ratio: float = 0.5
+    sketch_ratio: float | None = 0.5
     smallest_batch: int = 1
     stroke_points: int = 0
     image_size: int = 224
@@ -94,10 +95,10 @@ class BatchSpec:
                     f"BatchSpec({name}={getattr(self, name)!r}): expected one of "
                     f"{', '.join(get_args(allowed))}."
                 )
-        if not 0 < self.sketch_ratio <= 1:
+        if self.sketch_ratio is not None and not 0 < self.sketch_ratio <= 1:
             raise SketchClipError(
                 f"BatchSpec(sketch_ratio={self.sketch_ratio}): expected the part of sketches among "
-                "the images of a batch, above 0 and at most 1."
+                "the images of a batch, above 0 and at most 1, or None for all images of both."
             )
         if self.pairing == "singles" and self.layout == "classes":
             raise SketchClipError(

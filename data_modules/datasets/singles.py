@@ -1,4 +1,4 @@
-"""Training on single images of both sides, in a ratio."""
+"""Training on single images of both sides."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from data_modules.datasets.training import SKETCH, Listing, TrainingDataset
 
 
 class Singles(TrainingDataset):
-    """Single images of both sides: each sketch once an epoch, and random photos in a ratio.
+    """Single images of both sides: each sketch once an epoch, and photos, drawn in a ratio or all.
 
     Args:
         sketches: Class name to sketches.
@@ -19,7 +19,7 @@ class Singles(TrainingDataset):
         classes: Label order.
         source: Reads and augments.
         sketch_ratio: Part of the images that are sketches, above 0 and at most 1. The sampler mixes
-            the sides, so a batch keeps the ratio on average.
+            the sides, so a batch keeps the ratio on average. None for every photo once.
     """
 
     batch = ImageBatch
@@ -30,21 +30,26 @@ class Singles(TrainingDataset):
         photos: Listing,
         classes: Sequence[str],
         source: ImageSource,
-        sketch_ratio: float = 0.5,
+        sketch_ratio: float | None = 0.5,
     ) -> None:
         super().__init__(sketches, photos, classes, source)
-        self.drawn = round(len(self.sketches) * (1 - sketch_ratio) / sketch_ratio)
+        self.all_photos = sketch_ratio is None
+        self.drawn = len(self.photos)
+        if sketch_ratio is not None:
+            self.drawn = round(len(self.sketches) * (1 - sketch_ratio) / sketch_ratio)
 
     def __len__(self) -> int:
-        """Number of sketches and of photos drawn in an epoch."""
+        """Number of sketches and of photos in an epoch."""
         return len(self.sketches) + self.drawn
 
     def sample(self, rng: np.random.Generator, key: tuple[int, int]) -> ImageBatch:
-        """Read the sketch of the index, or draw a photo."""
+        """Read the image of the index, or draw a photo."""
         skipped: list[str] = []
         is_photo = key[1] >= len(self.sketches)
         table = self.photos if is_photo else self.sketches
-        at = int(rng.integers(len(self.photos))) if is_photo else key[1]
+        at = key[1] - len(self.sketches) if is_photo else key[1]
+        if is_photo and not self.all_photos:
+            at = int(rng.integers(len(self.photos)))
         at, image = self.read(table, at, skipped)
         strokes = None
         if self.source.stroke_points:

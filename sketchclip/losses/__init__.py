@@ -2,6 +2,7 @@
 
 from sketchclip.losses.adversarial import lsgan_loss
 from sketchclip.losses.alignment import centre_alignment_loss, uniformity_loss
+from sketchclip.losses.capacity import capacity_loss, mean_cosine
 from sketchclip.losses.classification import (
     instance_to_prototype_loss,
     smoothed_cross_entropy,
@@ -15,6 +16,14 @@ from sketchclip.losses.distillation import (
 )
 from sketchclip.losses.divergence import f_divergence
 from sketchclip.losses.gaussian import kl_normal
+from sketchclip.losses.modes import (
+    converted,
+    mode_loss,
+    orthogonality_loss,
+    reconstruction_loss,
+    shared_semantics_loss,
+    weighted_mean,
+)
 from sketchclip.losses.negatives import hardest_negatives, other_class_positions
 from sketchclip.losses.patches import draw_permutations, patch_shuffle
 from sketchclip.losses.semantic import semantic_batch_hard, semantic_cosine_loss
@@ -23,8 +32,10 @@ from sketchclip.losses.traits import code_entropies, reconstruction_ranking_loss
 from sketchclip.losses.triplet import cosine_distance, triplet_loss
 
 __all__ = [
+    "capacity_loss",
     "centre_alignment_loss",
     "code_entropies",
+    "converted",
     "correlated_distillation_loss",
     "cosine_distance",
     "coupling_penalty",
@@ -36,14 +47,20 @@ __all__ = [
     "instance_to_prototype_loss",
     "kl_normal",
     "lsgan_loss",
+    "mean_cosine",
+    "mode_loss",
+    "orthogonality_loss",
     "other_class_positions",
     "patch_shuffle",
+    "reconstruction_loss",
     "reconstruction_ranking_loss",
     "semantic_batch_hard",
     "semantic_cosine_loss",
+    "shared_semantics_loss",
     "smoothed_cross_entropy",
     "stroke_loss",
     "text_classification_loss",
     "triplet_loss",
     "uniformity_loss",
+    "weighted_mean",
 ]

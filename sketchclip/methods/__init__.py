@@ -19,6 +19,7 @@ from sketchclip.methods.earlier import (
 from sketchclip.methods.encoded import EncodedMethod
 from sketchclip.methods.fine_grained import FineGrainedPromptLearning
 from sketchclip.methods.frozen import FrozenCLIP, FrozenEncoder
+from sketchclip.methods.later import MARL, MCC
 from sketchclip.methods.seen_classes import SeenClassClassifier
 from sketchclip.methods.self_distillation import SelfDistillation
 from sketchclip.methods.zero_shot import ZeroShotPromptLearning
@@ -28,6 +29,8 @@ __all__ = [
     "CCDG",
     "CVAE",
     "IIAE",
+    "MARL",
+    "MCC",
     "PSKD",
     "SAKE",
     "SEMPCYC",

@@ -1,6 +1,7 @@
 """Schedules of earlier systems: learning rates, weight decay, weights of losses."""
 
 import math
+from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
@@ -51,6 +52,25 @@ def decaying(optimizer: torch.optim.Optimizer, epochs: float) -> OptimizerLRSche
         return decayed(1.0, epoch, epochs)
 
     return [optimizer], [torch.optim.lr_scheduler.LambdaLR(optimizer, scale)]
+
+
+def warmed_up(
+    optimizer: torch.optim.Optimizer, trainer: Trainer, part: float
+) -> OptimizerLRScheduler:
+    """An optimizer whose rates rise in a straight line over a part of the steps, then stay (MARL).
+
+    Args:
+        optimizer: With the rates that it is to have.
+        trainer: Decides how many steps there are.
+        part: Part of the steps, 0 to 1.
+    """
+    planned_epochs(trainer)
+    steps = max(int(part * trainer.estimated_stepping_batches), 1)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min(1.0, (step + 1) / steps)
+    )
+    each_step: Any = {"scheduler": schedule, "interval": "step"}
+    return [optimizer], [each_step]
 
 
 def cosine(step: float, steps: float, start: float, end: float, warmup: float = 0) -> float:

@@ -18,6 +18,8 @@ from sketchclip.clip.text_heads import TemplateText, TextHead
 from sketchclip.clip.towers import AlsoTrain, LayerNormMode
 from sketchclip.losses import other_class_positions, triplet_loss
 from sketchclip.methods.base import RetrievalModule
+from sketchclip.methods.capacity import Capacity
+from sketchclip.nn import compose
 
 
 class ZeroShotPromptLearning(CLIPEncoderMixin, RetrievalModule):
@@ -39,6 +41,7 @@ class ZeroShotPromptLearning(CLIPEncoderMixin, RetrievalModule):
         cls_temperature: Softmax temperature: clip for CLIP's own scale, raw for logit_scale without
             exp (ClipPrompt), or a number tau.
         text_head: Embedding of class names.
+        capacity: Constraint on the mean cosine of each side's embeddings (MCC); null for none.
         prompt_lr: Learning rate of the adaptation and the text head (released code: 1e-4).
         ln_lr: Learning rate of CLIP's own weights that train (released code: 1e-6).
         grad_checkpointing: Recompute activations to save memory.
@@ -59,12 +62,14 @@ class ZeroShotPromptLearning(CLIPEncoderMixin, RetrievalModule):
         lambda_cls: float = 0.5,
         cls_temperature: Literal["clip", "raw"] | float = "clip",
         text_head: TextHead = lazy_instance(TemplateText),
+        capacity: Capacity | None = None,
         prompt_lr: float = 1e-5,
         ln_lr: float = 1e-5,
         grad_checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters(ignore=["adaptation", "text_head"])
+        self.save_hyperparameters(ignore=["adaptation", "text_head", "capacity"])
+        self.capacity = capacity if capacity is None else compose(self, "capacity", capacity)
         self.build_towers(
             backbone, pretrained, adaptation, layer_norm, also_train, grad_checkpointing
         )
@@ -93,5 +98,8 @@ class ZeroShotPromptLearning(CLIPEncoderMixin, RetrievalModule):
             classification = self.classification_losses(sketch, photo, batch.label)
             loss = loss + settings.lambda_cls * sum(classification.values())
             logs |= classification
+        if self.capacity is not None:
+            logs |= self.capacity(sketch, photo)
+            loss = loss + logs["train/capacity"]
         self.log_losses(logs | {"train/loss": loss}, len(sketch))
         return loss

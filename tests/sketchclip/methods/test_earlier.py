@@ -1,4 +1,4 @@
-"""Systems before CLIP and their first stage, on a tiny network: what every method promises."""
+"""Systems before and after the paper, on a tiny network: what every method promises."""
 
 import itertools
 import json
@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader
 
 import sketchclip
 from sketchclip.cli import main
-from sketchclip.methods import earlier
+from sketchclip.clip.mini import MINI_NAME, create_mini, save_mini
+from sketchclip.methods import earlier, later
 from sketchclip.metrics.functional import as_product
 from sketchclip.tables.paper import ROWS
 from tests.sketchclip.methods.test_ddp import command
@@ -50,14 +51,24 @@ SMALL = {
         "--model.trait_epochs",
         "1",
     ),
+    "MARL": ("--model.mode_std", "0.1"),
+    "MCC": (
+        *("--model.capacity", "Capacity", "--model.capacity.sketch", "0.1"),
+        *("--model.capacity.photo", "0.2", "--model.criterion", "classes"),
+    ),
 }
 FIRST_STAGES = {"SeenClassClassifier", "SelfDistillation"}
 TRAINED = (
     *("CCDG", "CrossGrad", "Doodle2Search", "PSKD", "SAKE", *sorted(FIRST_STAGES), "TCN", "TVT"),
+    "MCC",
 )
 """Methods whose papers train the encoder."""
 TRANSFORMERS = ("PSKD", "SelfDistillation", "TVT")
 """Methods of a ViT."""
+CLIP = ("MARL",)
+"""Methods of CLIP, both towers."""
+RATES = {"SeenClassClassifier": ("--model.lr", "0.1"), "MARL": ("--model.clip_lr", "1e-3")}
+"""Learning rates for eight samples; 1e-3 for all others."""
 AVERAGED = {"SelfDistillation": ("encoder.", "head.")}
 """Moving averages of what trains: they change without a gradient."""
 # The sum of the sides of a game need not fall, nor a distance of two nets that starts at 0, nor a
@@ -75,6 +86,8 @@ every_method_in_time = pytest.mark.parametrize(
 
 
 def network(method: str) -> str:
+    if method in CLIP:
+        return MINI_NAME
     return "test_vit" if method in TRANSFORMERS else "test_resnet"
 
 
@@ -86,7 +99,13 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in ("test_resnet", "test_vit"):
             torch.manual_seed(0)
             torch.save(timm.create_model(name).state_dict(), folder / f"{name}.pt")
+        save_mini(create_mini(None), folder / f"{MINI_NAME}.safetensors", range(49408))
     return folder
+
+
+def weights_of(method: str, folder: Path) -> Path:
+    (file,) = folder.glob(f"{network(method)}.*")
+    return file
 
 
 @pytest.fixture
@@ -94,12 +113,16 @@ def arguments(tree: Path, tmp_path: Path, weights: Path) -> Any:
     """Options of a method's run on generated data."""
 
     def make(method: str, devices: int = 1) -> list[str]:
-        frozen, name = method not in TRAINED, network(method)
+        frozen, file = method not in TRAINED, str(weights_of(method, weights))
+        encoder = ("--model.backbone", MINI_NAME, "--model.pretrained", file)
+        if method not in CLIP:
+            encoder = (
+                *("--model.encoder", "TimmEncoder", "--model.encoder.name", network(method)),
+                *("--model.encoder.pretrained", file, "--model.encoder.size", "64"),
+                *("--model.encoder.frozen", str(frozen).lower()),
+            )
         return [
-            *("--model", method, "--model.encoder", "TimmEncoder"),
-            *("--model.encoder.name", name),
-            *("--model.encoder.pretrained", str(weights / f"{name}.pt")),
-            *("--model.encoder.size", "64", "--model.encoder.frozen", str(frozen).lower()),
+            *("--model", method, *encoder),
             *SMALL[method],
             *("--data", "SketchPhotoFolder", "--data.root", str(tree)),
             *("--data.split", "random:2:0", "--data.num_workers", "0", "--data.batch_size", "6"),
@@ -142,7 +165,8 @@ def ranking(model: Any, sketch: Path, photos: list[Path]) -> list[int]:
 
 
 def test_every_file_has_a_row() -> None:
-    assert {*earlier.__all__} == EARLIER.keys() == SMALL.keys() - FIRST_STAGES
+    assert {*earlier.__all__} == EARLIER.keys()
+    assert {*earlier.__all__, *later.__all__, *FIRST_STAGES} == SMALL.keys()
 
 
 @every_method_in_time
@@ -156,7 +180,7 @@ def test_a_checkpoint_an_export_and_an_index_rank_alike(
     assert result["backbone"]["name"] == network(method)
     known = hasattr(tested.model, "semantics")
     assert ("CLIP text" in result["class_vectors"]) if known else "class_vectors" not in result
-    file = weights / f"{network(method)}.pt"
+    file = weights_of(method, weights)
     main(["export", folder, "--to", str(tmp_path / "exported"), "--pretrained", str(file)])
     run = sketchclip.from_pretrained(folder)
     exported = sketchclip.from_pretrained(str(tmp_path / "exported"), pretrained=file)
@@ -223,7 +247,7 @@ def test_eight_samples_are_learnt_and_all_that_trains_gets_a_gradient(
     method: str, fit: Any
 ) -> None:
     sizes = ("--data.batch_size", "8", "--data.validation", "none")
-    sizes += ("--model.lr", "0.1" if method == "SeenClassClassifier" else "1e-3")
+    sizes += RATES.get(method, ("--model.lr", "1e-3"))
     fitted = fit(method, *sizes, "--trainer.limit_train_batches", "1")
     model, data, watch = fitted.model, fitted.datamodule, Watch(FALLING.get(method, "loss"))
     batch = data.normalize(next(iter(data.train_dataloader())))
