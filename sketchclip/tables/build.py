@@ -5,25 +5,28 @@ from collections.abc import Sequence
 from sketchclip.metrics.definitions import metric_info
 from sketchclip.tables.formats import ResultTable
 from sketchclip.tables.measured import Group
-from sketchclip.tables.paper import FINE_GRAINED, QUICKDRAW, ROWS, SKETCHY, TU_BERLIN, Column, Row
+from sketchclip.tables.paper import LATER, ROWS, Column, Row
 
-# Columns of the paper that stand beside the results of a data module; Sketchy's beside the others.
-_REPORTED = {"TUBerlin": TU_BERLIN, "QuickDraw": QUICKDRAW}
+# Dataset whose reported values stand beside the results of a data module; Sketchy's for others.
+_REPORTED = {"TUBerlin": "TU-Berlin", "QuickDraw": "QuickDraw"}
+# Measured columns that a table has beside the usual ones where values of their definition stand.
+_DEFINITIONS = {"(voc)": ("mAP@200_voc",), "(prefix)": ("mAP@200_prefix",)}
 _CATEGORY = ("mAP@all", "mAP@200", "P@1", "P@5", "P@100", "P@200")
 _INSTANCE = ("Acc@1", "Acc@5", "Acc@1_all", "Acc@5_all")
 
 
 def build_tables(group: Group) -> list[ResultTable]:
     """Build the main table, the ablations, and a table of other runs where measured."""
-    known = {row.id: row for row in ROWS}
+    known = {row.id: row for row in (*ROWS, *LATER)}
     fine = any(known[name].fine_grained for name in group.runs if name in known)
-    rows = [row for row in ROWS if row.fine_grained == fine]
+    rows = [row for row in known.values() if row.fine_grained == fine]
     frozen = [name for name in group.runs if name.endswith("frozen")]
     other = [name for name in group.runs if name not in known and name not in frozen]
     tables = []
     for title, members, needed in (
         ("Main table", ("earlier", "baseline", "ours"), ("earlier", "baseline", "ours")),
         ("Ablations", ("ours", "ablation"), ("ablation",)),
+        ("After the paper", ("ours", "later"), ("later",)),
     ):
         if any(row.id in group.runs for row in rows if row.group in needed):
             chosen = [row for row in rows if row.group in members]
@@ -36,12 +39,18 @@ def build_tables(group: Group) -> list[ResultTable]:
 def _table(
     title: str, group: Group, rows: Sequence[Row], extra: Sequence[str], fine: bool
 ) -> ResultTable:
-    """Build a table of rows of the paper, below runs that are no row of it."""
-    possible = FINE_GRAINED if fine else _REPORTED.get(group.dataset, SKETCHY)
-    reported = [column for column in possible if any(column in row.reported for row in rows)]
+    """Build a table of published rows, below runs that are none."""
+    dataset = "Sketchy" if fine else _REPORTED.get(group.dataset, "Sketchy")
+    columns_of_rows = dict.fromkeys(column for row in rows for column in row.reported)
+    reported = [c for c in columns_of_rows if c[0] == dataset and c[1].startswith("Acc") == fine]
     measured = {name for values in group.runs.values() for name in values}
-    metrics = [name for name in (_INSTANCE if fine else _CATEGORY) if name in measured]
-    heads = [f"paper: {dataset} {metric}" for dataset, metric in reported]
+    wanted = list(_INSTANCE if fine else _CATEGORY)
+    for definition, metrics_of_it in _DEFINITIONS.items():
+        if any(metric.endswith(definition) for _, metric in reported):
+            wanted += metrics_of_it
+    metrics = [name for name in wanted if name in measured]
+    later = any(row.source for row in rows)
+    heads = [f"{'reported' if later else 'paper'}: {name} {metric}" for name, metric in reported]
     columns = ["", *heads, *(metric_info(metric).label for metric in metrics), "seeds"]
     table = ResultTable(f"{title}: {group.dataset}", columns)
     for name in extra:
@@ -49,12 +58,21 @@ def _table(
         table.rows.append([label, *["-"] * len(heads), *_measured(group, name, metrics)])
     for row in rows:
         cells = [_reported(row, column, table) for column in reported]
-        table.rows.append([row.label, *cells, *_measured(group, row.id, metrics)])
+        label = row.label + (table.mark(row.source) if row.source else "")
+        table.rows.append([label, *cells, *_measured(group, row.id, metrics)])
     table.caption = (
         f"Measured: {group.protocol}. Mean ± sample standard deviation over seeds; code at "
         f"{', '.join(sorted(group.commits))}."
     )
-    if heads:
+    if heads and later:
+        table.caption += (
+            " Columns headed reported are what sources print for the dataset named there, each on "
+            "the backbone of its row: (voc), (prefix) and (of min) are definitions of "
+            "docs/evaluation.md, and without one none is stated. Rows whose checkpoint was chosen "
+            "on test classes are among them: ZSE and MARL, by their code. '-' is not reported or "
+            "not measured."
+        )
+    elif heads:
         table.caption += (
             " Columns headed paper are what it reports, with OpenAI's ViT-B/32 on the dataset "
             "named there; '-' is not reported or not measured."

@@ -1,8 +1,11 @@
-"""Rows of the paper's tables: the config that makes each, and the values the paper reports for it.
+"""Rows of published tables: the config that makes each, and the values reported for it.
 
 ``paper.csv`` holds Sain et al., CVPR 2023, main table and ablation table, read from its poster and
-the pictures in its repository. The paper heads the ablations mAP@all, but Ours is its mAP@200. One
-list drives tests, documentation and tables, so that a row is written down once.
+the pictures in its repository. The paper heads the ablations mAP@all, but Ours is its mAP@200.
+``later.csv`` holds systems after it, each column of one definition: "(voc)" and "(prefix)" as in
+docs/evaluation.md, "(of min)" for hits among the first min(k, R) by that number, and none where no
+source states one. The lists drive tests, documentation and tables, so that a row is written down
+once.
 """
 
 import csv
@@ -12,12 +15,7 @@ from importlib.resources import files
 from typing import Any, Literal
 
 Column = tuple[str, str]
-"""Dataset and metric of a column of the paper."""
-
-SKETCHY = ("Sketchy", "mAP@200"), ("Sketchy", "P@200")
-TU_BERLIN = ("TU-Berlin", "mAP@all"), ("TU-Berlin", "P@100")
-QUICKDRAW = ("QuickDraw", "mAP@all"), ("QuickDraw", "P@200")
-FINE_GRAINED = ("Sketchy", "Acc@1"), ("Sketchy", "Acc@5")
+"""Dataset and metric of a column of reported values."""
 
 _BELOW_CHANCE = (
     "below chance (.034 for 30 balanced classes): no evaluation of this gallery gives it"
@@ -50,17 +48,19 @@ class Row:
         group: Part of the table.
         method: Class that implements it.
         config: Config that runs it, under ``experiments``.
-        reported: The paper's values by dataset and metric, 0 to 1.
+        reported: Published values by dataset and metric, 0 to 1.
         footnotes: Remarks on unusual values.
+        source: Where they are from if not from the paper, and on which galleries.
     """
 
     id: str
     label: str
-    group: Literal["earlier", "baseline", "ours", "ablation"]
+    group: Literal["earlier", "baseline", "ours", "ablation", "later"]
     method: str
     config: str
     reported: Mapping[Column, float] = field(default_factory=dict)
     footnotes: Mapping[Column, str] = field(default_factory=dict)
+    source: str = ""
 
     @property
     def fine_grained(self) -> bool:
@@ -68,17 +68,26 @@ class Row:
         return self.id.startswith(("fg_", "b_fg_"))
 
 
-def _read(line: dict[str, Any]) -> Row:
+def _read(name: str) -> tuple[Row, ...]:
+    text = (files("sketchclip.tables") / name).read_text("utf-8")
+    return tuple(_row(line) for line in csv.DictReader(text.splitlines()))
+
+
+def _row(line: dict[str, Any]) -> Row:
+    texts = {name: line.pop(name, "") for name in _TEXTS}
     reported, footnotes = {}, {}
-    for column in (*SKETCHY, *TU_BERLIN, *QUICKDRAW, *FINE_GRAINED):
-        value, _, note = line[" ".join(column)].partition(" ")
+    for head, cell in line.items():
+        dataset, _, metric = head.partition(" ")
+        value, _, note = cell.partition(" ")
         if value:
-            reported[column] = float(value)
+            reported[dataset, metric] = float(value)
         if note:
-            footnotes[column] = _NOTES[note]
-    texts = {name: line[name] for name in ("id", "label", "group", "method", "config")}
+            footnotes[dataset, metric] = _NOTES[note]
     return Row(**texts, reported=reported, footnotes=footnotes)
 
 
-_TEXT = (files("sketchclip.tables") / "paper.csv").read_text("utf-8")
-ROWS: tuple[Row, ...] = tuple(_read(line) for line in csv.DictReader(_TEXT.splitlines()))
+_TEXTS = ("id", "label", "group", "method", "config", "source")
+ROWS = _read("paper.csv")
+"""Rows of the paper's main table and of its ablations."""
+LATER = _read("later.csv")
+"""Rows of systems after the paper."""

@@ -17,7 +17,7 @@ from sketchclip import methods
 from sketchclip.cli import main
 from sketchclip.config import experiment_folders
 from sketchclip.runs.ablation_grid import is_grid, read_grid
-from sketchclip.tables.paper import ROWS
+from sketchclip.tables.paper import LATER, ROWS
 from tests.helpers.paths import REPOSITORY
 
 EXPERIMENTS = REPOSITORY / "experiments"
@@ -171,7 +171,7 @@ def test_every_shipped_config_runs_on_two_processes(data, tmp_path, tmp_path_fac
 
 @pytest.mark.parametrize("grid", GRIDS, ids=name_of)
 def test_cells_of_a_grid_are_rows_of_the_table(grid):
-    known = {row.id: EXPERIMENTS / row.config for row in ROWS}
+    known = {row.id: EXPERIMENTS / row.config for row in (*ROWS, *LATER)}
     trained = [cell for cell in read_grid(str(grid), [0]) if cell.train]
     assert trained
     if grid.stem in ("category", "fine_grained", "components"):  # others vary a setting of one row
@@ -196,11 +196,11 @@ def test_the_one_backbone_table_has_every_row_on_one_encoder_and_budget(kind):
         assert not any(name.startswith("data.") for name in settings)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
+@pytest.mark.parametrize("row", [*ROWS, *LATER], ids=lambda row: row.id)
 def test_a_row_of_the_table_is_one_config(row):
     content = yaml.safe_load((EXPERIMENTS / row.config).read_text("utf-8"))
     assert content["extends"].endswith(("base.yaml", "sketchy.yaml", "sketchy_fg.yaml"))
-    if row.group == "earlier":
+    if row.group in ("earlier", "later"):
         assert row.fine_grained == getattr(methods, row.method).instance_level
         assert content["model"]["class_path"] == row.method
     else:

@@ -18,7 +18,7 @@ from sketchclip.tables import paper
 from sketchclip.tables.build import build_tables
 from sketchclip.tables.formats import ResultTable, comma_separated, hypertext, latex, markdown
 from sketchclip.tables.measured import collect
-from sketchclip.tables.paper import ROWS, Row
+from sketchclip.tables.paper import LATER, ROWS, Row
 
 RESULT = {
     "dataset": "Doodles",
@@ -51,12 +51,37 @@ def runs(tmp_path):
 
 
 def test_ids_are_unique_and_figures_are_fractions():
-    assert len({row.id for row in ROWS}) == len(ROWS)
+    assert len({row.id for row in (*ROWS, *LATER)}) == len(ROWS) + len(LATER)
     assert sum(row.group == "earlier" for row in ROWS) == 13
     assert sum(row.group == "baseline" for row in ROWS) == 12
-    assert all(0 < value < 1 for row in ROWS for value in row.reported.values())
+    assert all(0 < value < 1 for row in (*ROWS, *LATER) for value in row.reported.values())
+    assert all(row.source and row.reported and row.group == "later" for row in LATER)
     assert all(cell in row.reported for row in ROWS for cell in row.footnotes)
     assert {note for row in ROWS for note in row.footnotes.values()} == {*paper._NOTES.values()}
+
+
+def test_systems_after_the_paper_share_no_column_of_two_definitions(tmp_path):
+    metrics = {"mAP@200": 0.4, "mAP@200_voc": 0.5, "mAP@200_prefix": 0.6, "P@200": 0.3}
+    for name in ("ours", "marl", "mcc_dino"):
+        write(tmp_path, name, 0, metrics)
+    (group,), _ = collect([tmp_path])
+    _, table = build_tables(group)
+    assert table.title.startswith("After the paper")
+    cells = {
+        row[0].partition(" [")[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows
+    }
+    voc, prefix, plain = (
+        f"reported: Sketchy mAP@200{kind}" for kind in (" (voc)", " (prefix)", "")
+    )
+    assert [cells["MARL"][head] for head in (voc, prefix, plain)] == ["0.691", "-", "-"]
+    mcc = cells["MCC (DINO and triplet)"]
+    assert [mcc[head] for head in (voc, prefix, plain)] == ["-", "0.805", "-"]
+    assert cells["SpLIP"][plain] == "0.764"
+    assert cells["Ours"][plain].startswith("0.723")
+    measured = ("mAP@200 (strict)", "mAP@200 (voc)", "mAP@200 (prefix)")
+    assert [cells["MARL"][head] for head in measured] == ["0.400", "0.500", "0.600"]
+    assert any("SpLIP's table" in note for note in table.notes)
+    assert not any("TU-Berlin" in head or "Acc" in head for head in table.columns)
 
 
 def test_means_and_deviations_over_seeds(runs):
