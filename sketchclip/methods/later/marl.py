@@ -27,8 +27,8 @@ from torch.nn.functional import cross_entropy, normalize
 from data_modules.batch import BatchSpec, ImageBatch
 from data_modules.transforms import Side
 from sketchclip.adaptations import FullFineTuning
+from sketchclip.clip.captions import CaptionEncoder
 from sketchclip.clip.encoder import CLIPEncoderMixin
-from sketchclip.clip.text_tower import TextTower
 from sketchclip.errors import SketchClipError
 from sketchclip.losses import (
     converted,
@@ -108,7 +108,7 @@ class MARL(CLIPEncoderMixin, RetrievalModule):
     def build_training_parts(self) -> None:
         """Create the text encoder that trains and the classifier of modes."""
         super().build_training_parts()
-        self.text = TextTower(self.clip, self.hparams.logit_scale)
+        self.text = CaptionEncoder(self.clip, self.hparams.logit_scale)
         self.mode_classifier = nn.Linear(self.dim, self.hparams.modes)
 
     def setup(self, stage: str) -> None:

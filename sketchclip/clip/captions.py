@@ -11,7 +11,7 @@ from sketchclip.checkpoint import mark_pretrained
 from sketchclip.clip.backbone import CLIPModel
 
 
-class TextTower(nn.Module):
+class CaptionEncoder(nn.Module):
     """A copy of CLIP's text encoder and its temperature, all of whose weights train.
 
     Args:
