@@ -10,7 +10,11 @@ from sketchclip.tables.paper import LATER, ROWS, Column, Row
 # Dataset whose reported values stand beside the results of a data module; Sketchy's for others.
 _REPORTED = {"TUBerlin": "TU-Berlin", "QuickDraw": "QuickDraw"}
 # Measured columns that a table has beside the usual ones where values of their definition stand.
-_DEFINITIONS = {"(voc)": ("mAP@200_voc",), "(prefix)": ("mAP@200_prefix",)}
+_DEFINITIONS = {
+    "(voc)": ("mAP@200_voc",),
+    "(prefix)": ("mAP@200_prefix",),
+    "(relevant)": ("P@100_relevant", "P@200_relevant"),
+}
 _CATEGORY = ("mAP@all", "mAP@200", "P@1", "P@5", "P@100", "P@200")
 _INSTANCE = ("Acc@1", "Acc@5", "Acc@1_all", "Acc@5_all")
 
@@ -67,7 +71,7 @@ def _table(
     if heads and later:
         table.caption += (
             " Columns headed reported are what sources print for the dataset named there, each on "
-            "the backbone of its row: (voc), (prefix) and (of min) are definitions of "
+            "the backbone of its row: (voc), (prefix) and (relevant) are definitions of "
             "docs/evaluation.md, and without one none is stated. Rows whose checkpoint was chosen "
             "on test classes are among them: ZSE and MARL, by their code. '-' is not reported or "
             "not measured."

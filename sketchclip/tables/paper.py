@@ -3,8 +3,8 @@
 ``paper.csv`` holds Sain et al., CVPR 2023, main table and ablation table, read from its poster and
 the pictures in its repository. The paper heads the ablations mAP@all, but Ours is its mAP@200.
 ``later.csv`` holds systems after it, each column of one definition: "(voc)" and "(prefix)" as in
-docs/evaluation.md, "(of min)" for hits among the first min(k, R) by that number, and none where no
-source states one. The lists drive tests, documentation and tables, so that a row is written down
+docs/evaluation.md, "(relevant)" for hits among the first min(k, R) by that number, and none where
+no source states one. The lists drive tests, documentation and tables, so that a row is written down
 once.
 """
 
