@@ -13,6 +13,7 @@ from sketchclip.errors import SketchClipError
 
 Pairing = Literal["class_triplet", "instance_triplet", "class_pair", "singles"]
 BatchLayout = Literal["shuffled", "classes"]
+SecondSketch = Literal["none", "same_class", "other_class"]
 Channels = tuple[float, ...]
 CLIP_MEAN: Channels = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD: Channels = (0.26862954, 0.26130258, 0.27577711)
@@ -60,6 +61,9 @@ class BatchSpec:
             class_pair: a sketch and a photo of its class. singles: one image of either side.
         layout: shuffled, or classes: every batch holds data.classes_per_batch classes with equally
             many samples each.
+        second_sketch: Another sketch in each sample. same_class: any of the sketch's class; for
+            pairing=instance_triplet another one of its photo, where there is one. other_class: one
+            of a class that neither the sketch nor the negative is of. For triplets only.
         sketch_ratio: Part of the samples that are sketches, for pairing=singles; None for every
             sketch and every photo once an epoch.
         smallest_batch: Samples that a step needs at least; a smaller last batch of an epoch is left
@@ -78,6 +82,7 @@ class BatchSpec:
 
     pairing: Pairing = "class_triplet"
     layout: BatchLayout = "shuffled"
+    second_sketch: SecondSketch = "none"
     sketch_ratio: float | None = 0.5
     smallest_batch: int = 1
     stroke_points: int = 0
@@ -89,7 +94,8 @@ class BatchSpec:
 
     def __post_init__(self) -> None:
         """Refuse typing errors where the method is defined."""
-        for name, allowed in (("pairing", Pairing), ("layout", BatchLayout)):
+        choices = {"pairing": Pairing, "layout": BatchLayout, "second_sketch": SecondSketch}
+        for name, allowed in choices.items():
             if getattr(self, name) not in get_args(allowed):
                 raise SketchClipError(
                     f"BatchSpec({name}={getattr(self, name)!r}): expected one of "
@@ -104,6 +110,11 @@ class BatchSpec:
             raise SketchClipError(
                 "BatchSpec(pairing='singles', layout='classes'): single images have no batches of "
                 "classes."
+            )
+        if self.second_sketch != "none" and "triplet" not in self.pairing:
+            raise SketchClipError(
+                f"BatchSpec(pairing={self.pairing!r}, second_sketch={self.second_sketch!r}): "
+                "expected a pairing of triplets, which alone have a second sketch."
             )
         if self.stroke_points < 0:
             raise SketchClipError(
@@ -192,6 +203,8 @@ class TrainingBatch(TensorBatch):
             within a stroke, 1 at its last point, -1 for padding; None unless a method asks.
         features: Whether sketch, photo and negative are features, (B, D), of a frozen encoder.
         skipped: Files that could not be read and were replaced.
+        second_sketch: Another sketch, (B, 3, H, W), as ``BatchSpec.second_sketch`` says; None
+            unless a method asks.
     """
 
     sketch: Tensor
@@ -202,6 +215,7 @@ class TrainingBatch(TensorBatch):
     strokes: Tensor | None = None
     features: bool = False
     skipped: list[str] = field(default_factory=list)
+    second_sketch: Tensor | None = None
 
 
 @dataclass(frozen=True)

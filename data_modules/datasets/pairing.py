@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
-from data_modules.batch import BatchSpec, TrainingBatch
+from data_modules.batch import BatchSpec, SecondSketch, TrainingBatch
 from data_modules.datasets.image_source import ImageSource, check_strokes
 from data_modules.datasets.singles import Singles
 from data_modules.datasets.training import (
@@ -33,6 +33,7 @@ class ClassPairs(TrainingDataset):
         classes: Label order.
         source: Reads and augments.
         negatives: Whether to draw the photo of another class.
+        second: Second sketch of a sample; see :class:`~data_modules.batch.BatchSpec`.
     """
 
     def __init__(
@@ -42,9 +43,12 @@ class ClassPairs(TrainingDataset):
         classes: Sequence[str],
         source: ImageSource,
         negatives: bool = True,
+        second: SecondSketch = "none",
     ) -> None:
         super().__init__(sketches, photos, classes, source)
         self.negatives = negatives
+        self.second = second
+        self.check_second(2)
         if negatives and len(classes) < 2:
             raise SketchClipError(
                 f"Found {len(classes)} training class; a triplet's negative is of another class, "
@@ -57,7 +61,7 @@ class ClassPairs(TrainingDataset):
         at, sketch = self.read(self.sketches, key[1] % len(self), skipped)
         label = self.sketches.label(at)
         tensor = self.source.tensor
-        negative = None
+        negative = second = None
         if self.negatives:
             other = int(rng.integers(len(self.classes) - 1))
             other += other >= label
@@ -65,6 +69,7 @@ class ClassPairs(TrainingDataset):
         if self.negatives:
             _, image = self.read(self.photos, self._random(rng, other), skipped)
             negative = tensor(image, "photo", key, NEGATIVE)
+            second = self.second_sketch(rng, key, (label, other), skipped)
         return TrainingBatch(
             tensor(sketch, "sketch", key, SKETCH),
             tensor(photo, "photo", key, POSITIVE),
@@ -74,6 +79,7 @@ class ClassPairs(TrainingDataset):
             self.strokes(at),
             self.source.gives_features,
             skipped,
+            second,
         )
 
     def _random(self, rng: np.random.Generator, label: int) -> int:
@@ -92,6 +98,7 @@ class InstanceTriplets(TrainingDataset):
         classes: Label order.
         source: Reads and augments.
         instance_of: Name that a sketch and its photo share within a class.
+        second: Second sketch of a sample; see :class:`~data_modules.batch.BatchSpec`.
 
     Raises:
         SketchClipError: If no triplet is left.
@@ -104,6 +111,7 @@ class InstanceTriplets(TrainingDataset):
         classes: Sequence[str],
         source: ImageSource,
         instance_of: InstanceOf,
+        second: SecondSketch = "none",
     ) -> None:
         paired: dict[str, list[Path]] = {}
         distinct: dict[str, list[Path]] = {}
@@ -127,6 +135,8 @@ class InstanceTriplets(TrainingDataset):
         self.own = np.array(own, dtype=np.int64)
         _report_unpaired(sketches, paired, single)
         super().__init__(paired, distinct, classes, source)
+        self.second = second
+        self.check_second(1)
 
     def sample(self, rng: np.random.Generator, key: tuple[int, int]) -> TrainingBatch:
         """Draw another photo of the class."""
@@ -145,6 +155,8 @@ class InstanceTriplets(TrainingDataset):
         other = int(rng.integers(first, stop - 1))
         other += other >= positive
         _, negative = self.read(self.photos, other, skipped, avoid=positive)
+        low, high = self.sketches.span(label)
+        siblings = low + np.flatnonzero(self.own[low:high] == positive)
         tensor = self.source.tensor
         return TrainingBatch(
             tensor(sketch, "sketch", key, SKETCH),
@@ -155,6 +167,7 @@ class InstanceTriplets(TrainingDataset):
             self.strokes(at),
             self.source.gives_features,
             skipped,
+            self.second_sketch(rng, key, (label, label), skipped, siblings[siblings != at]),
         )
 
 
@@ -196,11 +209,14 @@ def training_dataset(
     """
     dataset: TrainingDataset
     if spec.pairing == "instance_triplet":
-        dataset = InstanceTriplets(sketches, photos, classes, source, instance_of)
+        dataset = InstanceTriplets(
+            sketches, photos, classes, source, instance_of, spec.second_sketch
+        )
     elif spec.pairing == "singles":
         dataset = Singles(sketches, photos, classes, source, spec.sketch_ratio)
     else:
-        dataset = ClassPairs(sketches, photos, classes, source, spec.pairing == "class_triplet")
+        triplets = spec.pairing == "class_triplet"
+        dataset = ClassPairs(sketches, photos, classes, source, triplets, spec.second_sketch)
     if spec.stroke_points:
         check_strokes(path for path, _ in dataset.sketches)
     return dataset

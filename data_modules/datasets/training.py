@@ -8,14 +8,14 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from data_modules.batch import TensorBatch, TrainingBatch
+from data_modules.batch import SecondSketch, TensorBatch, TrainingBatch
 from data_modules.datasets.image_source import ImageSource
 from data_modules.datasets.image_table import ImageTable
 from sketchclip.errors import SketchClipError
 
 Listing = Mapping[str, Sequence[Path]]
 
-SKETCH, POSITIVE, NEGATIVE = range(3)
+SKETCH, POSITIVE, NEGATIVE, SECOND = range(4)
 """Roles in a sample; each has a random stream of its own."""
 
 
@@ -33,6 +33,8 @@ class TrainingDataset(Dataset):
     """
 
     batch: type[TensorBatch] = TrainingBatch
+    second: SecondSketch = "none"
+    """Second sketch of a sample; see :class:`~data_modules.batch.BatchSpec`."""
 
     def __init__(
         self, sketches: Listing, photos: Listing, classes: Sequence[str], source: ImageSource
@@ -77,6 +79,50 @@ class TrainingDataset(Dataset):
                 if image is not None:
                     return position, image
         raise self.nothing_left(table.label(at), skipped)
+
+    def second_sketch(
+        self,
+        rng: np.random.Generator,
+        key: tuple[int, int],
+        classes: tuple[int, int],
+        skipped: list[str],
+        siblings: np.ndarray | None = None,
+    ) -> Tensor | None:
+        """Draw the second sketch of a sample, (3, size, size); None if the method asks for none.
+
+        Args:
+            rng: Randomness of the sample; all else is drawn before.
+            key: (epoch, index) of the sample.
+            classes: Labels of the sketch and of the negative.
+            skipped: Takes files that were passed over.
+            siblings: Positions of the other sketches of its photo, which go first if there are any.
+        """
+        if self.second == "none":
+            return None
+        label = classes[0]
+        if self.second == "other_class":
+            others = np.setdiff1d(np.flatnonzero(self.sketches.counts), classes)
+            label, siblings = int(rng.choice(others)), None
+        if siblings is not None and len(siblings):
+            at = int(rng.choice(siblings))
+        else:
+            at = int(rng.integers(*self.sketches.span(label)))
+        _, image = self.read(self.sketches, at, skipped)
+        return self.source.tensor(image, "sketch", key, SECOND)
+
+    def check_second(self, distinct: int) -> None:
+        """Refuse a second sketch of another class where no class with sketches is left.
+
+        Args:
+            distinct: Classes that sketch and negative are of.
+        """
+        found = int((self.sketches.counts > 0).sum())
+        if self.second == "other_class" and found <= distinct:
+            raise SketchClipError(
+                f"Found {found} training classes with sketches; the second sketch is of a class of "
+                f"its own, so at least {distinct + 1} are needed. Use --model.second_sketch "
+                "same_class, or add classes."
+            )
 
     def nothing_left(self, label: int, skipped: list[str]) -> SketchClipError:
         """Error for a class of which no sample is left."""

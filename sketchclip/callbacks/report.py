@@ -45,7 +45,8 @@ class RunReport(Callback):
         if trainer.is_global_zero:
             classes, results = data.catalogue.val_classes, cast(Any, pl_module.results)
             title = f"{type(pl_module).__name__}: {len(classes)} validation classes"
-            print_metrics(title, results.metrics, data.protocol.name + _missing(counts))
+            protocol = data.protocol.name + _missing(counts) + _ranked(results)
+            print_metrics(title, results.metrics, protocol)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Ask for the first photos of each query, which pictures show."""
@@ -77,6 +78,7 @@ class RunReport(Callback):
             "backbone": getattr(pl_module, "origin", getattr(pl_module, "identity", None)),
             **({} if semantics is None else {"class_vectors": semantics.source}),
             **({} if adapted is None else {"test_time_adaptation": adapted}),
+            **({} if found.ranking is None else {"ranking": found.ranking}),
             "dataset": type(data).__name__,
             "split": files.split.name,
             "protocol": protocol,
@@ -98,7 +100,7 @@ class RunReport(Callback):
             f"{result['method']} on {result['dataset']} ({result['split']}): {queries:,} sketches, "
             f"{gallery:,} photos, {len(files.split.unseen)} unseen classes"
         )
-        print_metrics(title, found.metrics, protocol)
+        print_metrics(title, found.metrics, protocol + _ranked(found))
         if trainer.logger is not None and folder is not None:
             items = trainer.test_dataloaders[0].dataset.items  # type: ignore[index]
             # Relative, so that runs on machines that keep the data elsewhere can be compared.
@@ -109,6 +111,10 @@ class RunReport(Callback):
             print(f"Written: {folder}/{METRICS_FILE} and {QUERIES}")
             if len(found.first):
                 _keep_rankings(found, trainer.test_dataloaders, Path(folder), root)
+
+
+def _ranked(results: RetrievalResults) -> str:
+    return "" if results.ranking is None else f"; ranked by {results.ranking}"
 
 
 def _keep_rankings(found: RetrievalResults, loaders: Any, folder: Path, root: Path) -> None:

@@ -11,7 +11,7 @@ from data_modules.transforms import Interpolation, Side
 from sketchclip.checkpoint import mark_pretrained
 from sketchclip.clip.backbone import backbone_hash, load_backbone
 from sketchclip.clip.text import encode_classes
-from sketchclip.clip.towers import embed_two_tokens
+from sketchclip.clip.towers import embed_tokens, embed_two_tokens
 from sketchclip.encoders import Classifier, ImageEncoder
 
 
@@ -75,6 +75,15 @@ class CLIPImageEncoder(ImageEncoder):
     def two_tokens(self, images: Tensor, token: Tensor) -> Tensor:
         """Embed images by the class token and a second one, both through CLIP's projection."""
         return embed_two_tokens(self.visual, images, token)
+
+    @property
+    def patches(self) -> int:
+        """Number of patch tokens of a plain ViT that embeds by its class token, else 0."""
+        return 0 if self.class_token() is None else len(self.visual.positional_embedding) - 1
+
+    def tokens(self, images: Tensor) -> Tensor:
+        """Embed images token by token, all through CLIP's projection, (B, 1 + patches, dim)."""
+        return embed_tokens(self.visual, images)
 
     def forward(self, images: Tensor, side: Side | Tensor) -> Tensor:
         """Embed images of either side, (B, 3, H, W) to (B, dim)."""

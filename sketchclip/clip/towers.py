@@ -180,6 +180,21 @@ def embed_two_tokens(visual: Any, images: Tensor, token: Tensor) -> Tensor:
     return embedded
 
 
+def embed_tokens(visual: Any, images: Tensor) -> Tensor:
+    """Embed images token by token, each through the last LayerNorm and the projection.
+
+    Args:
+        visual: open_clip ViT without attentional pooling.
+        images: Normalised RGB, shape (B, 3, H, W).
+
+    Returns:
+        Class token, which is the embedding, and patches row by row, (B, 1 + N, D).
+    """
+    tokens = visual.transformer(visual._embeds(images))
+    embedded: Tensor = visual.ln_post(tokens) @ visual.proj
+    return embedded
+
+
 def _append(tokens: Tensor, prompts: Tensor) -> Tensor:
     """(B, N, W) and (K, W) or (B, K, W) to (B, N + K, W)."""
     prompts = prompts.to(tokens.dtype).expand(tokens.shape[0], -1, -1)

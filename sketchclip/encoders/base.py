@@ -96,6 +96,22 @@ class ImageEncoder(nn.Module, ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} has no class token.")
 
+    @property
+    def patches(self) -> int:
+        """Number of patch tokens of an image, for :meth:`tokens`; 0 for networks without them."""
+        return 0
+
+    def tokens(self, images: Tensor) -> Tensor:
+        """Embed images token by token: the class token and the patches, after the final norm.
+
+        Args:
+            images: Normalised RGB, shape (B, 3, H, W).
+
+        Returns:
+            Tokens, (B, 1 + patches, dim), patches row by row; the first is the embedding.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no patch tokens.")
+
     def train(self, mode: bool = True) -> Self:
         """Set training mode, but for a frozen encoder."""
         return super().train(mode and not self.frozen)

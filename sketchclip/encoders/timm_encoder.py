@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from data_modules.transforms import Interpolation, Side
 from sketchclip.checkpoint import mark_pretrained, read_state_dict
 from sketchclip.encoders.base import Classifier, ImageEncoder
+from sketchclip.encoders.patch_stem import add_stem
 from sketchclip.errors import SketchClipError
 from sketchclip.nn import SpatialAttention
 
@@ -29,6 +30,10 @@ class TimmEncoder(ImageEncoder):
         attention: Spatial attention over the last feature map, for networks that have one.
         dropout: Part of the numbers that the last layers drop in training, in networks that have
             such layers, as VGG does.
+        token_dropout: Part of the numbers that a ViT drops in training after its positions, its
+            attention and both layers of its MLPs.
+        stem: Whether patches of a ViT are embedded by the mean of its own layer and of four new
+            convolutions, for patches of 16 pixels (ZSE-SBIR).
     """
 
     def __init__(
@@ -39,6 +44,8 @@ class TimmEncoder(ImageEncoder):
         size: int | None = None,
         attention: bool = False,
         dropout: float = 0.0,
+        token_dropout: float = 0.0,
+        stem: bool = False,
     ) -> None:
         super().__init__()
         self.name = name
@@ -46,12 +53,14 @@ class TimmEncoder(ImageEncoder):
         self.frozen = frozen
         self.attention = attention
         self.dropout = dropout
-        if frozen and attention:
+        self.token_dropout = token_dropout
+        self.stem = stem
+        for new in [n for n, on in (("attention", attention), ("stem", stem)) if on and frozen]:
             raise SketchClipError(
-                "TimmEncoder: attention has weights that must train, and frozen=true trains none. "
-                "Set --model.encoder.init_args.attention=false, or frozen=false."
+                f"TimmEncoder: {new} has weights that must train, and frozen=true trains none. "
+                f"Set --model.encoder.init_args.{new}=false, or frozen=false."
             )
-        self.net: Any = load_network(name, pretrained, dropout, size)
+        self.net: Any = load_network(name, pretrained, dropout, size, token_dropout)
         head = self.net.get_classifier()
         # Tensors, no parameters: the classes are of no use to most methods.
         self._classifier = None
@@ -70,6 +79,8 @@ class TimmEncoder(ImageEncoder):
         if attention:
             self.attend = SpatialAttention(int(self.net.num_features))
         self.origin = self._identify()
+        if stem:
+            add_stem(self.net, name)
         if frozen:
             mark_pretrained(self.net)
 
@@ -111,6 +122,16 @@ class TimmEncoder(ImageEncoder):
             tokens = net.blocks(tokens)
         return cast(Tensor, net.head_drop(net.fc_norm(net.norm(tokens)[:, :2])))
 
+    @property
+    def patches(self) -> int:
+        """Number of patch tokens of a ViT that embeds by its class token, else 0."""
+        plain = self.class_token() is not None and self.net.num_prefix_tokens == 1
+        return int(self.net.patch_embed.num_patches) if plain else 0
+
+    def tokens(self, images: Tensor) -> Tensor:
+        """Embed images token by token, (B, 1 + patches, dim)."""
+        return cast(Tensor, self.net.fc_norm(self.net.forward_features(images)))
+
     def _identify(self) -> dict[str, str]:
         # The name, too: networks with equal tensors may differ in an activation.
         digest = hashlib.sha256(self.name.partition(".")[0].encode())
@@ -126,7 +147,11 @@ class TimmEncoder(ImageEncoder):
 
 
 def load_network(
-    name: str, pretrained: str | None, dropout: float = 0.0, size: int | None = None
+    name: str,
+    pretrained: str | None,
+    dropout: float = 0.0,
+    size: int | None = None,
+    token_dropout: float = 0.0,
 ) -> Any:
     """Create a network of timm in fp32 with its classifier.
 
@@ -135,6 +160,7 @@ def load_network(
         pretrained: See :class:`TimmEncoder`.
         dropout: See there.
         size: See there.
+        token_dropout: See there.
 
     Raises:
         SketchClipError: If there is no such network, or its weights cannot be had.
@@ -154,6 +180,8 @@ def load_network(
         options: dict[str, Any] = {"pretrained": pretrained != "random"}
         options["pretrained_cfg_overlay"] = overlay
         options |= {"drop_rate": dropout} if dropout else {}
+        if token_dropout:
+            options |= dict.fromkeys(("pos_drop_rate", "proj_drop_rate"), token_dropout)
         if size is not None:
             with suppress(TypeError):  # of networks that take images of any size as they are
                 return timm.create_model(name, img_size=size, **options)
@@ -161,6 +189,11 @@ def load_network(
     except SketchClipError:
         raise
     except Exception as error:  # of the hub's client, of the network, of load_state_dict
+        if token_dropout and isinstance(error, TypeError):
+            raise SketchClipError(
+                f"The network '{name}' takes no token_dropout: expected a ViT of timm. Set "
+                "--model.encoder.token_dropout 0."
+            ) from error
         reason = " ".join(str(error).split())
         what = "download failed" if pretrained is None else f"{pretrained} does not fit"
         raise SketchClipError(_no_weights(name, f"{what} ({reason[:300]})")) from error

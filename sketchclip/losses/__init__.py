@@ -26,6 +26,7 @@ from sketchclip.losses.modes import (
 )
 from sketchclip.losses.negatives import hardest_negatives, other_class_positions
 from sketchclip.losses.patches import draw_permutations, patch_shuffle
+from sketchclip.losses.relation import euclidean_triplet_loss, relation_loss
 from sketchclip.losses.semantic import semantic_batch_hard, semantic_cosine_loss
 from sketchclip.losses.strokes import stroke_loss
 from sketchclip.losses.traits import code_entropies, reconstruction_ranking_loss
@@ -42,6 +43,7 @@ __all__ = [
     "dino_loss",
     "distillation_loss",
     "draw_permutations",
+    "euclidean_triplet_loss",
     "f_divergence",
     "hardest_negatives",
     "instance_to_prototype_loss",
@@ -54,6 +56,7 @@ __all__ = [
     "patch_shuffle",
     "reconstruction_loss",
     "reconstruction_ranking_loss",
+    "relation_loss",
     "semantic_batch_hard",
     "semantic_cosine_loss",
     "shared_semantics_loss",

@@ -19,7 +19,7 @@ from sketchclip.methods.earlier import (
 from sketchclip.methods.encoded import EncodedMethod
 from sketchclip.methods.fine_grained import FineGrainedPromptLearning
 from sketchclip.methods.frozen import FrozenCLIP, FrozenEncoder
-from sketchclip.methods.later import MARL, MCC
+from sketchclip.methods.later import MARL, MCC, ZSESBIR, ZSESBIRFineGrained
 from sketchclip.methods.seen_classes import SeenClassClassifier
 from sketchclip.methods.self_distillation import SelfDistillation
 from sketchclip.methods.zero_shot import ZeroShotPromptLearning
@@ -36,6 +36,7 @@ __all__ = [
     "SEMPCYC",
     "TCN",
     "TVT",
+    "ZSESBIR",
     "CrossGrad",
     "Doodle2Search",
     "EncodedMethod",
@@ -47,5 +48,6 @@ __all__ = [
     "SelfDistillation",
     "Sketch3T",
     "SketchGCN",
+    "ZSESBIRFineGrained",
     "ZeroShotPromptLearning",
 ]

@@ -2,14 +2,13 @@
 
 import inspect
 import os
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
@@ -25,14 +24,14 @@ from data_modules.batch import (
 )
 from data_modules.splits.catalogue import Catalogue
 from data_modules.splits.classes import refuse_trained
-from data_modules.transforms import Interpolation, Side
+from data_modules.transforms import Interpolation
 from sketchclip.checkpoint import check_state, own_names, pretrained_networks
 from sketchclip.errors import SketchClipError
+from sketchclip.methods.ranked import RankedModule
 from sketchclip.metrics import InstanceRetrieval, RetrievalResults
-from sketchclip.metrics.functional import Similarity, as_product
 
 
-class RetrievalModule(LightningModule, ABC):
+class RetrievalModule(RankedModule):
     """Embeds sketches and photos and retrieves photos by sketch.
 
     A method implements :meth:`embed` and :meth:`training_step`. Evaluation is the same for all:
@@ -41,8 +40,6 @@ class RetrievalModule(LightningModule, ABC):
 
     training_batch: BatchSpec = BatchSpec()
     """Training batches that the method asks for."""
-    similarity: Similarity = "cosine"
-    """Similarity of embeddings that retrieval ranks by: cosine, euclidean or hamming."""
     instance_level: ClassVar[bool] = False
     """Whether the method looks for the one photo of a sketch, so that Acc@q is measured."""
     training_only: ClassVar[tuple[str, ...]] = ()
@@ -90,10 +87,6 @@ class RetrievalModule(LightningModule, ABC):
         return None
 
     @abstractmethod
-    def embed(self, images: Tensor, side: Side) -> Tensor:
-        """Embed images (B, 3, H, W) of one side as (B, D)."""
-
-    @abstractmethod
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """Return the loss of one batch."""
 
@@ -131,35 +124,6 @@ class RetrievalModule(LightningModule, ABC):
         self.log_dict(losses, batch_size=batch_size)
         self.log("loss", losses["train/loss"], prog_bar=True, logger=False, batch_size=batch_size)
 
-    def query_state(self, images: Tensor, strokes: Tensor | None = None) -> Tensor:
-        """Compute what evaluation keeps of sketches, which have strokes if the method asks."""
-        return self.embed(images, "sketch")
-
-    def gallery_state(self, images: Tensor) -> Tensor:
-        """Compute what evaluation keeps of a batch of photos; first dimension B."""
-        return self.embed(images, "photo")
-
-    def score(self, queries: Tensor, gallery: Tensor) -> Tensor:
-        """Scores (Q, G) of query states against gallery states; higher is nearer.
-
-        Override for a score that depends on the query in another way than ``similarity`` says.
-        Evaluation then calls this for every block of queries and the whole gallery.
-        """
-        left = as_product(queries, self.similarity, "query")
-        return left @ as_product(gallery, self.similarity, "gallery").T
-
-    def vector(self, state: Tensor) -> Tensor:
-        """Vectors (B, D) of states, by which search makes a shortlist that ``score`` then orders.
-
-        A method that overrides ``score`` overrides this as well to be searched by.
-        """
-        return state
-
-    @property
-    def scores_pairs(self) -> bool:
-        """Whether the method ranks by a score of its own."""
-        return type(self).score is not RetrievalModule.score
-
     @property
     def headline(self) -> str:
         """Metric that epochs and runs are compared by: Acc@1 if instances count, else mAP@all."""
@@ -184,10 +148,9 @@ class RetrievalModule(LightningModule, ABC):
         self.retrieval = self._new_metric({"fit": "val/", "validate": "val/"}.get(stage, "test/"))
 
     def _new_metric(self, prefix: str) -> InstanceRetrieval:
-        # A similarity is ranked as a matrix product, without calling score for each block.
-        score = self.score if self.scores_pairs else None
         cuts = (self.protocol.precision_k, self.protocol.map_k)
-        return InstanceRetrieval(*cuts, similarity=self.similarity, score=score, prefix=prefix)
+        ranked = {"similarity": self.similarity, "score": self.ranking, "dtype": self.state_dtype}
+        return InstanceRetrieval(*cuts, **ranked, prefix=prefix)
 
     def validation_step(self, batch: ImageBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Embed a batch of queries (loader 0) or of the gallery (loader 1)."""
@@ -199,8 +162,9 @@ class RetrievalModule(LightningModule, ABC):
         self.retrieval.update(states[read], batch.label[read], batch.index[read], side, ids)
 
     def _states(self, batch: ImageBatch, at: int) -> Tensor:
-        given = (batch.image,) if at else (batch.image, batch.strokes)
-        return (self.query_state, self.gallery_state)[at](*given)
+        if at:
+            return self.gallery_state(batch.image)
+        return self.query_state(batch.image, batch.strokes)
 
     def test_step(self, batch: ImageBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Same as validation, on the unseen classes."""

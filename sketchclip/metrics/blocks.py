@@ -10,6 +10,7 @@ from sketchclip.metrics.definitions import (
     average_precisions_at,
     definition_names,
     precision_at,
+    precision_at_relevant,
     relevance_at_the_top,
 )
 from sketchclip.metrics.fast_ranking import Ranker
@@ -39,8 +40,16 @@ class BlockMetrics:
     ranker: Ranker
     nearest: int = 0
 
-    def __call__(self, distances: Tensor, first: int) -> dict[str, np.ndarray]:
-        """Metrics of consecutive queries by name, each (q,); ``nearest`` (q, nearest)."""
+    def __call__(
+        self, distances: Tensor, first: int, within: Tensor | None = None
+    ) -> dict[str, np.ndarray]:
+        """Metrics of consecutive queries by name, each (q,); ``nearest`` (q, nearest).
+
+        Args:
+            distances: Negative scores, or ranks, (q, G).
+            first: Number of the first query.
+            within: Those that decide within the class of each query, where they are others, (q, G).
+        """
         count = self.groups.block(first, len(distances)).count
         if distances.device.type == "cpu":
             ranks = self.ranker.ranks(distances.contiguous().numpy(), first)
@@ -53,10 +62,15 @@ class BlockMetrics:
             values |= dict(zip(definition_names([k]), found, strict=True))
         for k in self.precision_k:
             values[f"P@{k}"] = precision_at(top, k)
+            values[f"P@{k}_relevant"] = precision_at_relevant(top, count, k)
         start = np.cumsum(count) - count  # of each query in ranks
         if self.goal is not None:
-            own = class_ranks(distances, self.groups, first, self.goal[first : first + len(count)])
-            values["rank"] = np.where(own > 0, own, np.nan)
+            goal = self.goal[first : first + len(count)]
+            own = class_ranks(distances, self.groups, first, goal)
+            of_class = own
+            if within is not None:
+                of_class = class_ranks(within, self.groups, first, goal)
+            values["rank"] = np.where(own > 0, of_class, np.nan)
             values["rank_all"] = _ranks_at(ranks, start + own - 1, own > 0)
         if self.nearest:
             values["rank_first"] = _ranks_at(ranks, start, count > 0)

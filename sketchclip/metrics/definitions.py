@@ -14,7 +14,8 @@ name           definition                          used by
 all            AP = S_G / R                        the released code of the paper
 =============  ==================================  ==================================
 
-P@k = r_k / k, also where R < k or G < k: a class of fewer than k photos cannot reach 1.
+P@k = r_k / k, also where R < k or G < k: a class of fewer than k photos cannot reach 1. ZSE-SBIR
+and MA-SBIR report r_m / m with m = min(k, R), here ``P@k_relevant``.
 """
 
 import re
@@ -112,6 +113,26 @@ def precision_at(top: np.ndarray, k: int) -> np.ndarray:
     return top[:, :k].sum(1) / k
 
 
+def precision_at_relevant(top: np.ndarray, count: np.ndarray, k: int) -> np.ndarray:
+    """Hits among the first m / m, m = min(k, R): a class of fewer than k photos can reach 1.
+
+    Args:
+        top: Relevance in rank order, shape (q, at least k, or the gallery).
+        count: R of each query, shape (q,).
+        k: Cut-off.
+
+    Returns:
+        fp64, shape (q,); NaN where R = 0.
+
+    >>> top = np.array([[1, 1, 0, 0]], dtype=bool)
+    >>> precision_at(top, 4), precision_at_relevant(top, np.array([2]), 4)
+    (array([0.5]), array([1.]))
+    """
+    most = np.minimum(count, k)
+    hits = (top & (np.arange(top.shape[1]) < most[:, None])).sum(1)
+    return np.asarray(hits / np.where(count > 0, most, np.nan))
+
+
 def definition_names(map_k: Sequence[int]) -> list[str]:
     """Names of AP@k under each definition; the headline has no suffix.
 
@@ -155,6 +176,9 @@ METRICS = {
         "mAP@{} (prefix)", "mean average precision of the top {} / hits among them", quoted=False
     ),
     "P@{}": MetricInfo("P@{}", "relevant photos among the first {}"),
+    "P@{}_relevant": MetricInfo(
+        "P@{} (relevant)", "relevant photos among the first min(relevant, {})", quoted=False
+    ),
     "Acc@{}": MetricInfo(
         "Acc@{} (class gallery)", "own photo among the first {} of the photos of its class", "class"
     ),

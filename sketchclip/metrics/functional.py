@@ -6,65 +6,22 @@ is not used: from 1.8 on it ignores every item whose score is <= 0, which is wro
 similarity.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from sketchclip.errors import SketchClipError
 from sketchclip.metrics.blocks import BlockMetrics
 from sketchclip.metrics.fast_ranking import Ranker
 from sketchclip.metrics.ranking import Groups
-
-Score = Callable[[Tensor, Tensor], Tensor]
-Similarity = Literal["cosine", "euclidean", "hamming"]
+from sketchclip.metrics.two_stages import TwoStages
+from sketchclip.metrics.vectors import Score, Similarity, as_product
 
 _BLOCK = 32 << 20
-
-
-def as_vectors(states: Tensor, similarity: Similarity) -> Tensor:
-    """Vectors to store and search: unit vectors, plain ones, or codes of -1 and 1.
-
-    Args:
-        states: Shape (N, D); any float or integer type.
-        similarity: Cosine, euclidean, or hamming on codes of 0/1 or of signs.
-
-    Returns:
-        fp32, shape (N, D). The inner product is the cosine; the squared Euclidean distance of
-        codes is 4 x their Hamming distance.
-    """
-    if similarity == "cosine":
-        return F.normalize(states.float(), dim=-1)
-    if similarity == "hamming":
-        return torch.where(states > 0, 1.0, -1.0)
-    return states.float()
-
-
-def as_product(states: Tensor, similarity: Similarity, side: Literal["query", "gallery"]) -> Tensor:
-    """Vectors whose inner product orders the gallery as the similarity does.
-
-    Cosine: unit length. Euclidean: |q - g|^2 = |q|^2 - 2 (q g - |g|^2 / 2), and |q|^2 is the same
-    for the whole gallery, so one column more does it. Hamming on codes of 0/1 or of signs: the
-    product of signs is D - 2 x distance.
-
-    Args:
-        states: Shape (N, D); any float or integer type, ranked in fp32.
-        similarity: Name of the similarity.
-        side: Which side the states belong to.
-
-    Returns:
-        fp32, shape (N, D) or (N, D + 1).
-    """
-    x = as_vectors(states, similarity)
-    if similarity != "euclidean":
-        return x
-    last = torch.ones_like(x[:, :1]) if side == "query" else -0.5 * (x * x).sum(1, keepdim=True)
-    return torch.cat([x, last], dim=1)
 
 
 def retrieval_scores(
@@ -77,7 +34,7 @@ def retrieval_scores(
     accuracy_k: Sequence[int] = (1, 5, 10),
     targets: Tensor | None = None,
     similarity: Similarity = "cosine",
-    score: Score | None = None,
+    score: Score | TwoStages | None = None,
     nearest: int = 0,
 ) -> dict[str, Tensor]:
     """Every metric of every query, from one ranking.
@@ -96,7 +53,8 @@ def retrieval_scores(
             shape (Q,).
         similarity: cosine, euclidean or hamming (codes of 0/1 or of signs).
         score: In place of a similarity, for a score that depends on the query: maps a block of
-            query states and the whole gallery's to scores (q, G), higher is nearer.
+            query states and the whole gallery's to scores (q, G), higher is nearer. With two
+            stages, ranks in the gallery of a sketch's class are those of all its pairs.
         nearest: Number of first photos of each query to name.
 
     Returns:
@@ -127,9 +85,8 @@ def retrieval_scores(
     by_label = np.argsort(labels[0], kind="stable")  # neighbours share their relevant columns
     groups = Groups.of(labels[0][by_label], labels[1])
     order = torch.from_numpy(groups.order).to(gallery.device)
-    states = gallery[order]
     if score is None:
-        states = as_product(states, similarity, "gallery").T
+        states = as_product(gallery[order], similarity, "gallery").T
     goal = None
     if targets is not None:
         if targets.shape != query_labels.shape:
@@ -144,12 +101,14 @@ def retrieval_scores(
     measure = BlockMetrics(groups, goal, *cuts, Ranker(groups, bound), shown)
     rows: dict[str, list[np.ndarray]] = {}
     scores = torch.empty(0)
-    step = max(1, _BLOCK // (4 * len(gallery)))
+    each = 32 if isinstance(score, TwoStages) else 4  # bytes of a pair: ranks are sorted twice
+    step = max(1, _BLOCK // (each * len(gallery)))
     threads = torch.get_num_threads() if gallery.device.type == "cpu" else 1
     with ThreadPoolExecutor(threads) as pool:
         for first in range(0, len(queries), step):
             chosen = torch.from_numpy(by_label[first : first + step]).to(queries.device)
             block = queries[chosen]
+            own: Tensor | None = None
             if score is None:
                 left = as_product(block, similarity, "query").neg_()
                 if len(scores) < len(block):  # one buffer for all: fresh memory costs time
@@ -158,13 +117,15 @@ def retrieval_scores(
                 with _full_precision():
                     torch.mm(left, states, out=distances)
             else:
+                # In the gallery's own order: states may be large, and ties are broken by it.
                 with _full_precision():
-                    distances = score(block, states).detach().float().neg()
+                    distances, own = _scored(score, block, gallery, groups, first, goal is not None)
             share = -(-len(block) // threads)
             starts = range(0, len(block), share)
             parts = [distances[a : a + share] for a in starts]
+            owns = [None if own is None else own[a : a + share] for a in starts]
             try:
-                found = list(pool.map(measure, parts, (first + a for a in starts)))
+                found = list(pool.map(measure, parts, (first + a for a in starts), owns))
             except ValueError as error:
                 raise SketchClipError(
                     f"The scores of query {by_label[error.args[1]]} are NaN or infinite. Check the "
@@ -184,6 +145,30 @@ def retrieval_scores(
         name: torch.from_numpy(value if name == "nearest" else value.astype(np.float64))
         for name, value in result.items()
     }
+
+
+def _scored(
+    score: Score | TwoStages,
+    queries: Tensor,
+    gallery: Tensor,
+    groups: Groups,
+    first: int,
+    instances: bool,
+) -> tuple[Tensor, Tensor | None]:
+    """Distances (q, G) of a block, columns in the order of groups, and those within its classes.
+
+    The latter are None where they are the same.
+    """
+    order = torch.from_numpy(groups.order).to(gallery.device)
+    if not isinstance(score, TwoStages):
+        return score(queries, gallery).detach().float().neg()[:, order], None
+    distances = score.ranks(queries, gallery).detach()[:, order]
+    if not instances or score.size(len(gallery)) == len(gallery):
+        return distances, None
+    within = distances.clone()
+    for row, start, end in groups.block(first, len(queries)).runs():
+        within[row, start:end] = score.ranks(queries[row], gallery[order[start:end]], True).detach()
+    return distances, within
 
 
 @contextmanager
@@ -215,7 +200,8 @@ def _check(
                 f"{tuple(labels.shape)}."
             )
     for name, states in (("query", queries), ("photo", gallery)):
-        if all(torch.isfinite(end) for end in states.float().aminmax()):  # NaN spreads to both
+        numbers = states if states.is_floating_point() else states.float()
+        if all(torch.isfinite(end) for end in numbers.aminmax()):  # NaN spreads to both
             continue
         odd = (~torch.isfinite(states.reshape(len(states), -1))).any(1)
         if odd.any():

@@ -20,6 +20,8 @@ class RetrievalResults:
         own: Position of the one photo that each query shows, -1 for none, (Q,); None at category
             level.
         partial: Whether only a part of the gallery was ranked.
+        ranking: How a score of pairs ranked it: that all pairs were scored, or the number of a
+            shortlist; None where vectors alone were compared.
     """
 
     metrics: Mapping[str, float]
@@ -30,6 +32,7 @@ class RetrievalResults:
     first_labels: np.ndarray
     own: np.ndarray | None
     partial: bool
+    ranking: str | None = None
 
     @property
     def same_class(self) -> np.ndarray:

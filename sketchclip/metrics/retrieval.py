@@ -13,8 +13,10 @@ from torchmetrics.utilities import dim_zero_cat
 from sketchclip.errors import SketchClipError
 from sketchclip.metrics.chance import chance_levels
 from sketchclip.metrics.definitions import metric_info
-from sketchclip.metrics.functional import Score, Similarity, retrieval_scores
+from sketchclip.metrics.functional import retrieval_scores
 from sketchclip.metrics.results import RetrievalResults
+from sketchclip.metrics.two_stages import TwoStages
+from sketchclip.metrics.vectors import Score, Similarity
 
 ROLES = ("query", "gallery")
 PARTS = ("states", "labels", "index", "instances")
@@ -35,8 +37,9 @@ class CategoryRetrieval(Metric):
             one without a suffix is strict.
         similarity: cosine, euclidean or hamming.
         score: In place of a similarity; see ``retrieval_scores`` in
-            :mod:`sketchclip.metrics.functional`.
+            :mod:`sketchclip.metrics.functional`. ``TwoStages`` for a shortlist.
         prefix: Put before each name in the result, for example ``"test/"``.
+        dtype: Type that states are kept in; half precision for large ones.
 
     Example:
         >>> metric = CategoryRetrieval(precision_k=[1], map_k=[])
@@ -55,8 +58,9 @@ class CategoryRetrieval(Metric):
         precision_k: Sequence[int] = (100, 200),
         map_k: Sequence[int] = (200,),
         similarity: Similarity = "cosine",
-        score: Score | None = None,
+        score: Score | TwoStages | None = None,
         prefix: str = "",
+        dtype: torch.dtype = torch.float32,
         **metric_options: Any,
     ) -> None:
         super().__init__(**metric_options)
@@ -65,6 +69,7 @@ class CategoryRetrieval(Metric):
         self.similarity: Similarity = similarity
         self.score = score
         self.prefix = prefix
+        self.kept_as = dtype  # Metric has a dtype of its own
         for side in ROLES:
             for part in PARTS:
                 self.add_state(f"{side}_{part}", default=[], dist_reduce_fx="cat")
@@ -80,7 +85,7 @@ class CategoryRetrieval(Metric):
         """Add a batch to one side.
 
         Args:
-            states: Embeddings or whatever ``score`` compares, shape (B, ...); kept in fp32.
+            states: Embeddings or whatever ``score`` compares, shape (B, ...).
             labels: Class ids, shape (B,).
             index: Position of each image in its dataset, shape (B,); identifies duplicates.
             side: ``"query"`` (sketches) or ``"gallery"`` (photos).
@@ -95,7 +100,7 @@ class CategoryRetrieval(Metric):
         if instances is None:
             instances = torch.full_like(labels, -1, dtype=torch.long)
         # Processes gather tensors of one type, also from a process without images.
-        batch = (states.detach().float(), labels.long(), index.long(), instances.long())
+        batch = (states.detach().to(self.kept_as), labels.long(), index.long(), instances.long())
         for part, value in zip(PARTS, batch, strict=True):
             getattr(self, f"{side}_{part}").append(value)
 
@@ -118,7 +123,8 @@ class CategoryRetrieval(Metric):
                 known = [shape for shape in shapes if shape is not None]
                 if not len(own) and known:
                     none = torch.empty(0, dtype=torch.long, device=self.device)
-                    setattr(self, f"{side}_states", [torch.empty(0, *known[0], device=self.device)])
+                    states = torch.empty(0, *known[0], dtype=self.kept_as, device=self.device)
+                    setattr(self, f"{side}_states", [states])
                     for part in PARTS[1:]:
                         setattr(self, f"{side}_{part}", [none])
         super().sync(dist_sync_fn, process_group, should_sync, distributed_available)
@@ -134,6 +140,8 @@ class CategoryRetrieval(Metric):
         first = torch.ones_like(order, dtype=torch.bool)
         first[1:] = index[order][1:] != index[order][:-1]
         keep = order[first]
+        if torch.equal(keep, torch.arange(len(index), device=keep.device)):
+            return states, labels, index, instances  # states may be large
         return states[keep], labels[keep], index[keep], instances[keep]
 
     def compute(self) -> dict[str, Tensor]:
@@ -217,6 +225,9 @@ class CategoryRetrieval(Metric):
             first_labels=classes_of[nearest],
             own=own,
             partial=partial,
+            ranking=self.score.describe(len(gallery))
+            if isinstance(self.score, TwoStages)
+            else None,
         )
 
     def _targets(self, instances: Tensor, gallery_instances: Tensor) -> Tensor | None:
@@ -238,6 +249,7 @@ class InstanceRetrieval(CategoryRetrieval):
         similarity: cosine, euclidean or hamming.
         score: In place of a similarity.
         prefix: Put before each name in the result.
+        dtype: Type that states are kept in.
 
     Example:
         >>> metric = InstanceRetrieval(precision_k=[], map_k=[], accuracy_k=[1])
@@ -256,11 +268,12 @@ class InstanceRetrieval(CategoryRetrieval):
         map_k: Sequence[int] = (200,),
         accuracy_k: Sequence[int] = (1, 5, 10),
         similarity: Similarity = "cosine",
-        score: Score | None = None,
+        score: Score | TwoStages | None = None,
         prefix: str = "",
+        dtype: torch.dtype = torch.float32,
         **metric_options: Any,
     ) -> None:
-        super().__init__(precision_k, map_k, similarity, score, prefix, **metric_options)
+        super().__init__(precision_k, map_k, similarity, score, prefix, dtype, **metric_options)
         self.accuracy_k = tuple(accuracy_k)
 
     def _targets(self, instances: Tensor, gallery_instances: Tensor) -> Tensor | None:

@@ -137,7 +137,8 @@ def _figures(result: Mapping[str, Any]) -> Iterator[str]:
         f"{result['seed']}, precision {result['precision']}."
         + (" Only a part of the test was run." if result["partial"] else "")
     )
-    yield f"Protocol: {result['protocol']}."
+    ranked = f"; ranked by {result['ranking']}" if "ranking" in result else ""
+    yield f"Protocol: {result['protocol']}{ranked}."
     yield _table(result["metrics"], result["interval_95"])
     yield f"Definitions: {result['definition']}. Intervals: bootstrap over queries."
 

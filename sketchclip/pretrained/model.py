@@ -1,6 +1,6 @@
 """Models for search: a run, an exported folder, a hub repository or frozen CLIP, by one call."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import cached_property
@@ -18,10 +18,11 @@ from data_modules.transforms import normalize
 from sketchclip.clip.text import encode_classes
 from sketchclip.errors import SketchClipError, first_line
 from sketchclip.methods import FrozenCLIP, RetrievalModule
-from sketchclip.metrics.functional import Similarity, as_vectors
+from sketchclip.metrics.vectors import Similarity, as_vectors
 from sketchclip.pretrained.find import find_checkpoint, hub_id
 from sketchclip.pretrained.model_hash import model_hash
 from sketchclip.pretrained.saved import build_module, read_saved
+from sketchclip.pretrained.state_score import StateScore
 
 FROZEN = "frozen"
 BATCH = 64
@@ -205,26 +206,19 @@ class SearchModel:
         return self._vectors(states), kept
 
     @torch.inference_mode()
-    def query(
-        self, sketch: Path | np.ndarray
-    ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray] | None]:
+    def query(self, sketch: Path | np.ndarray) -> tuple[np.ndarray, StateScore | None]:
         """Embed a sketch once, for the search by its vector and for a score of the method's own.
 
         Args:
             sketch: File, or uint8 RGB (H, W, 3).
 
         Returns:
-            Vector, (dim,), and the scores (N,) that the method gives photos by their states
-            (N, state_width) as an index keeps them; None in place of it where vectors decide.
+            Vector, (dim,), and the score that the method gives photos by their states; None in
+            place of it where vectors decide.
         """
         state = self._states([self.read(sketch)], "query")
-
-        @torch.inference_mode()
-        def scores(states: np.ndarray) -> np.ndarray:
-            gallery = torch.tensor(states, device=self.device).unflatten(1, self._state_shape)
-            return self.module.score(state.float(), gallery)[0].float().cpu().numpy()
-
-        return self._vectors(state)[0], scores if self.module.scores_pairs else None
+        score = StateScore(self.module, state.float(), self._state_shape)
+        return self._vectors(state)[0], score if self.module.scores_pairs else None
 
     def _states(self, images: Iterable[np.ndarray], side: str) -> Tensor:
         batch = torch.stack([to_tensor(image) for image in images]).to(self.device)

@@ -18,7 +18,7 @@ from rich.table import Table
 from data_modules import Doodles
 from sketchclip.errors import SketchClipError
 from sketchclip.metrics import retrieval_scores
-from sketchclip.metrics.functional import Similarity
+from sketchclip.metrics.vectors import Similarity
 from sketchclip.pretrained.model import SearchModel
 
 TOLERANCE = 1e-4

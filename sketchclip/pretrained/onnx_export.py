@@ -17,7 +17,7 @@ from torch.torch_version import TorchVersion
 
 from data_modules.batch import SIDES
 from sketchclip.errors import SketchClipError, first_line
-from sketchclip.metrics.functional import as_vectors
+from sketchclip.metrics.vectors import as_vectors
 from sketchclip.pretrained.card import CARD, onnx_section
 from sketchclip.pretrained.model import SearchModel
 

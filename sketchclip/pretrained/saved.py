@@ -21,7 +21,7 @@ from sketchclip.runs.results import METRICS_FILE, file_hash
 _CLASS = "_class_path"
 # Of a test: what the figures are, for people who meet the model without its run.
 _RESULTS = (
-    "metrics interval_95 definition dataset split protocol class_vectors queries gallery "
+    "metrics interval_95 definition dataset split protocol ranking class_vectors queries gallery "
     "training_classes unseen_classes partial seed precision"
 ).split()
 

@@ -1,6 +1,5 @@
 """An index of photos to search in."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +12,16 @@ from sketchclip.search.engine import APPROXIMATE_FROM, VectorEngine
 
 if TYPE_CHECKING:
     from sketchclip.pretrained.model import SearchModel
+    from sketchclip.pretrained.state_score import StateScore
 
 SHORTLIST = 1_000
 """Photos of a large index that a method's own score puts in order."""
 
 SCORED_NUMBERS = 1 << 26
 """Numbers of states, 256 MB, that a query reads at most to score all photos."""
+
+READ_NUMBERS = 1 << 24
+"""Numbers of states, 64 MB, that are read and scored at a time."""
 
 VERSION = 2
 """Format of the description that an index has of itself."""
@@ -36,7 +39,8 @@ class Hit:
         path: The file, when it was indexed.
         class_name: Folder directly above; None for a photo that lies directly in a root.
         shortlist: Number of photos, those nearest by vector, that the method's own score put in
-            order; 0 where all photos were compared with the query in the same way.
+            order; 0 where all photos were compared with the query in the same way. Behind them
+            photos have the score of their vectors.
     """
 
     rank: int
@@ -113,7 +117,7 @@ class PhotoIndex:
         vector: np.ndarray,
         k: int = 20,
         class_name: str | None = None,
-        rescore: Callable[[np.ndarray], np.ndarray] | None = None,
+        rescore: "StateScore | None" = None,
     ) -> list[Hit]:
         """Find the photos nearest to a query.
 
@@ -123,10 +127,11 @@ class PhotoIndex:
             vector: Embedding of the query, (dim,), by the model of the index.
             k: Number of photos.
             class_name: Search in this class alone.
-            rescore: Scores (N,) of the states (N, S) of photos, in place of a similarity of their
-                vectors. All photos are scored where there are fewer than ``APPROXIMATE_FROM`` with
-                ``SCORED_NUMBERS`` numbers at most; else those nearest by vector, ``SHORTLIST`` at
-                least, which hits say.
+            rescore: Score of the model's query in place of a similarity of vectors. Those nearest
+                by vector are scored, as many as the model's ``shortlist``, and the others follow in
+                the order of their vectors, as in evaluation. Of a model without one all photos are
+                scored where there are fewer than ``APPROXIMATE_FROM`` with ``SCORED_NUMBERS``
+                numbers at most; else those nearest by vector, ``SHORTLIST`` at least. Hits say so.
 
         Returns:
             At most k photos, best first.
@@ -165,24 +170,34 @@ class PhotoIndex:
             asked *= 2  # equal files took places
 
     def _scored(
-        self,
-        vector: np.ndarray,
-        k: int,
-        class_name: str | None,
-        rescore: Callable[[np.ndarray], np.ndarray],
+        self, vector: np.ndarray, k: int, class_name: str | None, rescore: "StateScore"
     ) -> tuple[list[dict[str, Any]], int]:
         """Rows in the order of a score of states, and the number of a shortlist, 0 for none."""
-        count, shortlist = self.engine.count(class_name), 0
-        if count < APPROXIMATE_FROM and count * self.engine.state_width <= SCORED_NUMBERS:
+        count, wanted = self.engine.count(class_name), rescore.shortlist or 0
+        few = count < APPROXIMATE_FROM and count * self.engine.state_width <= SCORED_NUMBERS
+        if not wanted and few:
             rows, states = self.engine.states(class_name)
-        else:
-            near = self._nearest(vector, max(k, SHORTLIST), class_name)
-            rows, states = self.engine.states(photos=[row["photo"] for row in near])
-            shortlist = len(rows)
-        if not rows:
-            return [], shortlist
-        scored = zip(rows, rescore(states).tolist(), strict=True)
-        return _each_content_once([{**row, "score": s} for row, s in scored]), shortlist
+            scored = zip(rows, rescore(states).tolist(), strict=True) if rows else ()
+            return _each_content_once([{**row, "score": s} for row, s in scored]), 0
+        wanted = wanted or max(k, SHORTLIST)
+        near = self._nearest(vector, max(k, wanted), class_name)
+        first, rest = near[:wanted], near[wanted:]
+        ranked = self._ordered(first, rescore)
+        all_scored = rescore.shortlist and count <= wanted
+        return [*ranked, *rest], 0 if all_scored else len(first)
+
+    def _ordered(self, near: list[dict[str, Any]], rescore: "StateScore") -> list[dict[str, Any]]:
+        """Rows, nearest by vector first, in the order of a score; equal scores keep theirs."""
+        scores: dict[str, float] = {}
+        step = max(1, READ_NUMBERS // max(1, self.engine.state_width))
+        for start in range(0, len(near), step):
+            rows, states = self.engine.states(
+                photos=[r["photo"] for r in near[start : start + step]]
+            )
+            names = [row["photo"] for row in rows]
+            scores |= zip(names, rescore(states).tolist(), strict=True) if names else ()
+        found = [{**row, "score": scores[row["photo"]]} for row in near if row["photo"] in scores]
+        return sorted(found, key=lambda row: -row["score"])
 
     def hit(self, photo: str) -> Hit:
         """An indexed photo by its id.

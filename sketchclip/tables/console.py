@@ -17,7 +17,7 @@ def print_metrics(title: str, metrics: Mapping[str, float], protocol: str) -> No
     _print([n for n in category if infos[n].quoted or infos[n].chance], metrics)
     others = [n for n in category if not infos[n].quoted and not infos[n].chance]
     if others:
-        print("other definitions of mAP@k, for comparison with papers that use them")
+        print("other definitions of mAP@k and P@k, for comparison with papers that use them")
         _print(others, metrics)
     cuts = [name for name, info in infos.items() if info.scope == "class" and info.quoted]
     if cuts:

@@ -101,6 +101,7 @@ def collect(folders: Sequence[Path]) -> tuple[list[Group], list[str]]:
 def _row_name(run: Run, first: Run) -> str:
     """Name a run by all that sets it apart from the paper's row and from its namesakes."""
     subsets = [f"{key}={run.summary[key]}" for key in _SUBSETS if key in run.summary]
+    subsets += [run.summary[key] for key in ("ranking",) if key in run.summary]
     settings, usual = dict(run.others()), dict(first.others())
     differing = [
         f"{name}={value}"

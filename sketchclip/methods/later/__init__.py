@@ -2,5 +2,6 @@
 
 from sketchclip.methods.later.marl import MARL
 from sketchclip.methods.later.mcc import MCC
+from sketchclip.methods.later.zse import ZSESBIR, ZSESBIRFineGrained
 
-__all__ = ["MARL", "MCC"]
+__all__ = ["MARL", "MCC", "ZSESBIR", "ZSESBIRFineGrained"]

@@ -16,7 +16,7 @@ import sketchclip
 from sketchclip.cli import main
 from sketchclip.clip.mini import MINI_NAME, create_mini, save_mini
 from sketchclip.methods import earlier, later
-from sketchclip.metrics.functional import as_product
+from sketchclip.metrics.vectors import as_product
 from sketchclip.tables.paper import ROWS
 from tests.sketchclip.methods.test_ddp import command
 
@@ -56,14 +56,21 @@ SMALL = {
         *("--model.capacity", "Capacity", "--model.capacity.sketch", "0.1"),
         *("--model.capacity.photo", "0.2", "--model.criterion", "classes"),
     ),
+    "ZSESBIR": (
+        *("--model.hidden", "32", "--model.relation_dim", "16", "--model.retrieval", "rn"),
+        *("--model.shortlist", "0", "--model.encoder.token_dropout", "0.1"),
+        *("--model.encoder.stem", "true"),
+    ),
+    "ZSESBIRFineGrained": ("--model.hidden", "32", "--model.relation_dim", "16"),
 }
 FIRST_STAGES = {"SeenClassClassifier", "SelfDistillation"}
 TRAINED = (
     *("CCDG", "CrossGrad", "Doodle2Search", "PSKD", "SAKE", *sorted(FIRST_STAGES), "TCN", "TVT"),
     "MCC",
+    *("ZSESBIR", "ZSESBIRFineGrained"),
 )
 """Methods whose papers train the encoder."""
-TRANSFORMERS = ("PSKD", "SelfDistillation", "TVT")
+TRANSFORMERS = ("PSKD", "SelfDistillation", "TVT", "ZSESBIR", "ZSESBIRFineGrained")
 """Methods of a ViT."""
 CLIP = ("MARL",)
 """Methods of CLIP, both towers."""

@@ -16,7 +16,7 @@ from sketchclip.metrics import (
     functional,
     retrieval_scores,
 )
-from sketchclip.metrics.functional import as_product
+from sketchclip.metrics.vectors import as_product
 
 NAN = math.nan
 
@@ -43,6 +43,8 @@ def reference_query(scores, relevant, own, ks, qs):
         result[f"mAP@{k}_voc"] = envelope / min(total, k) if total else NAN
         result[f"mAP@{k}_prefix"] = plain / max(1, len(inside)) if total else NAN
         result[f"P@{k}"] = len(inside) / k
+        most = min(total, k)
+        result[f"P@{k}_relevant"] = sum(i < most for i in at) / most if total else NAN
     if own is not None:
         mates = [item for item in order if relevant[item]]
         for scope, among in (("", mates), ("_all", order)):
