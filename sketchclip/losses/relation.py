@@ -23,8 +23,8 @@ def euclidean_triplet_loss(
     >>> euclidean_triplet_loss(a, a, far), round(euclidean_triplet_loss(a, far, a).item(), 4)
     (tensor(0.), 4.0)
     """
-    vectors = [x if x.dtype == torch.float64 else x.float() for x in (anchor, positive, negative)]
-    return triplet_margin_loss(*vectors, margin=margin, eps=1e-6)
+    a, p, n = (x if x.dtype == torch.float64 else x.float() for x in (anchor, positive, negative))
+    return triplet_margin_loss(a, p, n, margin=margin, eps=1e-6)
 
 
 def relation_loss(matches: Tensor, others: Tensor) -> Tensor:

@@ -149,8 +149,13 @@ class RetrievalModule(RankedModule):
 
     def _new_metric(self, prefix: str) -> InstanceRetrieval:
         cuts = (self.protocol.precision_k, self.protocol.map_k)
-        ranked = {"similarity": self.similarity, "score": self.ranking, "dtype": self.state_dtype}
-        return InstanceRetrieval(*cuts, **ranked, prefix=prefix)
+        return InstanceRetrieval(
+            *cuts,
+            similarity=self.similarity,
+            score=self.ranking,
+            prefix=prefix,
+            dtype=self.state_dtype,
+        )
 
     def validation_step(self, batch: ImageBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Embed a batch of queries (loader 0) or of the gallery (loader 1)."""

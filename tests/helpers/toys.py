@@ -130,3 +130,9 @@ class PairMethod(EuclideanMethod):
 
     def vector(self, state: Tensor) -> Tensor:
         return state.mean(1)
+
+
+class ShortlistMethod(PairMethod):
+    """Scores the pairs of each sketch and the five photos nearest to it by vector."""
+
+    shortlist = 5

@@ -28,7 +28,7 @@ def build(kind, sketches=SKETCHES, photos=PHOTOS, broken=(), **options):
 
     def draw(epoch: int, index: int) -> tuple[str, ...]:
         item = dataset[epoch, index]
-        images = (item.sketch, item.photo, item.negative)
+        images = (item.sketch, item.photo, item.negative, item.second_sketch)
         return tuple(reader.name(image) for image in images if image is not None)
 
     return dataset, draw
@@ -74,6 +74,49 @@ def test_pairs_have_no_negative():
     batch = TrainingBatch.collate([dataset[0, i] for i in range(4)])
     assert batch.negative is None
     assert batch.photo.shape == (4, 3, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"), [(ClassPairs, {}), (InstanceTriplets, {"instance_of": photo_name})]
+)
+def test_a_second_sketch_changes_nothing_else_and_is_of_the_class_asked_for(kind, options):
+    dataset, plain = build(kind, **options)
+    for second in ("same_class", "other_class"):
+        _, draw = build(kind, second=second, **options)
+        met = set()
+        for epoch in range(20):
+            for index in range(len(dataset)):
+                *triplet, other = draw(epoch, index)
+                assert tuple(triplet) == plain(epoch, index)
+                classes = {name.split("/")[1] for name in triplet}
+                own = other.split("/")[1]
+                assert own not in classes if second == "other_class" else own in triplet[0]
+                met.add((triplet[0], other))
+                if kind is InstanceTriplets and second == "same_class":
+                    # Each photo of these has several sketches: it is another one of it.
+                    assert other != triplet[0]
+                    assert photo_name(Path(other), "sketch") == photo_name(
+                        Path(triplet[0]), "sketch"
+                    )
+        several = kind is ClassPairs or second == "other_class"
+        assert (len(met) > len(dataset)) == several
+
+
+def test_a_second_sketch_of_a_photo_with_one_is_of_the_class():
+    sketches = {"ant": SKETCHES["ant"][:1] + SKETCHES["ant"][-1:], "bee": SKETCHES["bee"]}
+    photos = {name: PHOTOS[name] for name in sketches}
+    options = {"instance_of": photo_name, "second": "same_class"}
+    dataset, draw = build(InstanceTriplets, sketches, photos, **options)
+    ones = {draw(epoch, 0)[3] for epoch in range(30)}
+    assert ones == {str(path) for path in sketches["ant"]}
+    batch = TrainingBatch.collate([dataset[0, i] for i in range(4)])
+    assert batch.second_sketch.shape == batch.sketch.shape
+
+
+def test_a_second_sketch_needs_a_class_of_its_own():
+    two = {name: SKETCHES[name] for name in ("ant", "bee")}
+    with pytest.raises(SketchClipError, match="2 training classes with sketches.* at least 3"):
+        build(ClassPairs, two, {name: PHOTOS[name] for name in two}, second="other_class")
 
 
 def test_another_seed_or_epoch_draws_others():
@@ -160,6 +203,8 @@ def test_refused_data():
         ({"sketch_ratio": 0.0}, r"sketch_ratio=0.0.*above 0 and at most 1"),
         ({"sketch_ratio": 1.5}, r"sketch_ratio=1.5.*above 0 and at most 1"),
         ({"stroke_points": -1}, r"stroke_points=-1.*0 or more"),
+        ({"second_sketch": "another"}, "expected one of none, same_class, other_class"),
+        ({"pairing": "class_pair", "second_sketch": "same_class"}, "a pairing of triplets"),
         ({"pairing": "singles", "layout": "classes"}, "no batches of classes"),
     ],
 )

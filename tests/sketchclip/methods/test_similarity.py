@@ -13,9 +13,9 @@ import sketchclip
 from sketchclip.cli import main
 from sketchclip.errors import SketchClipError
 from sketchclip.methods import FrozenCLIP
-from sketchclip.metrics import retrieval_scores
+from sketchclip.metrics import TwoStages, retrieval_scores
 from sketchclip.search.index import Hit
-from tests.helpers.toys import EuclideanMethod, HammingMethod, PairMethod
+from tests.helpers.toys import EuclideanMethod, HammingMethod, PairMethod, ShortlistMethod
 
 TOYS = (EuclideanMethod, HammingMethod, PairMethod)
 
@@ -154,6 +154,40 @@ def test_a_score_of_pairs_orders_all_photos_or_a_shortlist(
             told = " ".join(capsys.readouterr().out.split())  # the caption is folded
             assert "its score compared the 8 nearest by vector" in told
             check(found("--class-filter", one), best(p for p in names if p.parent.name == one), 0)
+
+
+def test_search_and_evaluation_have_the_same_two_stages(fit, tree, tmp_path, capsys, monkeypatch):
+    folder = fit(ShortlistMethod)
+    tested = main(["test", "--ckpt_path", str(folder), "--data.num_workers", "0"])
+    assert tested.model.results.ranking == "score@5"
+    assert "; ranked by score@5" in " ".join(capsys.readouterr().out.split())
+    result = json.loads((folder / "test" / "metrics.json").read_text())
+    assert result["ranking"] == "score@5"
+    index, photos = str(tmp_path / "index"), tree / "photo"
+    main(["index", str(photos), "-o", index, "--model", str(folder)])
+    model = sketchclip.from_pretrained(folder)
+    files = sorted(photos.glob("*/*.png"))
+    _, states = model.indexed([model.read(file) for file in files])
+    sketch = min((tree / "sketch").glob("*/*.png"))
+    vector, score = model.query(sketch)
+    gallery = torch.from_numpy(states).unflatten(1, score.shape)
+    ranked = TwoStages(model.module.score, model.module.vector, shortlist=5)
+    order = ranked.ranks(score.query, gallery)[0].argsort().tolist()
+    near = np.argsort(-(model.photos(files) @ vector), kind="stable").tolist()
+    assert set(order[:5]) == set(near[:5])
+    assert order[:5] != near[:5]
+    assert order[5:] == near[5:]
+    monkeypatch.setattr("sketchclip.search.index.READ_NUMBERS", 2 * model.state_width)
+    for k in (3, 8):
+        hits = main(["search", str(sketch), "--index", index, "-k", str(k)])
+        assert [hit.path for hit in hits] == [files[at] for at in order[:k]]
+        assert {hit.shortlist for hit in hits} == {5}
+        told = " ".join(capsys.readouterr().out.split())
+        assert "its score compared the 5 nearest by vector" in told
+    few = f"{files[-1].parent.name}"
+    monkeypatch.setattr(ShortlistMethod, "shortlist", len([*(photos / few).glob("*.png")]))
+    hits = main(["search", str(sketch), "--index", index, "-k", "3", "--class-filter", few])
+    assert {hit.shortlist for hit in hits} == {0}  # all of the class were scored
 
 
 class ScoreAlone(FrozenCLIP):
