@@ -115,7 +115,7 @@ def test_a_second_sketch_of_a_photo_with_one_is_of_the_class():
 
 def test_a_second_sketch_needs_a_class_of_its_own():
     two = {name: SKETCHES[name] for name in ("ant", "bee")}
-    with pytest.raises(SketchClipError, match="2 training classes with sketches.* at least 3"):
+    with pytest.raises(SketchClipError, match=r"2 training classes with sketches.* at least 3"):
         build(ClassPairs, two, {name: PHOTOS[name] for name in two}, second="other_class")
 
 
