@@ -205,6 +205,8 @@ class TrainingBatch(TensorBatch):
         skipped: Files that could not be read and were replaced.
         second_sketch: Another sketch, (B, 3, H, W), as ``BatchSpec.second_sketch`` says; None
             unless a method asks.
+        negative_label: Class of the negative, (B,), int64; None without one, or where it is that of
+            the sketch.
     """
 
     sketch: Tensor
@@ -216,6 +218,7 @@ class TrainingBatch(TensorBatch):
     features: bool = False
     skipped: list[str] = field(default_factory=list)
     second_sketch: Tensor | None = None
+    negative_label: Tensor | None = None
 
 
 @dataclass(frozen=True)

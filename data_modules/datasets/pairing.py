@@ -80,6 +80,7 @@ class ClassPairs(TrainingDataset):
             self.source.gives_features,
             skipped,
             second,
+            torch.tensor(other) if self.negatives else None,
         )
 
     def _random(self, rng: np.random.Generator, label: int) -> int:

@@ -46,6 +46,13 @@ class Adaptation(nn.Module):
         """Tokens that take the prompts' places before blocks 2, 3, ...; (J - 1, K, W) or None."""
         return None
 
+    def each_layer(self, images: Tensor, side: Side) -> tuple[Tensor | None, Tensor | None]:
+        """Tokens of block 1 and of blocks 2, 3, ...: those of the two methods above.
+
+        Override where both come from one computation; (J - 1, B, K, W) if they depend on the image.
+        """
+        return self.prompts(images, side), self.deep_prompts(side)
+
     def head(self, features: Tensor, side: Side) -> Tensor:
         """Embedding (B, D) of the towers' output (B, D)."""
         return features

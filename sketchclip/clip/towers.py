@@ -8,7 +8,7 @@ lines more. What it relies on (``_embeds``, ``transformer.resblocks``, ``_pool``
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal
 
@@ -81,14 +81,24 @@ def fork_visual(visual: Any, layer_norm: LayerNormMode, also: AlsoTrain) -> Any:
         for attribute, parameter in module.named_parameters(recurse=False)
         if trains(module, attribute, module is visual, layer_norm, also)
     }
+    return fork(visual, adapted)
+
+
+def fork(network: Any, adapted: Mapping[str, nn.Parameter]) -> Any:
+    """Copy the adapted parameters of a frozen network; the copy shares all its other tensors.
+
+    Args:
+        network: The visual tower, or the text tower.
+        adapted: Parameters inside by their names; they train.
+    """
     copied = {id(parameter) for parameter in adapted.values()}
     # deepcopy takes an object found in its memo for its own copy: frozen tensors stay shared.
     memo: dict[int, object] = {
         id(tensor): tensor
-        for tensor in (*visual.parameters(), *visual.buffers())
+        for tensor in (*network.parameters(), *network.buffers())
         if id(tensor) not in copied
     }
-    return mark_pretrained(copy.deepcopy(visual, memo), adapted)
+    return mark_pretrained(copy.deepcopy(network, memo), adapted)
 
 
 class PromptedTower(nn.Module):
@@ -111,11 +121,13 @@ class PromptedTower(nn.Module):
         self.adaptation = adaptation
         self.side: Side = side
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, layers: Tensor | None = None) -> Tensor:
         """Embed images.
 
         Args:
             images: Normalised RGB, shape (B, 3, H, W).
+            layers: Prompts of the first J blocks in place of the adaptation's, (J, K, W), or
+                (J, B, K, W) if they depend on the image.
 
         Returns:
             Embeddings, not normalised, shape (B, D).
@@ -123,16 +135,18 @@ class PromptedTower(nn.Module):
         visual, adaptation = self.visual, self.adaptation
         tokens = visual._embeds(images)
         length = tokens.shape[1]
-        prompts = adaptation.prompts(images, self.side)
+        given = (layers[0], layers[1:]) if layers is not None else None
+        prompts, deep = given or adaptation.each_layer(images, self.side)
         if prompts is None:
             tokens = visual.transformer(tokens)
         else:
             tokens = _append(tokens, visual.ln_pre(prompts))
-            tokens = self._blocks(tokens, length, length if adaptation.reads_prompt else 0)
+            first = length if adaptation.reads_prompt else 0
+            tokens = self._blocks(tokens, length, first, deep)
         pooled, _ = visual._pool(tokens)
         return adaptation.head(pooled @ visual.proj, self.side)
 
-    def _blocks(self, tokens: Tensor, length: int, first: int) -> Tensor:
+    def _blocks(self, tokens: Tensor, length: int, first: int, deep: Tensor | None) -> Tensor:
         """The transformer; deep prompts replace what follows the first ``length`` tokens.
 
         Returns:
@@ -140,7 +154,6 @@ class PromptedTower(nn.Module):
             the last block computes no other.
         """
         transformer = self.visual.transformer
-        deep = self.adaptation.deep_prompts(self.side)
         recompute = transformer.grad_checkpointing and torch.is_grad_enabled()
         blocks: list[Callable[[Tensor], Tensor]] = list(transformer.resblocks)
         last = transformer.resblocks[-1]

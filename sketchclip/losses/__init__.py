@@ -1,5 +1,10 @@
 """Losses as pure functions of tensors."""
 
+from sketchclip.losses.adaptive import (
+    class_margins,
+    conditional_jigsaw_loss,
+    margin_triplet_loss,
+)
 from sketchclip.losses.adversarial import lsgan_loss
 from sketchclip.losses.alignment import centre_alignment_loss, uniformity_loss
 from sketchclip.losses.capacity import capacity_loss, mean_cosine
@@ -25,7 +30,7 @@ from sketchclip.losses.modes import (
     weighted_mean,
 )
 from sketchclip.losses.negatives import hardest_negatives, other_class_positions
-from sketchclip.losses.patches import draw_permutations, patch_shuffle
+from sketchclip.losses.patches import draw_permutations, patch_shuffle, permutation_bank
 from sketchclip.losses.relation import euclidean_triplet_loss, relation_loss
 from sketchclip.losses.semantic import semantic_batch_hard, semantic_cosine_loss
 from sketchclip.losses.strokes import stroke_loss
@@ -35,7 +40,9 @@ from sketchclip.losses.triplet import cosine_distance, triplet_loss
 __all__ = [
     "capacity_loss",
     "centre_alignment_loss",
+    "class_margins",
     "code_entropies",
+    "conditional_jigsaw_loss",
     "converted",
     "correlated_distillation_loss",
     "cosine_distance",
@@ -49,11 +56,13 @@ __all__ = [
     "instance_to_prototype_loss",
     "kl_normal",
     "lsgan_loss",
+    "margin_triplet_loss",
     "mean_cosine",
     "mode_loss",
     "orthogonality_loss",
     "other_class_positions",
     "patch_shuffle",
+    "permutation_bank",
     "reconstruction_loss",
     "reconstruction_ranking_loss",
     "relation_loss",

@@ -1,19 +1,26 @@
 """Patch shuffling: images cut into n x n blocks that change places."""
 
+import math
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-def patch_shuffle(images: Tensor, permutation: Tensor) -> Tensor:
+def patch_shuffle(
+    images: Tensor, permutation: Tensor, fit: Literal["crop", "resize"] = "crop"
+) -> Tensor:
     """Put block ``permutation[b, i]`` of image b where its block i was (Sain et al., CVPR 2023).
 
     A size that n does not divide is cropped to the next smaller multiple, centred, and resized
-    back bilinearly: 224 pixels and n = 3 give blocks of 74 and a crop of 222.
+    back bilinearly: 224 pixels and n = 3 give blocks of 74 and a crop of 222. Or it is resized to
+    the next larger multiple at first, and back: blocks of 75.
 
     Args:
         images: Square images, shape (B, C, S, S).
         permutation: Order of the n n blocks, row by row, shape (B, n n), int64.
+        fit: What happens to a size that n does not divide.
 
     Returns:
         Images of the same shape.
@@ -26,6 +33,10 @@ def patch_shuffle(images: Tensor, permutation: Tensor) -> Tensor:
     n = round(permutation.shape[1] ** 0.5)
     if n * n != permutation.shape[1] or len(permutation) != batch:
         raise ValueError(f"permutation: expected ({batch}, n * n), found {(*permutation.shape,)}.")
+    if fit == "resize" and size % n:
+        larger = F.interpolate(images, size=2 * (n * math.ceil(size / n),), mode="bilinear")
+        moved = patch_shuffle(larger, permutation)
+        return F.interpolate(moved, size=(size, size), mode="bilinear", antialias=True)
     block = size // n
     first = (size - n * block) // 2
     cut = images[..., first : first + n * block, first : first + n * block]
@@ -66,6 +77,33 @@ def draw_permutations(
     while (equal := (first == second).all(1)).any():
         second[equal] = _draw(int(equal.sum()), n * n, generator)
     return first.expand(batch, -1), second.expand(batch, -1)
+
+
+def permutation_bank(count: int, n: int, seed: int = 0) -> Tensor:
+    """A fixed set of different orders of n x n blocks, none of which leaves all in place.
+
+    Args:
+        count: Number of orders, at most (n n)! - 1.
+        n: Blocks along a side.
+        seed: The same seed gives the same set.
+
+    Returns:
+        Orders, (count, n n), int64.
+
+    Raises:
+        ValueError: If there are not so many.
+    """
+    length = n * n
+    if not 1 <= count < math.factorial(length):
+        most = math.factorial(length) - 1
+        raise ValueError(f"count={count}: expected 1 to {most:,} orders of {n} x {n} blocks.")
+    generator, identity = torch.Generator().manual_seed(seed), tuple(range(length))
+    found: dict[tuple[int, ...], None] = {}
+    while len(found) < count:
+        drawn = tuple(torch.randperm(length, generator=generator).tolist())
+        if drawn != identity:
+            found[drawn] = None
+    return torch.tensor(list(found))
 
 
 def _draw(count: int, length: int, generator: torch.Generator | None) -> Tensor:

@@ -19,7 +19,14 @@ from sketchclip.methods.earlier import (
 from sketchclip.methods.encoded import EncodedMethod
 from sketchclip.methods.fine_grained import FineGrainedPromptLearning
 from sketchclip.methods.frozen import FrozenCLIP, FrozenEncoder
-from sketchclip.methods.later import MARL, MCC, ZSESBIR, ZSESBIRFineGrained
+from sketchclip.methods.later import (
+    MARL,
+    MCC,
+    ZSESBIR,
+    SpLIP,
+    SpLIPFineGrained,
+    ZSESBIRFineGrained,
+)
 from sketchclip.methods.seen_classes import SeenClassClassifier
 from sketchclip.methods.self_distillation import SelfDistillation
 from sketchclip.methods.zero_shot import ZeroShotPromptLearning
@@ -48,6 +55,8 @@ __all__ = [
     "SelfDistillation",
     "Sketch3T",
     "SketchGCN",
+    "SpLIP",
+    "SpLIPFineGrained",
     "ZSESBIRFineGrained",
     "ZeroShotPromptLearning",
 ]

@@ -23,7 +23,7 @@ from sketchclip.nn.graph import (
 )
 from sketchclip.nn.iterative_quantization import IterativeQuantization
 from sketchclip.nn.moving_centres import ClassCentres, TeacherCentres
-from sketchclip.nn.projection import Projection, PrototypeHead
+from sketchclip.nn.projection import JigsawSolver, Projection, PrototypeHead
 from sketchclip.nn.random_crops import random_crops
 from sketchclip.nn.semantic_autoencoder import SemanticAutoencoder
 from sketchclip.nn.side_batch_norm import SideBatchNorm
@@ -40,6 +40,7 @@ __all__ = [
     "Generator",
     "GraphConvolution",
     "IterativeQuantization",
+    "JigsawSolver",
     "LearnedAdjacency",
     "Projection",
     "PrototypeHead",

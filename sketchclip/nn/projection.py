@@ -1,4 +1,4 @@
-"""Heads over an embedding: a projection to the sphere, and prototypes on it (DINO)."""
+"""Heads over embeddings: a projection to the sphere, prototypes on it (DINO), a jigsaw's solver."""
 
 from typing import cast
 
@@ -54,3 +54,30 @@ class PrototypeHead(nn.Module):
         projected = cast(Tensor, self.project(x))
         with torch.autocast(x.device.type, enabled=False):  # a temperature of 0.04 divides them
             return F.linear(projected, F.normalize(self.prototypes.weight.float(), dim=1))
+
+
+class JigsawSolver(nn.Module):
+    """Names the permutation of an image from its embedding beside that of a whole one (SpLIP).
+
+    A Transformer encoder over two tokens without position, then a linear layer on their mean.
+
+    Args:
+        width: Numbers of an embedding.
+        permutations: Number of permutations to tell apart.
+        heads: Attention heads, which divide ``width``.
+        layers: Layers of the encoder.
+        dropout: Dropout of the encoder.
+    """
+
+    def __init__(
+        self, width: int, permutations: int, heads: int = 8, layers: int = 2, dropout: float = 0.1
+    ) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(width, heads, 4 * width, dropout, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
+        self.classify = nn.Linear(width, permutations)
+
+    def forward(self, whole: Tensor, permuted: Tensor) -> Tensor:
+        """Logits of the permutations, two times (B, width) to (B, permutations)."""
+        tokens = self.encoder(torch.stack([whole, permuted], dim=1))
+        return cast(Tensor, self.classify(tokens.mean(1)))
