@@ -193,7 +193,7 @@ class SpLIP(CLIPEncoderMixin, RetrievalModule):
 
 
 class SpLIPFineGrained(SpLIP):
-    """SpLIP at instance level: the positive is the sketch's own photo, the negative of its class."""
+    """SpLIP at instance level: the positive is the sketch's photo, the negative of its class."""
 
     instance_level = True
     training_batch = BatchSpec(pairing="instance_triplet")
