@@ -21,7 +21,8 @@ GUIDES = [
 ]
 README = REPOSITORY / "README.md"
 DOCS = REPOSITORY / "docs"
-PAGES = [README, *sorted(DOCS.glob("*.md")), *sorted((DOCS / "earlier").glob("*.md"))]
+PAGES = [README, *sorted(DOCS.glob("*.md"))]
+PAGES += [page for part in ("earlier", "later") for page in sorted((DOCS / part).glob("*.md"))]
 COMMANDS = (
     *("fit", "validate", "test", "predict", "evaluate", "compare", "ablate", "table", "plot"),
     *("show", "export", "data", "quickstart", "index", "search", "demo"),

@@ -56,6 +56,16 @@ def test_exact_triplets_for_a_seed():
         assert found == " ".join(expected.split()).split(", ")
 
 
+def test_a_triplet_says_the_class_of_its_negative():
+    dataset, draw = build(ClassPairs)
+    for index in range(len(dataset)):
+        name = draw(1, index)[2].split("/")[1]
+        assert CLASSES[int(dataset[1, index].negative_label)] == name
+    pairs, _ = build(ClassPairs, negatives=False)
+    assert pairs[0].negative_label is None
+    assert build(InstanceTriplets, instance_of=photo_name)[0][0].negative_label is None
+
+
 def test_positive_is_of_the_sketchs_class_and_negative_never():
     dataset, draw = build(ClassPairs)
     met = set()

@@ -18,6 +18,7 @@ from sketchclip.losses import (
     hardest_negatives,
     other_class_positions,
     patch_shuffle,
+    permutation_bank,
 )
 from tests.helpers.references import divergence_reference, hardest_reference, shuffle_reference
 
@@ -203,3 +204,24 @@ def test_other_class_positions():
     again = other_class_positions(labels, torch.Generator().manual_seed(199))
     assert torch.equal(again, chosen)
     assert other_class_positions(torch.tensor([3, 3])).tolist() == [-1, -1]
+
+
+def test_permutations_are_different_and_move_something() -> None:
+    bank = permutation_bank(23, 2)
+    assert len({tuple(row) for row in bank.tolist()}) == 23
+    assert [0, 1, 2, 3] not in bank.tolist()
+    assert torch.equal(permutation_bank(100, 3), permutation_bank(100, 3))
+    assert not torch.equal(permutation_bank(100, 3), permutation_bank(100, 3, seed=1))
+    with pytest.raises(ValueError, match="1 to 23"):
+        permutation_bank(24, 2)
+
+
+def test_a_size_that_blocks_do_not_divide_is_resized_and_back() -> None:
+    ramp = torch.arange(224.0).expand(2, 3, 224, 224)
+    same = torch.arange(9).expand(2, -1)
+    edge = {fit: patch_shuffle(ramp, same, fit)[..., 0] for fit in ("crop", "resize")}
+    assert edge["resize"].abs().max() < 0.3
+    assert edge["crop"].min() > 0.9  # two columns are lost
+    images = torch.rand(2, 3, 9, 9)  # which 3 divides
+    order = torch.stack([torch.randperm(9) for _ in range(2)])
+    assert torch.equal(patch_shuffle(images, order, "resize"), patch_shuffle(images, order))
