@@ -68,6 +68,7 @@ class TextGuidedPrompts(Adaptation):
         self.photo_words = photo_words
         self.momentum = momentum
         self.guide: TextGuide | None = None
+        self.prompt_count: int | None = None  # known with the templates' tokens
         self._stale = False  # whether the guide has trained since prompts were computed
         for name, count in (("text_tokens", text_tokens), ("layer_prompts", layer_prompts)):
             if count < 0:
@@ -163,7 +164,16 @@ class TextGuidedPrompts(Adaptation):
         self._stale = False
 
     def each_layer(self, images: Tensor, side: Side) -> tuple[Tensor | None, Tensor | None]:
-        """The side's prompts, as last computed, or those of each image."""
+        """The side's prompts, as last computed, or those of each image.
+
+        Raises:
+            SketchClipError: In a method that gives it no text tower.
+        """
+        if self.prompt_count is None:
+            raise SketchClipError(
+                "--model.adaptation TextGuidedPrompts needs the text tower: expected --model SpLIP "
+                "or SpLIPFineGrained, found a method without it. Use DeepPrompts there."
+            )
         if not self.prompt_count:
             return None, None
         layers: Any

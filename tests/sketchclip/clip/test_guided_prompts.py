@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from sketchclip.checkpoint import own_names, pretrained_networks
+from sketchclip.clip import TextGuidedPrompts
 from sketchclip.clip.text_guide import TextGuide
 from sketchclip.clip.text_tower import TextTower
 from sketchclip.errors import SketchClipError
@@ -116,6 +117,12 @@ def test_frozen_tensors_of_the_text_tower_are_shared() -> None:
     assert "adaptation.guide.text" in {name for name, _ in pretrained_networks(method)}
     method.train()
     assert not text.training
+
+
+def test_a_method_without_a_text_tower_is_refused(make_method: Any) -> None:
+    method = make_method(adaptation=TextGuidedPrompts())
+    with pytest.raises(SketchClipError, match="expected --model SpLIP"):
+        method.embed(torch.randn(2, 3, 32, 32), "photo")
 
 
 def test_sizes_on_vit_b32(vit_b32: Any) -> None:

@@ -93,15 +93,17 @@ def test_eight_samples_are_learnt_and_all_that_trains_gets_a_gradient(
     name: str, arguments: Any
 ) -> None:
     sizes = ("--data.batch_size", "8", "--data.validation", "none", "--trainer.max_steps", "1")
-    fitted = main(["fit", *arguments(name), *sizes])
-    model, data, watch = fitted.model, fitted.datamodule, Watch("loss")
+    rates = ("--model.lr", "3e-3", "--model.lr_ln", "1e-2")
+    fitted = main(["fit", *arguments(name), *sizes, *rates])
+    # Permutations are drawn anew in each step: eight samples do not teach them.
+    model, data, watch = fitted.model, fitted.datamodule, Watch("train/classes")
     batch = data.normalize(next(iter(data.train_dataloader())))
     before = {n: p.detach().clone() for n, p in model.named_parameters()}
     quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False}
     quiet |= {"enable_progress_bar": False, "enable_model_summary": False}
-    trainer = Trainer(max_epochs=60, accelerator="cpu", callbacks=[watch], **quiet)
+    trainer = Trainer(max_epochs=80, accelerator="cpu", callbacks=[watch], **quiet)
     trainer.fit(model, DataLoader([batch], batch_size=None))
-    assert np.mean(watch.losses[-10:]) < 0.8 * np.mean(watch.losses[:10])
+    assert np.mean(watch.losses[-10:]) < 0.7 * np.mean(watch.losses[:10])
     assert watch.touched == {n for n, p in model.named_parameters() if p.requires_grad}
     for tensor, parameter in model.named_parameters():
         assert parameter.requires_grad != torch.equal(parameter, before[tensor]), tensor
