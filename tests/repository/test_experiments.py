@@ -57,7 +57,7 @@ def name_of(path: Path) -> str:
 
 def network(path: Path) -> str | None:
     """Tiny network of timm for a config of a method on any encoder; None for one on CLIP."""
-    if path.parent.name == "later" and path.stem.startswith("zse_"):
+    if path.parent.name == "later" and path.stem.startswith(("mcc_", "zse_")):
         return "test_vit"
     return "test_resnet" if path.parent.name == "earlier" else None
 
@@ -75,7 +75,8 @@ def setup(path: Path, data: Path, folder: Path) -> list[str]:
     tower = ["--model.backbone", "tiny-12", "--model.pretrained", "random"]
     name = network(path)
     if name:
-        tower = [f"--model.encoder.name={name}", "--model.encoder.size=64"]
+        tower = ["--model.encoder=TimmEncoder"] if path.stem.startswith("mcc_") else []
+        tower += [f"--model.encoder.name={name}", "--model.encoder.size=64"]
         tower += [f"--model.encoder.pretrained={data / name}.pt"]
         if path.stem in ("cvae", "caae"):  # 70 million parameters, on a tiny encoder, too
             tower += ["--model.latent=8", "--model.hidden=16"]
