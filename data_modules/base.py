@@ -23,17 +23,23 @@ from data_modules.batch import (
     Protocol,
     TensorBatch,
 )
-from data_modules.datasets.evaluation import ImageDataset, instances
+from data_modules.datasets.evaluation import ImageDataset, evaluation_datasets
 from data_modules.datasets.features import FeatureSource, training_features
-from data_modules.datasets.image_source import ImageSource, check_strokes
+from data_modules.datasets.image_source import ImageSource
 from data_modules.datasets.pairing import training_dataset
-from data_modules.datasets.sampling import ClassBatchSampler, EpochSampler, TrainingLoader
+from data_modules.datasets.sampling import EpochSampler, TrainingLoader, training_sampler
 from data_modules.datasets.training import TrainingDataset
 from data_modules.datasets.unreadable import UnreadableFiles
 from data_modules.listing.scan import Listing
 from data_modules.prepared.reader import PreparedReader, open_reader
 from data_modules.splits.catalogue import Catalogue
-from data_modules.splits.classes import Gallery, SplitSettings, Validation
+from data_modules.splits.classes import (
+    Gallery,
+    GeneralizedQueries,
+    SplitSettings,
+    Validation,
+    refuse_split_by_model,
+)
 from data_modules.splits.dataset_files import Dataset, DatasetFiles
 from data_modules.transforms import Augment, Augmented, Resize, Side, normalize
 from sketchclip.errors import SketchClipError
@@ -50,7 +56,8 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
             "<class>/sketch/*" or "<class>/*_sketch.png"; null for the known layouts.
         photo_files: The same for photos.
         split: Name of a split in the package, random:<n_unseen>:<seed>, or a text file of unseen
-            class names; null for the dataset's own.
+            class names; unseen_by_model tests a model on every class that it was not trained on;
+            null for the dataset's own.
         validation: pseudo_unseen sets seen classes aside for model selection; test_classes looks at
             the test classes, as is the field's habit; none trains on all seen classes.
         val_fraction: Part of the seen classes set aside for pseudo_unseen.
@@ -60,6 +67,8 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
             so that repeats of a study differ in the part drawn, too.
         generalized: Part of the photos of each seen class that leaves training and joins the test
             gallery (generalised zero-shot); 0 for the zero-shot gallery.
+        generalized_queries: unseen asks for unseen classes alone; both holds sketches of training
+            classes out, too, and measures them apart, with the harmonic mean of both.
         gallery: dedup holds each photo once; zse_dup, for Sketchy-Extended, repeats base photos as
             ZSE-SBIR and SAKE do; random_pairs is a random photo of its class for each sketch, as in
             the released code, and comparable with nothing else.
@@ -97,6 +106,7 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
         seen_classes: int | None = None,
         subset_seed: int | None = 0,
         generalized: float = 0.0,
+        generalized_queries: GeneralizedQueries = "unseen",
         gallery: Gallery = "dedup",
         batch_size: int = 64,
         classes_per_batch: int = 16,
@@ -152,20 +162,15 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
     def setup(self, stage: str) -> None:
         """Say before the first epoch what the method asks for and cannot have."""
         self.features = None  # of an earlier run: another method may need the images
+        refuse_split_by_model(self.catalogue.settings, stage)
         if stage != "fit":
             return
-        (processes, _), size = self._world(), self.hparams["batch_size"]
-        if size % processes or not size // processes:
-            raise SketchClipError(
-                f"data.batch_size={size} is the batch of all processes together and "
-                f"must be a multiple of their number, {processes}."
-            )
         overfit: Any = getattr(self.trainer, "overfit_batches", 0)
         if self.batch_spec.layout == "classes" and overfit:
             told = "trainer.overfit_batches would break up the method's batches of classes."
             raise SketchClipError(f"{told} Use --trainer.limit_train_batches.")
         self._training = self._training_set()
-        self._sampler(self._training, *self._world())
+        self._sampler(self._training)
 
     def _world(self) -> tuple[int, int]:
         """Number of processes and the rank of this one."""
@@ -199,7 +204,7 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
         """Batches of the training classes as the method asks for them, uint8 (see normalize)."""
         dataset = self._training_set() if self.features or not self._training else self._training
         workers = 0 if self.features else self.num_workers  # processes would only copy features
-        sampler = self._sampler(dataset, *self._world())
+        sampler = self._sampler(dataset)
         size = self.hparams["batch_size"] // self._world()[0]
         return TrainingLoader(
             dataset,
@@ -212,26 +217,17 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
             collate_fn=dataset.batch.collate,
         )
 
-    def _sampler(self, dataset: TrainingDataset, processes: int, rank: int) -> EpochSampler:
-        if self.batch_spec.layout == "shuffled":
-            shuffle = self.hparams["shuffle"]
-            return EpochSampler(dataset, processes, rank, shuffle=shuffle, seed=self.seed)
-        shape = (self.hparams["classes_per_batch"], self.hparams["batch_size"])
-        counts = dataset.sketches.counts
-        return ClassBatchSampler(dataset, counts, *shape, processes, rank, self.seed)
+    def _sampler(self, dataset: TrainingDataset) -> EpochSampler:
+        chosen = {n: self.hparams[n] for n in ("batch_size", "classes_per_batch", "shuffle")}
+        return training_sampler(dataset, self.batch_spec, *self._world(), self.seed, **chosen)
 
     def _evaluation_loaders(self, classes: list[str]) -> list[DataLoader]:
         files = (self.catalogue.queries(classes), self.catalogue.gallery(classes))
-        ids = instances(*files, classes, self.instance_of)
         source, size = self._source(files), self.batch_spec.image_size
-        if source.stroke_points:
-            check_strokes(path for paths in files[0].values() for path in paths)
-        loaders = []
-        for images, side, positions in zip(files, SIDES, ids, strict=True):
-            dataset = ImageDataset(images, classes, source, side, size, positions)
-            order: Sampler = DistributedSampler(dataset, *self._world(), shuffle=False)
-            loaders.append(self._image_loader(dataset, order))
-        return loaders
+        return [
+            self._image_loader(data, DistributedSampler(data, *self._world(), shuffle=False))
+            for data in evaluation_datasets(files, classes, source, size, self.instance_of)
+        ]
 
     def _image_loader(self, dataset: ImageDataset, order: Sampler | None = None) -> DataLoader:
         return DataLoader(
@@ -250,6 +246,10 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
 
     def test_dataloader(self) -> list[DataLoader]:
         """Queries and gallery of the test classes: every photo once."""
+        model: Any = self.trainer.lightning_module if self.trainer else None
+        if self.catalogue.settings.by_model and model is not None:
+            # Only now: Lightning loads a checkpoint after setup, and it says the training classes.
+            self.catalogue = self.catalogue.tested_by(model.training_classes)
         return self._evaluation_loaders(self.catalogue.test_classes)
 
     predict_dataloader = test_dataloader

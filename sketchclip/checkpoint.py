@@ -23,7 +23,7 @@ Network = TypeVar("Network", bound=nn.Module)
 _MARK = "_adapted_of_pretrained"
 _ENTRY = "sketchclip"
 _KEPT = (
-    *("hyper_parameters", "backbone", "preprocessing", "training_classes"),
+    *("hyper_parameters", "backbone", "preprocessing", "training_classes", "training_data"),
     "pytorch-lightning_version",
 )
 

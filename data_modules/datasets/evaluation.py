@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from data_modules.batch import ImageBatch
-from data_modules.datasets.image_source import ImageSource, to_tensor
+from data_modules.batch import SIDES, ImageBatch
+from data_modules.datasets.image_source import ImageSource, check_strokes, to_tensor
 from data_modules.datasets.image_table import ImageTable
 from data_modules.datasets.pairing import InstanceOf
 from data_modules.datasets.training import Listing
@@ -80,6 +80,32 @@ class ImageDataset(Dataset):
         if not unreadable:
             return len(self)
         return sum(str(self.items.path(at)) not in unreadable for at in range(len(self)))
+
+
+def evaluation_datasets(
+    files: tuple[Listing, Listing],
+    classes: Sequence[str],
+    source: ImageSource,
+    size: int,
+    instance_of: InstanceOf,
+) -> list[ImageDataset]:
+    """Queries and gallery of some classes; sketches without strokes are refused if asked for.
+
+    Args:
+        files: Sketches and photos by class.
+        classes: Label order.
+        source: Reads images.
+        size: Side of the square in pixels.
+        instance_of: Name that a sketch shares with its photo.
+    """
+    if source.stroke_points:
+        check_strokes(path for paths in files[0].values() for path in paths)
+    return [
+        ImageDataset(images, classes, source, side, size, positions)
+        for images, side, positions in zip(
+            files, SIDES, instances(*files, classes, instance_of), strict=True
+        )
+    ]
 
 
 def instances(

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from data_modules.batch import BatchSpec
+from data_modules.datasets.training import TrainingDataset
 from sketchclip.errors import SketchClipError
 
 Key = tuple[int, int]
@@ -112,6 +114,42 @@ class ClassBatchSampler(EpochSampler):
         keys[some] = rng.exponential(size=int(some.sum())) / left[some]
         keys[left >= steps] = -1.0
         return rng.permutation(np.argsort(keys, kind="stable")[: self.classes])
+
+
+def training_sampler(
+    dataset: TrainingDataset,
+    spec: BatchSpec,
+    processes: int,
+    rank: int,
+    seed: int,
+    batch_size: int,
+    classes_per_batch: int,
+    shuffle: bool,
+) -> EpochSampler:
+    """Order of the training samples that a method asks for.
+
+    Args:
+        dataset: Training samples.
+        spec: Request of the method.
+        processes: Number of processes.
+        rank: This one.
+        seed: Seed of the order.
+        batch_size: Samples of a batch of all processes together.
+        classes_per_batch: Classes of a batch that is made of classes.
+        shuffle: Whether samples that are not come in random order.
+
+    Raises:
+        SketchClipError: If processes or classes cannot share a batch.
+    """
+    if batch_size % processes or not batch_size // processes:
+        raise SketchClipError(
+            f"data.batch_size={batch_size} is the batch of all processes together and "
+            f"must be a multiple of their number, {processes}."
+        )
+    if spec.layout == "shuffled":
+        return EpochSampler(dataset, processes, rank, shuffle=shuffle, seed=seed)
+    shape = (classes_per_batch, batch_size)
+    return ClassBatchSampler(dataset, dataset.sketches.counts, *shape, processes, rank, seed)
 
 
 def _check_sizes(counts: np.ndarray, classes: int, batch_size: int, processes: int) -> None:

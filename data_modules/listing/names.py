@@ -38,16 +38,6 @@ def loose(name: str) -> str:
     return name.removeprefix("the_").replace("_", "")
 
 
-def shared(names: Iterable[str], others: Iterable[str]) -> list[str]:
-    """Names of classes that also stand in another list, in any spelling.
-
-    >>> shared(["table_lamp", "cat"], ["Tablelamp", "dog"])
-    ['table_lamp']
-    """
-    known = {loose(canonical(name)) for name in others}
-    return [name for name in names if loose(canonical(name)) in known]
-
-
 def align(found: Iterable[str], wanted: Iterable[str]) -> dict[str, str]:
     """Match canonical names that differ in their separators alone.
 

@@ -28,44 +28,61 @@ class Catalogue:
     Args:
         files: Files on disk.
         settings: Choice of classes and files.
+        trained: Training classes of the model under test, which the split ``unseen_by_model``
+            leaves out; None before there is one.
     """
 
-    def __init__(self, files: DatasetFiles, settings: SplitSettings) -> None:
+    def __init__(
+        self, files: DatasetFiles, settings: SplitSettings, trained: Sequence[str] | None = None
+    ) -> None:
         self.files = files
         self.settings = settings
+        self.trained = trained
         self.dataset = files.dataset
+
+    def tested_by(self, trained: Sequence[str]) -> "Catalogue":
+        """Same files and settings, for a model with these training classes."""
+        return Catalogue(self.files, self.settings, list(trained))
 
     @cached_property
     def split(self) -> Split:
         """Seen and unseen classes that are on disk."""
-        return find_split(self.files, self.settings)
+        return find_split(self.files, self.settings, self.trained)
 
     @cached_property
     def val_classes(self) -> list[str]:
-        """Classes that validation retrieves among."""
+        """Classes that validation retrieves among; none where the model decides the split."""
+        if self.settings.by_model:
+            return []
         return validation_classes(self.split, self.files, self.settings)
 
     @cached_property
     def class_names(self) -> list[str]:
-        """Training classes in the order of their labels."""
+        """Training classes in the order of their labels; none where the model decides the split."""
+        if self.settings.by_model:
+            return []
         return training_classes(self.split, self.val_classes, self.settings)
 
     @property
     def test_classes(self) -> list[str]:
         """Classes of the test in the order of their labels; seen ones only if generalized > 0."""
-        generalized = self.settings.generalized
-        if not 0 <= generalized < 1:
-            raise SketchClipError(
-                f"data.generalized={generalized}: expected a part of the photos of each seen "
-                "class, at least 0 and below 1, such as 0.2."
-            )
+        self.settings.check_generalized()
         unseen = unseen_classes(self.split, self.files)
-        return unseen + (list(self.split.seen) if generalized else [])
+        return unseen + (list(self.split.seen) if self.settings.generalized else [])
+
+    @property
+    def seen_labels(self) -> list[int]:
+        """Labels of the test whose queries are of seen classes; none unless generalized_queries."""
+        if self.settings.generalized_queries == "unseen":
+            return []
+        names = {*self.class_names}
+        return [label for label, name in enumerate(self.test_classes) if name in names]
 
     @cached_property
     def training(self) -> tuple[Listing, Listing]:
         """Sketches and photos of the training classes."""
         self.check()
+        self.settings.check_generalized()
         fraction = self.settings.train_fraction
         if not 0 < fraction <= 1:
             raise SketchClipError(
@@ -82,8 +99,10 @@ class Catalogue:
         return {c: s for c, (s, _) in pairs.items()}, {c: p for c, (_, p) in pairs.items()}
 
     def _training_of(self, name: str) -> tuple[list[Path], list[Path]]:
-        """Sketches and photos of a class: first generalized takes photos, then train_fraction."""
-        sketches, photos = self.files.listing[0][name], self._of_role(name, "train")
+        """Sketches and photos of a class: first generalized takes files, then train_fraction."""
+        asked = {*self._held_out(name)}
+        sketches = [path for path in self.files.listing[0][name] if path not in asked]
+        photos = self._of_role(name, "train")
         moved = {*self._moved(name)} if self.settings.generalized else set()
         kept = self._part([path for path in photos if path not in moved], "photos", name)
         if not kept:
@@ -91,12 +110,10 @@ class Catalogue:
                 f"Class '{name}' has no photo to train on under {self.files.layout.root}. Add "
                 "photos or remove the class."
             )
-        if len(kept) < len(photos):
-            # Where every photo has sketches of its own, whole pairs are kept.
-            drawn = {self.dataset.instance_of(path, "sketch") for path in sketches}
-            if {self.dataset.instance_of(path, "photo") for path in photos} <= drawn:
-                names = {self.dataset.instance_of(path, "photo") for path in kept}
-                return [p for p in sketches if self.dataset.instance_of(p, "sketch") in names], kept
+        # Where every photo has sketches of its own, whole pairs are kept.
+        if len(kept) < len(photos) and self._paired(name, photos):
+            names = {self.dataset.instance_of(path, "photo") for path in kept}
+            return [p for p in sketches if self.dataset.instance_of(p, "sketch") in names], kept
         return self._part(sketches, "sketches", name), kept
 
     def _part(self, files: list[Path], *key: str) -> list[Path]:
@@ -114,17 +131,41 @@ class Catalogue:
         names = [path.name for path in photos]
         return draw(photos, names, count, self.settings.subset_seed, "generalized", name)
 
+    def _held_out(self, name: str) -> list[Path]:
+        """Sketches of a seen class that generalized_queries asks in the test, not for training.
+
+        Those of the photos in the gallery where every photo has its own, else a part as large.
+        """
+        if self.settings.generalized_queries == "unseen" or name not in self.class_names:
+            return []
+        photos, sketches = self._moved(name), self.files.listing[0][name]
+        if not photos:  # a query without an answer is none
+            return []
+        if self._paired(name, self.files.listing[1][name]):
+            shown = {self.dataset.instance_of(path, "photo") for path in photos}
+            return [p for p in sketches if self.dataset.instance_of(p, "sketch") in shown]
+        count = min(part(self.settings.generalized, len(sketches)), len(sketches) - 1)
+        names = [path.name for path in sketches]
+        seed = self.settings.subset_seed
+        return draw(sketches, names, count, seed, "generalized", "sketches", name)
+
+    def _paired(self, name: str, photos: Sequence[Path]) -> bool:
+        """Whether each of these photos of a class has sketches of its own."""
+        sketches = self.files.listing[0][name]
+        drawn = {self.dataset.instance_of(path, "sketch") for path in sketches}
+        return {self.dataset.instance_of(path, "photo") for path in photos} <= drawn
+
     def _of_role(self, name: str, role: str) -> list[Path]:
         return [
             p for p in self.files.listing[1][name] if self.dataset.photo_role(p) in (role, "both")
         ]
 
     def queries(self, classes: Sequence[str]) -> Listing:
-        """Queries among validation or test classes; none of the seen classes of a test."""
+        """Queries among validation or test classes; of a test's seen classes those held out."""
         self.check()
-        unseen = {*self.split.unseen}
+        unseen, sketches = {*self.split.unseen}, self.files.listing[0]
         test = not unseen.isdisjoint(classes)
-        return {c: self.files.listing[0][c] if c in unseen or not test else [] for c in classes}
+        return {c: sketches[c] if c in unseen or not test else self._held_out(c) for c in classes}
 
     def gallery(self, classes: Sequence[str]) -> Listing:
         """Photos to retrieve; of the seen classes of a test the part that is set aside for it."""
@@ -216,6 +257,11 @@ class Catalogue:
             parts.append(
                 f"generalised: gallery with {self.settings.generalized:g} of the photos of each "
                 f"seen class (seed {self.settings.subset_seed})"
+            )
+        if self.settings.generalized_queries == "both":
+            parts.append(
+                "queries: sketches of unseen classes, and apart from these (seen_) sketches of "
+                "the training classes that were held out; H_: harmonic mean of both"
             )
         if self.incomplete:
             parts.append(f"not comparable: {self.incomplete}")

@@ -4,14 +4,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from data_modules.listing.names import shared, shorten
+from data_modules.listing.names import shorten
+from data_modules.listing.same_thing import same_classes
 from data_modules.splits.dataset_files import DatasetFiles, warn
-from data_modules.splits.split import Split, carve_validation, resolve_split
+from data_modules.splits.split import (
+    UNSEEN_BY_MODEL,
+    Split,
+    carve_validation,
+    resolve_split,
+    split_by_model,
+)
 from data_modules.splits.subsets import draw
 from sketchclip.errors import SketchClipError
 
 Validation = Literal["pseudo_unseen", "test_classes", "none"]
 Gallery = Literal["dedup", "zse_dup", "random_pairs"]
+GeneralizedQueries = Literal["unseen", "both"]
 REMEDY = "Complete the data, or use a split of what is there: --data.split=random:2:0."
 
 
@@ -26,13 +34,72 @@ class SplitSettings:
     seen_classes: int | None = None
     subset_seed: int = 0
     generalized: float = 0.0
+    generalized_queries: GeneralizedQueries = "unseen"
     gallery: Gallery = "dedup"
     seed: int = 0
 
+    @property
+    def by_model(self) -> bool:
+        """Whether the model under test decides the test classes."""
+        return self.split == UNSEEN_BY_MODEL
 
-def find_split(files: DatasetFiles, settings: SplitSettings) -> Split:
-    """Seen and unseen classes that are on disk."""
+    def check_generalized(self) -> None:
+        """Refuse what generalised retrieval cannot be combined with."""
+        given = f"data.generalized={self.generalized}"
+        if not 0 <= self.generalized < 1:
+            raise SketchClipError(
+                f"{given}: expected a part of the photos of each seen class, at least 0 and below "
+                "1, such as 0.2."
+            )
+        if self.by_model and self.generalized:
+            raise SketchClipError(
+                f"{given} puts photos of seen classes into the gallery, and the split "
+                f"{UNSEEN_BY_MODEL} has none. Use --data.generalized=0, or another split."
+            )
+        if self.generalized_queries == "both" and not self.generalized:
+            raise SketchClipError(
+                "data.generalized_queries=both: queries of seen classes look for photos of seen "
+                "classes, of which none is in the gallery. Name a part, as --data.generalized=0.2."
+            )
+        if self.generalized_queries == "both" and self.gallery == "random_pairs":
+            raise SketchClipError(
+                "data.gallery=random_pairs holds no photo of seen classes that queries of "
+                "data.generalized_queries=both could find. Use --data.gallery=dedup."
+            )
+
+
+def refuse_split_by_model(settings: SplitSettings, stage: str) -> None:
+    """Stop a fit or a validation on the split that a trained model makes of a dataset.
+
+    Raises:
+        SketchClipError: If the split is ``unseen_by_model``.
+    """
+    if settings.by_model and stage in ("fit", "validate"):
+        raise SketchClipError(
+            f"data.split={UNSEEN_BY_MODEL} is for 'sketchclip test' and 'predict': it leaves out "
+            f"what a trained model has seen, so there is nothing to {stage} on. Train on a split "
+            "of the dataset (--data.split), then test the run with this one."
+        )
+
+
+def find_split(
+    files: DatasetFiles, settings: SplitSettings, trained: Sequence[str] | None = None
+) -> Split:
+    """Seen and unseen classes that are on disk.
+
+    Args:
+        files: Files on disk.
+        settings: Choice of classes and files.
+        trained: Training classes of the model under test, for ``unseen_by_model``.
+    """
     name = settings.split or files.dataset.default_split
+    if settings.by_model:
+        if trained is None:
+            raise SketchClipError(
+                f"data.split={UNSEEN_BY_MODEL}: the test classes are known when a model tests. Use "
+                "'sketchclip test --ckpt_path RUN' or Trainer.test(model, datamodule)."
+            )
+        return split_by_model(files.listing[0], trained)
     if name is None:
         raise SketchClipError(
             f"{type(files.dataset).__name__} has no split of its own. Name one: "
@@ -81,24 +148,37 @@ def training_classes(split: Split, validation: Sequence[str], settings: SplitSet
     return draw(names, names, settings.seen_classes, settings.subset_seed, "classes")
 
 
-def refuse_trained(classes: Sequence[str], trained: Sequence[str]) -> None:
+def trained_among(classes: Sequence[str], files: DatasetFiles, trained: Sequence[str]) -> list[str]:
+    """Those of some classes of a dataset that a model was trained on, under any name."""
+    known = same_classes(files.listing[0], trained)
+    return [name for name in classes if name in known]
+
+
+def refuse_trained(classes: Sequence[str], files: DatasetFiles, trained: Sequence[str]) -> None:
     """Stop where classes to measure on were trained on.
 
     Raises:
-        SketchClipError: If a class is in both lists, in any spelling.
+        SketchClipError: If a class is among the trained ones, under any name.
     """
-    both = shared(classes, trained)
+    both = trained_among(classes, files, trained)
     if both:
         raise SketchClipError(
             f"{len(both)} of the {len(classes)} classes to measure on are among those that "
             f"the model was trained on: {shorten(both)}. Use the split of the training "
-            "(--data.split), or one whose unseen classes leave these out. "
+            f"(--data.split), one whose unseen classes leave these out, or {UNSEEN_BY_MODEL}. "
             "--data.allow_trained_classes=true measures them all the same and marks results."
         )
 
 
 def unseen_classes(split: Split, files: DatasetFiles) -> list[str]:
     """Classes to test on; at least two."""
+    if len(split.unseen) < 2 and split.name == UNSEEN_BY_MODEL:
+        raise SketchClipError(
+            f"Split {split.name}: the model was trained on {len(split.removed)} of the "
+            f"{len(files.listing[0])} classes under {files.layout.root}: "
+            f"{shorten([*split.removed])}. {len(split.unseen)} is left, and a test needs at least "
+            "2. Test on another dataset, or on the split of the training."
+        )
     if len(split.unseen) < 2:
         raise SketchClipError(
             f"Split {split.name}: {len(split.unseen)} of its {split.listed[1]} "

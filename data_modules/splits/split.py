@@ -1,8 +1,8 @@
 """Splits into seen and unseen classes, and validation classes carved out of the seen ones."""
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -10,7 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from data_modules.listing.names import align, canonical
+from data_modules.listing.same_thing import same_classes
 from sketchclip.errors import SketchClipError
+
+UNSEEN_BY_MODEL = "unseen_by_model"
+"""Name of the split whose test classes are all that the model under test was not trained on."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,8 @@ class Split:
         unseen: Test classes; disjoint from ``seen``.
         listed: Number of seen and unseen classes that the split names.
         ignored: Classes on disk that it does not name.
+        removed: Classes on disk that the model under test was trained on, with the names that they
+            had there; of ``unseen_by_model`` alone.
     """
 
     name: str
@@ -30,6 +36,7 @@ class Split:
     unseen: tuple[str, ...]
     listed: tuple[int, int]
     ignored: tuple[str, ...] = ()
+    removed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -96,7 +103,8 @@ def resolve_split(split: str, available: Iterable[str]) -> Split:
     else:
         raise SketchClipError(
             f"Unknown split '{split}'. Expected one of {', '.join(named_splits())}; "
-            "random:<n_unseen>:<seed>, such as random:5:0; or a text file of unseen class names."
+            "random:<n_unseen>:<seed>, such as random:5:0; a text file of unseen class names; or, "
+            f"to test a trained model, {UNSEEN_BY_MODEL}."
         )
     seen = sorted({*classes} - {*unseen})
     if len(seen) < 2 or len(unseen) < 2:
@@ -105,6 +113,19 @@ def resolve_split(split: str, available: Iterable[str]) -> Split:
             f"{len(classes)}; a triplet's negative and a retrieval task need at least 2 of each."
         )
     return Split(split, tuple(seen), tuple(sorted(unseen)), (len(seen), len(unseen)))
+
+
+def split_by_model(available: Iterable[str], trained: Iterable[str]) -> Split:
+    """Make the classes that a model was not trained on the unseen ones; none is seen.
+
+    Args:
+        available: Canonical names of the classes that have sketches and photos.
+        trained: Names of the model's training classes, of this or of another dataset.
+    """
+    classes = sorted(available)
+    removed = same_classes(classes, trained)
+    unseen = tuple(name for name in classes if name not in removed)
+    return Split(UNSEEN_BY_MODEL, (), unseen, (0, len(unseen)), removed=removed)
 
 
 def _named(split: str, classes: Sequence[str]) -> Split:

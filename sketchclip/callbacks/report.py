@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from data_modules import SketchPhotoDataModule
-from data_modules.listing.names import shared
+from data_modules.splits.classes import trained_among
 from sketchclip.callbacks.training import subsets
+from sketchclip.methods.trained_on import cross_dataset, held_out, remarks
 from sketchclip.metrics import RetrievalResults
 from sketchclip.plots.examples import picture
 from sketchclip.runs.environment import METRIC_PACKAGES, versions
@@ -63,13 +65,16 @@ class RunReport(Callback):
         if not trainer.is_global_zero:
             return
         queries, gallery = (read for read, _ in counts)
-        protocol = files.protocol_name + _missing(counts)
-        trained = shared(files.split.unseen, pl_module.training_classes)  # type: ignore[arg-type]
+        model: Any = pl_module
+        removed = dict(files.split.removed)
+        protocol = "; ".join([files.protocol_name + _missing(counts), *remarks(model, data)])
+        trained = trained_among(files.split.unseen, files.files, model.training_classes)
         if trained:
             protocol += f"; NOT ZERO-SHOT: {len(trained)} of the unseen classes were trained on"
         semantics = getattr(pl_module, "semantics", None)
         adapted = getattr(pl_module, "test_time_adaptation", None)
         found: RetrievalResults = pl_module.results  # type: ignore[assignment]
+        seen = np.isin(found.labels, files.seen_labels)
         result: dict[str, Any] = {
             "metrics": dict(found.metrics),
             "interval_95": intervals(found.values),
@@ -85,9 +90,16 @@ class RunReport(Callback):
             **subsets(files),
             "queries": queries,
             "gallery": gallery,
-            "training_classes": len(data.class_names),
+            **({"seen_queries": int(seen.sum())} if seen.any() else {}),
+            "training_classes": len(
+                model.training_classes if files.settings.by_model else data.class_names
+            ),
+            "training_data": model.training_data,
             "unseen_classes": list(files.split.unseen),
             "trained_classes": trained,
+            **({"cross_dataset": True} if cross_dataset(model, data) else {}),
+            **({"removed_classes": removed} if files.settings.by_model else {}),
+            **({"held_out": held_out(model, data)} if files.settings.generalized else {}),
             "classes": by_class(found.values, found.labels, files.test_classes),
             "partial": bool(pl_module.partial or _missing(counts)),
             "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,
@@ -99,8 +111,12 @@ class RunReport(Callback):
         title = (
             f"{result['method']} on {result['dataset']} ({result['split']}): {queries:,} sketches, "
             f"{gallery:,} photos, {len(files.split.unseen)} unseen classes"
+            + (f", {len(files.seen_labels)} seen ones" if seen.any() else "")
         )
         print_metrics(title, found.metrics, protocol + _ranked(found))
+        if removed:
+            names = [n if shown == n else f"{n} (there {shown})" for n, shown in removed.items()]
+            print(f"Removed, as the model was trained on them: {', '.join(names)}\n")
         if trainer.logger is not None and folder is not None:
             items = trainer.test_dataloaders[0].dataset.items  # type: ignore[index]
             # Relative, so that runs on machines that keep the data elsewhere can be compared.

@@ -91,9 +91,10 @@ class TrainingReport(Callback):
         _print(trainer, rows)
 
 
-def subsets(files: Catalogue) -> dict[str, float]:
+def subsets(files: Catalogue) -> dict[str, Any]:
     """List the settings that take a part of the data, where they differ from the default."""
-    defaults = {"train_fraction": 1.0, "seen_classes": None, "generalized": 0.0}
+    defaults: dict[str, Any] = {"train_fraction": 1.0, "seen_classes": None, "generalized": 0.0}
+    defaults |= {"generalized_queries": "unseen"}
     chosen = vars(files.settings)
     used = {name: chosen[name] for name, usual in defaults.items() if chosen[name] != usual}
     return used | {"subset_seed": chosen["subset_seed"]} if used else {}
@@ -115,5 +116,5 @@ def _sizes(sketches: Mapping[str, Sequence[Path]], photos: Mapping[str, Sequence
     return f"{counts[0]:,} sketches, {counts[1]:,} photos"
 
 
-def _listed(settings: dict[str, float]) -> str:
+def _listed(settings: dict[str, Any]) -> str:
     return f" ({', '.join(f'{n}={v}' for n, v in settings.items())})" if settings else ""

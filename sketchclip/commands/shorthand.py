@@ -3,11 +3,19 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 from sketchclip.commands.arguments import TRAINER_COMMANDS
 from sketchclip.pretrained.find import find_checkpoint
 from sketchclip.runs.folder import LAST, ROOT, config_of
 
 _SAVE_DIR = ("--trainer.logger.save_dir", "--trainer.logger.init_args.save_dir")
+# Settings of a dataset with their defaults, which do not carry over to another one.
+_OF_A_DATASET = {
+    **dict.fromkeys(("root", "sketch_files", "photo_files", "split", "prepared"), "null"),
+    **{"train_fraction": "1", "seen_classes": "null", "gallery": "dedup"},
+    **{"generalized": "0", "generalized_queries": "unseen"},
+}
 _SHORT = {"wandb": "sketchclip.loggers.WandbRun", "csv": "sketchclip.loggers.RunFiles"}
 
 
@@ -41,8 +49,21 @@ def spell_out(args: Sequence[str]) -> list[str]:
     config = None if configured else config_of(Path(path))
     if config is not None:
         print(f"{args[0]}: {path} with the settings of {config}")
-        args[1:1] = ["--config", str(config)]
+        args[1:1] = ["--config", str(config), *_other_data(args, config)]
     return args
+
+
+def _other_data(args: list[str], config: Path) -> list[str]:
+    """Take back what a run's config says of its own dataset, where another one is named.
+
+    The folder of Sketchy, its split and the part of it that trained are nothing to TU-Berlin.
+    """
+    name = option(args, "--data")[1]
+    data = (yaml.safe_load(config.read_text("utf-8")) or {}).get("data") or {}
+    if name is None or str(data.get("class_path")).rpartition(".")[2] == name.rpartition(".")[2]:
+        return []
+    set_there = {*(data.get("init_args") or {})} & {*_OF_A_DATASET}
+    return [f"--data.{key}={_OF_A_DATASET[key]}" for key in _OF_A_DATASET if key in set_there]
 
 
 def option(args: list[str], name: str) -> tuple[int, str | None]:

@@ -23,12 +23,12 @@ from data_modules.batch import (
     TrainingBatch,
 )
 from data_modules.splits.catalogue import Catalogue
-from data_modules.splits.classes import refuse_trained
 from data_modules.transforms import Interpolation
 from sketchclip.checkpoint import check_state, own_names, pretrained_networks
 from sketchclip.errors import SketchClipError
 from sketchclip.methods.ranked import RankedModule
-from sketchclip.metrics import InstanceRetrieval, RetrievalResults
+from sketchclip.methods.trained_on import check_tested, note_training, read_record
+from sketchclip.metrics import GeneralizedRetrieval, RetrievalResults
 
 
 class RetrievalModule(RankedModule):
@@ -55,6 +55,7 @@ class RetrievalModule(RankedModule):
         self._training_parts_built = False
         self.training_classes: list[str] = []
         """Names of all classes that the weights were trained on."""
+        self.training_data: list[dict[str, Any]] = []  # written by note_training
         self.retrieval = self._new_metric("")
         self.results: RetrievalResults | None = None
         """Results of the last validation or test."""
@@ -147,15 +148,12 @@ class RetrievalModule(RankedModule):
             self._training_parts_built = True
         self.retrieval = self._new_metric({"fit": "val/", "validate": "val/"}.get(stage, "test/"))
 
-    def _new_metric(self, prefix: str) -> InstanceRetrieval:
-        cuts = (self.protocol.precision_k, self.protocol.map_k)
-        return InstanceRetrieval(
-            *cuts,
-            similarity=self.similarity,
-            score=self.ranking,
-            prefix=prefix,
-            dtype=self.state_dtype,
-        )
+    def _new_metric(self, prefix: str) -> GeneralizedRetrieval:
+        data = getattr(self._trainer, "datamodule", None)
+        seen = data.catalogue.seen_labels if data is not None and prefix == "test/" else []
+        ranked: Any = {"similarity": self.similarity, "score": self.ranking}
+        ranked |= {"dtype": self.state_dtype, "prefix": prefix, "seen": seen}
+        return GeneralizedRetrieval(self.protocol.precision_k, self.protocol.map_k, **ranked)
 
     def validation_step(self, batch: ImageBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Embed a batch of queries (loader 0) or of the gallery (loader 1)."""
@@ -220,6 +218,7 @@ class RetrievalModule(RankedModule):
         checkpoint["state_dict"] = {name: state[name] for name in own_names(self)}
         checkpoint["preprocessing"] = asdict(self.preprocessing)
         checkpoint["training_classes"] = self.training_classes
+        checkpoint["training_data"] = self.training_data
         settings = checkpoint.setdefault("hyper_parameters", {})
         # The command line offers the class names to every method, and a subclass fixes settings.
         known = inspect.signature(type(self)).parameters
@@ -232,14 +231,12 @@ class RetrievalModule(RankedModule):
         """Refuse tensors that do not fit; Lightning then loads without strictness."""
         absent = () if self._training_parts_built else self.training_only
         check_state(self, checkpoint["state_dict"], absent)
-        self.training_classes = list(checkpoint["training_classes"])
+        self.training_classes, self.training_data = read_record(checkpoint)
 
     def on_fit_start(self) -> None:
-        """Note the classes that training uses, and refuse to measure on them."""
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        if data is not None:
-            self.training_classes = sorted({*self.training_classes, *data.class_names})
-            self._check_classes(lambda files: [*files.split.unseen, *files.val_classes])
+        """Note what training uses, and refuse to measure on its classes."""
+        note_training(self, self.trainer.datamodule)  # type: ignore[attr-defined]
+        self._check_classes(lambda files: [*files.split.unseen, *files.val_classes])
 
     def on_validation_start(self) -> None:
         """Refuse to validate on classes that were trained on."""
@@ -254,9 +251,8 @@ class RetrievalModule(RankedModule):
 
     def _check_classes(self, chosen: Callable[[Catalogue], Sequence[str]]) -> None:
         data = self.trainer.datamodule  # type: ignore[attr-defined]
-        # Loaders without a data module do not tell their classes.
-        if data is not None and not data.hparams["allow_trained_classes"]:
-            refuse_trained(chosen(data.catalogue), self.training_classes)
+        if data is not None:  # loaders without a data module do not tell their classes
+            check_tested(self, data, chosen(data.catalogue))
 
     def train(self, mode: bool = True) -> Self:
         """Set training mode for all but pretrained networks, which stay as they were trained."""

@@ -16,6 +16,10 @@ all            AP = S_G / R                        the released code of the pape
 
 P@k = r_k / k, also where R < k or G < k: a class of fewer than k photos cannot reach 1. ZSE-SBIR
 and MA-SBIR report r_m / m with m = min(k, R), here ``P@k_relevant``.
+
+In generalised retrieval with queries of both kinds, a name alone is the mean over the queries of
+unseen classes, ``seen_`` that over those of seen classes in the same gallery, and ``H_`` the
+harmonic mean of the two.
 """
 
 import re
@@ -25,6 +29,7 @@ from typing import Literal
 
 import numpy as np
 
+Queries = Literal["unseen", "seen", "H"]
 DEFINITIONS = ("strict", "voc", "prefix")
 
 
@@ -133,6 +138,25 @@ def precision_at_relevant(top: np.ndarray, count: np.ndarray, k: int) -> np.ndar
     return np.asarray(hits / np.where(count > 0, most, np.nan))
 
 
+def harmonic_mean(unseen: float, seen: float) -> float:
+    """H = 2 u s / (u + s) of a metric of unseen and seen classes; 0 where both are 0.
+
+    >>> round(harmonic_mean(0.3, 0.6), 6), harmonic_mean(0.0, 0.9), harmonic_mean(0.0, 0.0)
+    (0.4, 0.0, 0.0)
+    """
+    return 2 * unseen * seen / (unseen + seen) if unseen + seen else 0.0
+
+
+def of_queries(name: str, queries: str) -> str:
+    """Name of a metric of other queries: ``seen`` or ``H``.
+
+    >>> of_queries("mAP@all", "seen"), of_queries("chance_mAP@all", "H")
+    ('seen_mAP@all', 'chance_H_mAP@all')
+    """
+    chance, plain = ("chance_", name[7:]) if name.startswith("chance_") else ("", name)
+    return f"{chance}{queries}_{plain}"
+
+
 def definition_names(map_k: Sequence[int]) -> list[str]:
     """Names of AP@k under each definition; the headline has no suffix.
 
@@ -154,6 +178,8 @@ class MetricInfo:
             among the photos of its class or among all.
         quoted: Whether papers quote it, unlike other definitions and means over classes.
         chance: Whether it is the level of a random ranking.
+        queries: Which queries of a generalised test it is of: unseen (every query of any other
+            test), seen, or H for the harmonic mean of both.
     """
 
     label: str
@@ -161,6 +187,7 @@ class MetricInfo:
     scope: Literal["category", "class", "all"] = "category"
     quoted: bool = True
     chance: bool = False
+    queries: Queries = "unseen"
 
 
 METRICS = {
@@ -188,6 +215,12 @@ METRICS = {
 }
 """Every metric by its name, ``{}`` for the cut-off; higher is better for all of them."""
 
+_QUERIES: dict[Queries, str] = {
+    "unseen": "queries of unseen classes",
+    "seen": "queries of seen classes",
+    "H": "harmonic mean of queries of unseen and of seen classes",
+}
+
 
 def metric_info(name: str) -> MetricInfo:
     """Facts about a metric by its full name.
@@ -200,16 +233,24 @@ def metric_info(name: str) -> MetricInfo:
 
     >>> metric_info("P@100").meaning, metric_info("Acc@1").meaning
     ('relevant photos among the first 100', 'own photo first among the photos of its class')
+    >>> metric_info("H_mAP@all").label, metric_info("seen_P@100").label
+    ('H mAP@all', 'seen P@100')
     """
-    plain = name.removeprefix("chance_").removesuffix("_macro")
+    own = name.removeprefix("chance_")
+    kind: Queries = next((kind for kind in _QUERIES if own.startswith(f"{kind}_")), "unseen")
+    own = own.removeprefix(f"{kind}_")
+    plain = own.removesuffix("_macro")
     cut = re.search(r"@(\d+)", plain)
     pattern = plain.replace(cut[1], "{}", 1) if cut else plain
     known = METRICS.get(pattern, MetricInfo(name, "see the documentation of evaluation"))
     label, meaning = (text.format(cut[1] if cut else "") for text in (known.label, known.meaning))
+    if pattern in METRICS and kind != "unseen":
+        label, meaning = f"{kind} {label}", f"{meaning}; {_QUERIES[kind]}"
     return replace(
         known,
         label=label,
         meaning=meaning.replace("among the first 1 of", "first among"),
-        quoted=known.quoted and plain == name,
+        quoted=known.quoted and plain == own and not name.startswith("chance_"),
         chance=name.startswith("chance_"),
+        queries=kind,
     )

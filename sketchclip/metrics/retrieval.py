@@ -210,12 +210,7 @@ class CategoryRetrieval(Metric):
         own = None
         if targets is not None:
             own = np.where(targets.numpy() >= 0, photos[targets.numpy()], -1)
-        means = {n: v.nanmean() for n, v in values.items() if not n.startswith("rank")}
-        classes, at = labels.cpu().unique(return_inverse=True)
-        for name in [n for n in means if metric_info(n).scope != "category"]:
-            of_classes = [values[name][at == c].nanmean() for c in range(len(classes))]
-            means[f"{name}_macro"] = torch.stack(of_classes).nanmean()
-        means |= chance_levels(labels.cpu(), gallery_labels.cpu(), targets, self.accuracy_k)
+        means, values = self._average(values, labels.cpu(), gallery_labels.cpu(), targets)
         return RetrievalResults(
             metrics={name: float(value.float()) for name, value in means.items()},
             values={name: value.numpy() for name, value in values.items()},
@@ -229,6 +224,28 @@ class CategoryRetrieval(Metric):
             if isinstance(self.score, TwoStages)
             else None,
         )
+
+    def _average(
+        self,
+        values: dict[str, Tensor],
+        labels: Tensor,
+        gallery_labels: Tensor,
+        targets: Tensor | None,
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Means over queries, for one photo over classes, too, and chance levels; and the values.
+
+        Args:
+            values: Each metric and rank of each query, (Q,).
+            labels: Class of each query, (Q,).
+            gallery_labels: Class of each photo, (G,).
+            targets: Gallery position of each query's own photo, (Q,), -1 for none.
+        """
+        means = {n: v.nanmean() for n, v in values.items() if not n.startswith("rank")}
+        classes, at = labels.unique(return_inverse=True)
+        for name in [n for n in means if metric_info(n).scope != "category"]:
+            of_classes = [values[name][at == c].nanmean() for c in range(len(classes))]
+            means[f"{name}_macro"] = torch.stack(of_classes).nanmean()
+        return means | chance_levels(labels, gallery_labels, targets, self.accuracy_k), values
 
     def _targets(self, instances: Tensor, gallery_instances: Tensor) -> Tensor | None:
         return None

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from datetime import timedelta
 from pathlib import Path
 from queue import Queue
@@ -44,14 +44,19 @@ def run_all(
     for slot in range(max(1, jobs)):
         slots.put(slot)
 
+    waiting = [run for run in runs if not finished(run, output, extra)]
+    waiting.sort(key=lambda run: run.base is not None)  # after the run whose checkpoint they test
+    started: dict[str, Future] = {}
+
     def in_slot(run: AblationRun) -> float | None:
+        if run.base is not None and run.base.title in started:
+            wait([started[run.base.title]])  # it has a slot, or is through: the pool keeps order
         slot = slots.get()
         try:
             return run_one(run, output, extra, slot, jobs)
         finally:
             slots.put(slot)
 
-    waiting = [run for run in runs if not finished(run, output, extra)]
     result: dict[str, Any] = {
         "skipped": [run.title for run in runs if run not in waiting],
         "finished": [],
@@ -65,7 +70,9 @@ def run_all(
         console = progress.console
         if result["skipped"]:
             console.print(f"{len(result['skipped'])} of {len(runs)} runs are finished already.")
-        futures = {pool.submit(in_slot, run): run for run in waiting}
+        for run in waiting:
+            started[run.title] = pool.submit(in_slot, run)
+        futures = dict(zip(started.values(), waiting, strict=True))
         try:
             for count, future in enumerate(as_completed(futures), start=1):
                 run, seconds = futures[future], future.result()
@@ -116,12 +123,20 @@ def run_one(
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
+    if run.base is not None and not finished(run.base, output, extra):
+        told = f"{run.base.title} has no checkpoint of these settings. Run that cell first."
+        (folder / LOG).write_text(told + "\n", encoding="utf-8")
+        return None
     logger = "--trainer.logger.init_args"
     shared = [*run.options(), *extra, f"{logger}.save_dir={folder}", f"{logger}.name="]
     shared += ["--trainer.enable_progress_bar=false"]
     steps = [["fit", *shared, f"{logger}.version=fit"]] if run.train else []
-    checkpoint = ["--ckpt_path", str(folder / "fit" / "checkpoints" / f"{run.checkpoint}.ckpt")]
-    steps.append(["test", *shared, f"{logger}.version=test", *(checkpoint if run.train else [])])
+    trained = run.base or (run if run.train else None)
+    test = ["test", *shared, f"{logger}.version=test"]
+    if trained is not None:
+        file = trained.folder(output) / "fit" / "checkpoints" / f"{run.checkpoint}.ckpt"
+        test += ["--ckpt_path", str(file)]
+    steps.append(test)
     environment = {**os.environ, **_devices(slot, jobs)}
     with (folder / LOG).open("w", encoding="utf-8") as log:
         for step in steps:

@@ -30,6 +30,7 @@ class AblationRun:
         settings: Dotted names and values, applied after the configs.
         train: False if there is nothing to train, so that the run is a test alone.
         checkpoint: Checkpoint that is tested: last, or best on the validation classes.
+        base: Run of the grid whose checkpoint is tested in place of one of its own.
     """
 
     name: str
@@ -38,6 +39,7 @@ class AblationRun:
     settings: tuple[tuple[str, str], ...]
     train: bool = True
     checkpoint: str = "last"
+    base: "AblationRun | None" = None
 
     @property
     def title(self) -> str:
@@ -61,6 +63,8 @@ class AblationRun:
             for text in _texts(config):
                 digest.update(text.encode())
         digest.update(json.dumps([self.settings, self.seed, self.checkpoint, [*extra]]).encode())
+        if self.base is not None:
+            digest.update(self.base.settings_hash(extra).encode())
         return digest.hexdigest()[:16]
 
 
@@ -86,7 +90,9 @@ def read_grid(
     Args:
         path: YAML with ``cells``: name to a config or a list of them, or to a mapping with
             ``config`` (the same), settings by dotted name, ``train: false`` for a model that has
-            nothing to train, and ``seeds``, in place of those of the command. ``configs`` beside it
+            nothing to train, ``checkpoint_of`` with the name of a cell whose configs, settings and
+            checkpoint it tests with these settings more, such as another dataset, and ``seeds``,
+            in place of those of the command. ``configs`` beside it
             lists what every run applies after its own configs, ``checkpoint: best`` tests the best
             epoch on the validation classes in place of the last, and ``extends`` names a grid whose
             keys and settings hold where the file has none. Paths are relative to their file.
@@ -115,14 +121,43 @@ def read_grid(
     for name, entry in content["cells"].items():
         if only and name not in only:
             continue
-        entry = dict(entry)
-        named = entry.pop("config", [])
-        train, fixed = bool(entry.pop("train", True)), entry.pop("seeds", None)
-        settings = tuple((str(key), _text(value)) for key, value in entry.items())
+        fixed = entry.get("seeds")
+        if (base := entry.get("checkpoint_of")) is not None:
+            _check_base(source, content["cells"], str(name), base)
         for seed in seeds if fixed is None else _listed(fixed):
-            run = AblationRun(str(name), int(seed), (*named, *shared), settings, train, checkpoint)
-            runs.append(run)
+            before = None
+            if base is not None:
+                before = _run(base, content["cells"][base], int(seed), shared, checkpoint)
+            runs.append(_run(str(name), entry, int(seed), shared, checkpoint, before))
     return runs
+
+
+def _run(
+    name: str,
+    entry: Mapping[str, Any],
+    seed: int,
+    shared: Sequence[Path],
+    checkpoint: str,
+    base: AblationRun | None = None,
+) -> AblationRun:
+    """Make the run of a cell and seed; a base gives the first of its configs and settings."""
+    keys = ("config", "train", "seeds", "checkpoint_of")
+    settings = tuple((str(k), _text(v)) for k, v in entry.items() if k not in keys)
+    configs = [*entry.get("config", []), *shared]
+    if base is not None:
+        configs, settings = [*base.configs, *entry.get("config", [])], base.settings + settings
+    train = bool(entry.get("train", True)) and base is None
+    return AblationRun(name, seed, tuple(configs), settings, train, checkpoint, base)
+
+
+def _check_base(source: Path, cells: Mapping[str, Any], name: str, base: str) -> None:
+    found = cells.get(base)
+    if found is None or "checkpoint_of" in found or not found.get("train", True):
+        trained = [n for n, c in cells.items() if c.get("train", True) and "checkpoint_of" not in c]
+        raise SketchClipError(
+            f"{source}: {name}: checkpoint_of: {base}: expected a cell that trains: "
+            f"{', '.join(map(str, trained)) or 'there is none'}."
+        )
 
 
 def _read(source: Path, path: str) -> dict[str, Any]:

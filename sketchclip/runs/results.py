@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sketchclip.errors import SketchClipError
-from sketchclip.runs.uncertainty import bootstrap_interval
+from sketchclip.runs.uncertainty import bootstrap_interval, harmonic_interval
 
 METRICS_FILE, QUERIES = "metrics.json", "queries.csv"
 LEVEL = 0.95
@@ -21,12 +21,19 @@ SAME_METRICS = (*SAME_QUERIES, "definition", "backbone", "generalized", "partial
 
 
 def intervals(values: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
-    """Bootstrap the 95 % interval [low, high] of each metric's mean over queries; skip ranks."""
-    return {
-        name: list(bootstrap_interval(value[~np.isnan(value)], LEVEL))
+    """Bootstrap the 95 % interval [low, high] of each metric's mean over queries; skip ranks.
+
+    Where a metric is there of queries of unseen and of seen classes, that of ``H_`` comes with it.
+    """
+    known = {
+        name: value[~np.isnan(value)]
         for name, value in values.items()
         if not name.startswith("rank") and not np.isnan(value).all()
     }
+    found = {name: list(bootstrap_interval(value, LEVEL)) for name, value in known.items()}
+    for name in [name for name in known if f"seen_{name}" in known]:
+        found[f"H_{name}"] = list(harmonic_interval(known[name], known[f"seen_{name}"], LEVEL))
+    return found
 
 
 def by_class(

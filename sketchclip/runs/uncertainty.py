@@ -41,6 +41,41 @@ def bootstrap_interval(
     return float(interval.low), float(interval.high)
 
 
+def harmonic_interval(
+    unseen: np.ndarray,
+    seen: np.ndarray,
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of the harmonic mean of two means over queries.
+
+    Args:
+        unseen: One value a query of unseen classes, finite, shape (Q,).
+        seen: One a query of seen classes, shape (S,); resampled apart from the others.
+        level: Coverage, in (0, 1).
+        resamples: Samples of each kind with replacement.
+        seed: Seed of the samples.
+
+    Returns:
+        Lower and upper end.
+
+    >>> harmonic_interval(np.full(5, 0.3), np.full(7, 0.6))
+    (0.4, 0.4)
+    """
+    rng = np.random.default_rng(seed)
+    u, s = (
+        np.array(
+            [values[rng.integers(len(values), size=len(values))].mean() for _ in range(resamples)]
+        )
+        for values in (unseen, seen)
+    )
+    total = u + s
+    h = np.divide(2 * u * s, total, out=np.zeros_like(total), where=total > 0)
+    low, high = np.quantile(h, [(1 - level) / 2, (1 + level) / 2])
+    return round(float(low), 12), round(float(high), 12)
+
+
 def paired_test(a: np.ndarray, b: np.ndarray, resamples: int = 9999, seed: int = 0) -> float:
     """Two-sided p-value of the mean difference between two runs on the same queries.
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from sketchclip.metrics.definitions import metric_info
+from sketchclip.metrics.definitions import metric_info, of_queries
 from sketchclip.tables.formats import ResultTable
 from sketchclip.tables.measured import Group
-from sketchclip.tables.paper import LATER, ROWS, Column, Row
+from sketchclip.tables.paper import LABELS, LATER, ROWS, Column, Row
 
 # Dataset whose reported values stand beside the results of a data module; Sketchy's for others.
 _REPORTED = {"TUBerlin": "TU-Berlin", "QuickDraw": "QuickDraw"}
@@ -20,9 +20,14 @@ _INSTANCE = ("Acc@1", "Acc@5", "Acc@1_all", "Acc@5_all")
 
 
 def build_tables(group: Group) -> list[ResultTable]:
-    """Build the main table, the ablations, and a table of other runs where measured."""
+    """Build the main table, the ablations, and tables of other runs where measured.
+
+    Cross-dataset and generalised tests have one table, without a column of reported values.
+    """
     known = {row.id: row for row in (*ROWS, *LATER)}
     fine = any(known[name].fine_grained for name in group.runs if name in known)
+    if group.kind:
+        return [_table(group.kind, group, [], list(group.runs), fine)]
     rows = [row for row in known.values() if row.fine_grained == fine]
     frozen = [name for name in group.runs if name.endswith("frozen")]
     other = [name for name in group.runs if name not in known and name not in frozen]
@@ -45,25 +50,24 @@ def _table(
 ) -> ResultTable:
     """Build a table of published rows, below runs that are none."""
     dataset = "Sketchy" if fine else _REPORTED.get(group.dataset, "Sketchy")
-    columns_of_rows = dict.fromkeys(column for row in rows for column in row.reported)
-    reported = [c for c in columns_of_rows if c[0] == dataset and c[1].startswith("Acc") == fine]
-    measured = {name for values in group.runs.values() for name in values}
+    of_rows = dict.fromkeys(column for row in rows for column in row.reported)
+    reported = [c for c in of_rows if c[0] == dataset and c[1].startswith("Acc") == fine]
     wanted = list(_INSTANCE if fine else _CATEGORY)
-    for definition, metrics_of_it in _DEFINITIONS.items():
+    for definition, names in _DEFINITIONS.items():
         if any(metric.endswith(definition) for _, metric in reported):
-            wanted += metrics_of_it
-    metrics = [name for name in wanted if name in measured]
+            wanted += names
+    metrics = _columns(group, wanted)
     later = any(row.source for row in rows)
     heads = [f"{'reported' if later else 'paper'}: {name} {metric}" for name, metric in reported]
-    columns = ["", *heads, *(metric_info(metric).label for metric in metrics), "seeds"]
+    columns = ["", *heads, *metrics.values(), "seeds"]
     table = ResultTable(f"{title}: {group.dataset}", columns)
     for name in extra:
-        label = "frozen" if name.endswith("frozen") else name
-        table.rows.append([label, *["-"] * len(heads), *_measured(group, name, metrics)])
+        label = "frozen" if name.endswith("frozen") else LABELS.get(name, name)
+        table.rows.append([label, *["-"] * len(heads), *_measured(group, name, [*metrics])])
     for row in rows:
         cells = [_reported(row, column, table) for column in reported]
         label = row.label + (table.mark(row.source) if row.source else "")
-        table.rows.append([label, *cells, *_measured(group, row.id, metrics)])
+        table.rows.append([label, *cells, *_measured(group, row.id, [*metrics])])
     table.caption = (
         f"Measured: {group.protocol}. Mean ± sample standard deviation over seeds; code at "
         f"{', '.join(sorted(group.commits))}."
@@ -82,6 +86,23 @@ def _table(
             "named there; '-' is not reported or not measured."
         )
     return table
+
+
+def _columns(group: Group, names: Sequence[str]) -> dict[str, str]:
+    """Metrics that were measured, with the heads of their columns.
+
+    Queries of seen classes, and the harmonic mean of them and the others, have columns of their
+    own.
+    """
+    measured = {name for values in group.runs.values() for name in values}
+    heads: dict[str, str] = {}
+    for name in names:
+        apart = [of_queries(name, kind) for kind in ("seen", "H")]
+        unseen = "unseen " if measured.intersection(apart) else ""
+        labels = {name: unseen + metric_info(name).label}
+        labels |= {other: metric_info(other).label for other in apart}
+        heads |= {metric: label for metric, label in labels.items() if metric in measured}
+    return heads
 
 
 def _reported(row: Row, column: Column, table: ResultTable) -> str:

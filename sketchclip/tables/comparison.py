@@ -10,9 +10,7 @@ from sketchclip.runs.results import check_same_queries, read_results
 from sketchclip.runs.uncertainty import bootstrap_interval, paired_test
 from sketchclip.tables.formats import ResultTable
 from sketchclip.tables.measured import Group
-from sketchclip.tables.paper import ROWS
-
-LABELS = {row.id: row.label for row in ROWS}
+from sketchclip.tables.paper import LABELS
 
 
 def order_table(group: Group) -> list[ResultTable]:

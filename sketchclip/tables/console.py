@@ -6,15 +6,21 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
-from sketchclip.metrics.definitions import metric_info
+from sketchclip.metrics.definitions import metric_info, of_queries
 
 
 def print_metrics(title: str, metrics: Mapping[str, float], protocol: str) -> None:
     """Print metrics between a title and the protocol, different definitions apart."""
     print(f"\n{title}")
     infos = {name: metric_info(name) for name in metrics}
+    apart = {name: info for name, info in infos.items() if info.queries != "unseen"}
+    infos = {name: info for name, info in infos.items() if name not in apart}
     category = [name for name, info in infos.items() if info.scope == "category"]
-    _print([n for n in category if infos[n].quoted or infos[n].chance], metrics)
+    headlines = [n for n in category if infos[n].quoted or infos[n].chance]
+    if apart:
+        _print_queries(headlines, metrics)
+    else:
+        _print(headlines, metrics)
     others = [n for n in category if not infos[n].quoted and not infos[n].chance]
     if others:
         print("other definitions of mAP@k and P@k, for comparison with papers that use them")
@@ -40,6 +46,20 @@ def _print(names: list[str], metrics: Mapping[str, float]) -> None:
     for name in names:
         table.add_column(name, justify="right")
     table.add_row(*(f"{metrics[name]:.4f}" for name in names))
+    _console().print(table)
+
+
+def _print_queries(names: list[str], metrics: Mapping[str, float]) -> None:
+    """Print a row of each kind of queries of a generalised test, and of their harmonic mean."""
+    table = Table("queries")
+    for name in names:
+        table.add_column(name, justify="right")
+    rows = {"unseen classes": names}
+    for kind, label in (("seen", "seen classes"), ("H", "H, harmonic mean")):
+        rows[label] = [of_queries(name, kind) for name in names]
+    for label, row in rows.items():
+        shown = (f"{metrics[name]:.4f}" if name in metrics else "-" for name in row)
+        table.add_row(label, *shown)
     _console().print(table)
 
 

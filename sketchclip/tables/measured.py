@@ -27,6 +27,7 @@ class Group:
         metric: Metric by which rows are put in order.
         tests: Name of a run to the folders of its tests, one for each seed.
         costs: Name of a run to the costs of its trainings, of the seeds that have one.
+        kind: Protocol other than the paper's, by the title of its table; empty for the paper's.
     """
 
     dataset: str
@@ -37,6 +38,7 @@ class Group:
     metric: str = "mAP@all"
     tests: dict[str, list[Path]] = field(default_factory=dict)
     costs: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
+    kind: str = ""
 
     def mean(self, run: str, metric: str) -> float | None:
         """Average over seeds; None if not measured."""
@@ -75,7 +77,12 @@ def collect(folders: Sequence[Path]) -> tuple[list[Group], list[str]]:
             continue
         group = groups.setdefault(
             run.group,
-            Group(str(run.summary["dataset"]), _protocol(run.summary), metric=run.headline),
+            Group(
+                str(run.summary["dataset"]),
+                _protocol(run.summary),
+                metric=run.headline,
+                kind=_kind(run.summary),
+            ),
         )
         name = _row_name(run, first.setdefault((run.group, run.name), run))
         seeds = group.seeds.setdefault(name, [])
@@ -96,6 +103,13 @@ def collect(folders: Sequence[Path]) -> tuple[list[Group], list[str]]:
             f"No finished run under {', '.join(map(str, folders))} to make a table of.{reasons}"
         )
     return list(groups.values()), left_out
+
+
+def _kind(summary: Mapping[str, Any]) -> str:
+    """Name the protocol of a test that the paper has no figures for."""
+    if summary.get("cross_dataset"):
+        return "Cross-dataset"
+    return "Generalised" if summary.get("generalized") else ""
 
 
 def _row_name(run: Run, first: Run) -> str:

@@ -91,3 +91,5 @@ ROWS = _read("paper.csv")
 """Rows of the paper's main table and of its ablations."""
 LATER = _read("later.csv")
 """Rows of systems after the paper."""
+LABELS = {row.id: row.label for row in (*ROWS, *LATER)}
+"""Printed name of each row."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from data_modules.listing.names import shared
+from data_modules.listing.same_thing import same_classes
 from sketchclip.cli import main
 
 
@@ -110,5 +110,6 @@ def test_other_data_without_a_common_class_is_tested(trained, make_tree, tmp_pat
 
 
 def test_spellings_of_a_class_are_one():
-    assert shared(["hot_air_balloon"], ["Hot-Air Balloon"]) == ["hot_air_balloon"]
-    assert shared(["c"], ["c++"]) == []
+    found = same_classes(["hot_air_balloon"], ["Hot-Air Balloon"])
+    assert found == {"hot_air_balloon": "Hot-Air Balloon"}
+    assert same_classes(["c"], ["c++"]) == {}
