@@ -83,10 +83,10 @@ def blocks(page):
     ]
 
 
-def commands(page):
+def commands(page, section=None):
     """Commands of the console blocks, without the prompt and leading environment variables."""
     for block in blocks(page):
-        if block.language == "console":
+        if block.language == "console" and section in (None, block.section):
             for line in block.text.replace("\\\n", " ").splitlines():
                 if line.startswith("$ "):
                     yield re.sub(r"^(\w+=\S+ )+", "", line[2:].partition("  #")[0].strip())

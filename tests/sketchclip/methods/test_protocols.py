@@ -13,6 +13,7 @@ from sketchclip.cli import main
 from sketchclip.errors import SketchClipError
 from sketchclip.methods.trained_on import UNKNOWN
 from tests.helpers.toys import BatchNormMethod
+from tests.sketchclip.methods.test_ddp import command as new_process
 
 BY_MODEL = ("--data.split", "unseen_by_model")
 BOTH = ("--data.generalized", "0.5", "--data.generalized_queries", "both")
@@ -218,3 +219,33 @@ def test_tables_keep_protocols_apart(run, trained, other, tmp_path, capsys):
     assert {"unseen mAP@all", "seen mAP@all", "H mAP@all"} in [h & {
         "unseen mAP@all", "seen mAP@all", "H mAP@all", "mAP@all"} for h in heads]  # fmt: skip
     assert sum("mAP@all" in h for h in heads) == 1
+
+
+# Several processes
+
+
+@pytest.mark.ddp
+@pytest.mark.slow
+def test_two_processes_measure_what_one_does(make_tree, tmp_path):
+    data = make_tree(tmp_path / "data", classes=7, sketches=5, photos=3)
+    shared = [
+        *("--model", "ZeroShotPromptLearning", "--model.backbone", "sketchclip-mini"),
+        *("--data", "SketchPhotoFolder", "--data.root", str(data), "--data.num_workers", "0"),
+        *("--data.batch_size", "8", "--trainer.accelerator", "cpu", "--trainer.logger", "csv"),
+        *("--trainer.logger.save_dir", str(tmp_path / "runs")),
+    ]
+    short = ("--trainer.max_epochs", "1", "--grids.queries", "0", "--data.validation", "none")
+    fitted = main(["fit", *shared, *short, "--data.split", "random:3:0", *BOTH])
+    folder = Path(fitted.trainer.log_dir)
+    shared += ["--ckpt_path", str(folder / "checkpoints" / "last.ckpt"), *short[4:]]
+    two = ("--trainer.devices", "2", "--trainer.strategy", "ddp")
+    for protocol in (BY_MODEL, ("--data.split", "random:3:0", *BOTH)):
+        main(["test", *shared, *protocol])
+        new_process("test", *shared, *protocol, *two)
+    found = [results(folder / name) for name in ("test", "test_2", "test_3", "test_4")]
+    for one, other in (found[:2], found[2:]):
+        assert one["metrics"] == pytest.approx(other["metrics"], abs=1e-5)
+        for entry in ("protocol", "queries", "gallery", "unseen_classes", "training_data"):
+            assert one[entry] == other[entry]
+    assert len(found[0]["removed_classes"]) == 4
+    assert found[2]["seen_queries"] == 4 * 2

@@ -79,6 +79,14 @@ def test_the_settings_hash_changes_with_every_setting(grid):
         ({"cells": {}, "extends": "missing.yaml"}, "missing.yaml does not exist"),
         ({"cells": {"a": "base.yaml"}, "checkpoint": "first"}, "expected last or best"),
         (
+            {"cells": {"a": "base.yaml", "b": {"checkpoint_of": "c"}}},
+            "b: checkpoint_of: c: expected a cell that trains: a.",
+        ),
+        (
+            {"cells": {"a": {"config": "base.yaml", "train": False}, "b": {"checkpoint_of": "a"}}},
+            "expected a cell that trains: there is none",
+        ),
+        (
             {"cells": {"a": "base.yaml"}, "seeds": [1]},
             "expected the keys cells, checkpoint, configs and extends",
         ),
@@ -106,6 +114,72 @@ def test_a_grid_that_extends_another_says_only_what_differs(grid):
     assert runs["new"].configs == (layer, layer)
     assert {run.checkpoint for run in runs.values()} == {"best"}
     assert {run.checkpoint for run in read_grid(str(grid), [0])} == {"last"}
+
+
+def with_tests_elsewhere(grid):
+    cells = {
+        "elsewhere": {"checkpoint_of": "ours", "data.split": "unseen_by_model", "seeds": [0, 3]},
+        "ours": {"config": "base.yaml", "model.prompt_lr": 0.001},
+    }
+    grid.write_text(yaml.safe_dump({"cells": cells}, sort_keys=False))
+    return grid
+
+
+def test_a_cell_tests_the_checkpoint_of_another(grid):
+    elsewhere, third, ours = read_grid(str(with_tests_elsewhere(grid)), [0])
+    assert (elsewhere.base, elsewhere.train) == (ours, False)
+    assert third.base.seed == 3
+    assert elsewhere.configs == ours.configs
+    settings = (("model.prompt_lr", "0.001"), ("data.split", "unseen_by_model"))
+    assert elsewhere.settings == settings
+    before = elsewhere.settings_hash()
+    grid.write_text(grid.read_text().replace("0.001", "0.002"))
+    assert read_grid(str(grid), [0])[0].settings_hash() != before
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_checkpoint_is_there_before_it_is_tested(grid, tmp_path, monkeypatch, jobs):
+    order = []
+
+    def one(run, *_):
+        time.sleep(0.1 * run.train)
+        order.append(run.title)
+        return 0.1
+
+    monkeypatch.setattr("sketchclip.runs.ablation.run_one", one)
+    command = ["ablate", str(with_tests_elsewhere(grid)), "--seeds", "0,3", "--jobs", str(jobs)]
+    main([*command, "--output", str(tmp_path / "o")])
+    for seed in (0, 3):
+        assert order.index(f"ours, seed {seed}") < order.index(f"elsewhere, seed {seed}")
+
+
+def test_a_cell_without_its_checkpoint_fails_with_the_reason(grid, tmp_path):
+    output = tmp_path / "o"
+    command = ["ablate", str(with_tests_elsewhere(grid)), "--cells", "elsewhere"]
+    with pytest.raises(SystemExit):
+        main([*command, "--output", str(output)])
+    told = (output / "elsewhere" / "seed_0" / "log.txt").read_text()
+    assert told == "ours, seed 0 has no checkpoint of these settings. Run that cell first.\n"
+
+
+@pytest.mark.slow
+def test_one_training_is_tested_on_two_splits(grid, tmp_path):
+    grid = with_tests_elsewhere(grid)
+    grid.write_text(grid.read_text().replace("- 0\n", "").replace("- 3", "- 0"))
+    output = tmp_path / "runs"
+    main(["ablate", str(grid), "--seeds", "0", "--output", str(output)])
+    found = {
+        name: json.loads((output / name / "seed_0" / "test" / "metrics.json").read_text())
+        for name in ("ours", "elsewhere")
+    }
+    assert found["ours"]["checkpoint_sha256"] == found["elsewhere"]["checkpoint_sha256"]
+    assert not (output / "elsewhere" / "seed_0" / "fit").exists()
+    assert len(found["elsewhere"]["removed_classes"]) == 4
+    own, cross = main(["table", str(output)])
+    assert (own.title, cross.title) == (
+        "Main table: SketchPhotoFolder",
+        "Cross-dataset: SketchPhotoFolder",
+    )
 
 
 def test_an_unknown_cell_is_named(grid):

@@ -120,6 +120,35 @@ def test_other_protocols_never_share_a_table(runs, change):
     assert sum("b_ip" in group.runs for group in groups) == 1
 
 
+@pytest.mark.parametrize(
+    ("change", "title"),
+    [
+        ({"cross_dataset": True, "dataset": "TUBerlin"}, "Cross-dataset: TUBerlin"),
+        ({"generalized": 0.2, "dataset": "Sketchy"}, "Generalised: Sketchy"),
+    ],
+)
+def test_other_protocols_have_no_column_of_the_paper(tmp_path, change, title):
+    metrics = {"mAP@all": 0.4, "P@100": 0.5}
+    write(tmp_path, "ours", 0, metrics, **change)
+    write(tmp_path, "frozen", 0, metrics, **change)
+    (group,), _ = collect([tmp_path])
+    (table,) = build_tables(group)
+    assert table.title == title
+    assert table.columns == ["", "mAP@all", "P@100", "seeds"]
+    assert {row[0] for row in table.rows} == {"Ours", "frozen"}
+
+
+def test_seen_queries_and_the_harmonic_mean_have_columns_of_their_own(tmp_path):
+    metrics = {"mAP@all": 0.3, "seen_mAP@all": 0.6, "H_mAP@all": 0.4, "chance_seen_mAP@all": 0.1}
+    write(tmp_path, "ours", 0, metrics, generalized=0.2, protocol="generalised; both")
+    write(tmp_path, "b_ip", 0, {"mAP@all": 0.3}, generalized=0.2, protocol="generalised")
+    found = [build_tables(group)[0] for group in collect([tmp_path])[0]]
+    tables = {len(table.columns): table for table in found}
+    assert tables[5].columns == ["", "unseen mAP@all", "seen mAP@all", "H mAP@all", "seeds"]
+    assert tables[5].rows == [["Ours", "0.300", "0.600", "0.400", "0"]]
+    assert tables[3].columns == ["", "mAP@all", "seeds"]
+
+
 def test_part_of_the_data_is_no_row_of_the_paper(runs):
     write(runs, "b_ip", 0, {"mAP@all": 0.9}, train_fraction=0.1)
     (group,), _ = collect([runs])
