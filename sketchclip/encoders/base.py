@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 from typing_extensions import Self
@@ -30,6 +31,7 @@ class ImageEncoder(nn.Module, ABC):
         interpolation: Interpolation of resizing.
         origin: Name, weights and hash of the pretrained network, whether it stays so or trains on.
         training_classes: Classes of the datasets at hand that it was trained on before.
+        training_data: Those datasets and their splits, as checkpoints describe them.
         preprocessing: All steps of its input where it is bound to them; None where the data module
             chooses how images become square.
     """
@@ -42,6 +44,7 @@ class ImageEncoder(nn.Module, ABC):
     interpolation: Interpolation
     origin: dict[str, str]
     training_classes: Sequence[str] = ()
+    training_data: Sequence[dict[str, Any]] = ()
     preprocessing: Preprocessing | None = None
 
     @abstractmethod

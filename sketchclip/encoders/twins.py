@@ -22,7 +22,7 @@ class TwinEncoder(ImageEncoder):
         self.encoder = encoder
         for name in (
             *("dim", "image_size", "mean", "std", "interpolation"),
-            *("origin", "frozen", "training_classes"),
+            *("origin", "frozen", "training_classes", "training_data"),
         ):
             setattr(self, name, getattr(encoder, name))
         self.photo_encoder = copy.deepcopy(encoder)

@@ -40,6 +40,7 @@ class EncodedMethod(RetrievalModule):
         """
         self.encoder = compose(self, "encoder", encoder)
         self.training_classes = list(self.encoder.training_classes)
+        self.training_data = list(self.encoder.training_data)
         if twins and not self.encoder.frozen:
             self.encoder = TwinEncoder(self.encoder)
         return self.encoder.dim

@@ -55,7 +55,7 @@ def write_export(
     left_out = model.module.training_only
     state = {name: value for name, value in state.items() if not name.startswith(left_out)}
     content = {**saved.content, "state_dict": state}
-    for key in ("hyper_parameters", "backbone"):
+    for key in ("hyper_parameters", "backbone", "training_data"):
         if key in content:
             content[key] = publishable(content[key])
     write_safetensors(content, folder / EXPORTED)

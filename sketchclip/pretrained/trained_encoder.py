@@ -50,7 +50,7 @@ class TrainedEncoder(ImageEncoder):
         self.preprocessing = steps = saved.preprocessing
         self.image_size, self.mean, self.std = steps.size, steps.mean, steps.std
         self.interpolation = steps.interpolation
-        self.training_classes = module.training_classes
+        self.training_classes, self.training_data = module.training_classes, module.training_data
         self.origin = {
             "name": type(module).__name__,
             "pretrained": self.pretrained,

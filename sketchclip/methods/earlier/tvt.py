@@ -96,6 +96,9 @@ class TVT(TwoTokenMethod):
             self.needs_images = True  # cached features are the encoder's, not the teacher's
             classes = {*self.training_classes, *sketch_teacher.training_classes}
             self.training_classes = sorted(classes)
+            self.training_data += [
+                entry for entry in sketch_teacher.training_data if entry not in self.training_data
+            ]
             if sketch_teacher.dim != width:
                 raise SketchClipError(
                     f"TVT has one head over both teachers: expected a sketch teacher of {width} "
