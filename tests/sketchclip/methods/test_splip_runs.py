@@ -21,6 +21,8 @@ RUNS = {
     "instance": ("SpLIPFineGrained",),
     "image": ("SpLIP", "--model.adaptation.text_context", "image"),
 }
+# Other processes do not know the tiny CLIP.
+MINI = ("--model.backbone", "sketchclip-mini", "--model.pretrained", "null")
 every_run = pytest.mark.parametrize("name", RUNS)
 
 
@@ -117,7 +119,7 @@ def test_two_processes_train_as_one(name: str, arguments: Any, tmp_path: Path) -
     for devices in (1, 2):
         folder = tmp_path / str(devices)
         flags = [
-            *("--model.lambda_jigsaw", "0", "--trainer.devices", str(devices)),
+            *(*MINI, "--model.lambda_jigsaw", "0", "--trainer.devices", str(devices)),
             *("--trainer.strategy", "ddp" if devices > 1 else "auto"),
             *("--trainer.logger.save_dir", str(folder), "--trainer.max_epochs", "2"),
         ]
@@ -138,11 +140,11 @@ def test_two_processes_train_as_one(name: str, arguments: Any, tmp_path: Path) -
 def test_two_processes_measure_what_their_checkpoint_gives(
     name: str, arguments: Any, tmp_path: Path
 ) -> None:
-    shared = arguments(name, "--trainer.devices", "2", "--trainer.strategy", "ddp")
+    shared = arguments(name, *MINI, "--trainer.devices", "2", "--trainer.strategy", "ddp")
     command("fit", *shared, "--trainer.max_epochs", "1")
     (run,) = (tmp_path / "runs").glob("*/version_0")
     command("test", *shared, "--ckpt_path", str(run))
-    one = main(["test", *arguments(name), "--ckpt_path", str(run)]).model.results.metrics
+    one = main(["test", *arguments(name, *MINI), "--ckpt_path", str(run)]).model.results.metrics
     (tested,) = run.glob("test/metrics.json")
     two = json.loads(tested.read_text("utf-8"))["metrics"]
     for metric, value in one.items():
