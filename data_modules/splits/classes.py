@@ -77,8 +77,8 @@ def refuse_split_by_model(settings: SplitSettings, stage: str) -> None:
     if settings.by_model and stage in ("fit", "validate"):
         raise SketchClipError(
             f"data.split={UNSEEN_BY_MODEL} is for 'sketchclip test' and 'predict': it leaves out "
-            f"what a trained model has seen, so there is nothing to {stage} on. Train on a split "
-            "of the dataset (--data.split), then test the run with this one."
+            "the classes that a trained model has seen. Train on a split of the dataset "
+            "(--data.split), then test the run with this one."
         )
 
 
