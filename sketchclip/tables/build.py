@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sketchclip.metrics.definitions import metric_info, of_queries
 from sketchclip.tables.formats import ResultTable
 from sketchclip.tables.measured import Group
-from sketchclip.tables.paper import LABELS, LATER, ROWS, Column, Row
+from sketchclip.tables.paper import LATER, ROWS, Column, Row, label_of
 
 # Dataset whose reported values stand beside the results of a data module; Sketchy's for others.
 _REPORTED = {"TUBerlin": "TU-Berlin", "QuickDraw": "QuickDraw"}
@@ -62,8 +62,9 @@ def _table(
     columns = ["", *heads, *metrics.values(), "seeds"]
     table = ResultTable(f"{title}: {group.dataset}", columns)
     for name in extra:
-        label = "frozen" if name.endswith("frozen") else LABELS.get(name, name)
-        table.rows.append([label, *["-"] * len(heads), *_measured(group, name, [*metrics])])
+        table.rows.append(
+            [label_of(name), *["-"] * len(heads), *_measured(group, name, [*metrics])]
+        )
     for row in rows:
         cells = [_reported(row, column, table) for column in reported]
         label = row.label + (table.mark(row.source) if row.source else "")

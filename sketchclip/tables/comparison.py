@@ -10,7 +10,7 @@ from sketchclip.runs.results import check_same_queries, read_results
 from sketchclip.runs.uncertainty import bootstrap_interval, paired_test
 from sketchclip.tables.formats import ResultTable
 from sketchclip.tables.measured import Group
-from sketchclip.tables.paper import LABELS
+from sketchclip.tables.paper import LABELS, label_of
 
 
 def order_table(group: Group) -> list[ResultTable]:
@@ -44,7 +44,7 @@ def order_table(group: Group) -> list[ResultTable]:
         own = values[name][~np.isnan(values[name])]
         seeds = ", ".join(map(str, sorted(group.seeds[name])))
         interval = _span(bootstrap_interval(own), ".3f")
-        table.rows.append([LABELS.get(name, name), mean, interval, *next_cells, seeds])
+        table.rows.append([label_of(name), mean, interval, *next_cells, seeds])
     table.caption = (
         f"{group.protocol}. Mean ± sample standard deviation over seeds. Intervals and p are over "
         "queries, whose values are averaged over the seeds first: bootstrap and paired permutation "
@@ -93,7 +93,7 @@ def cost_table(group: Group) -> list[ResultTable]:
             value = np.median([cost[key] for cost in costs])
             cells.append(f"{value:,.0f}" if value >= 100 else f"{value:.3g}")
         cells.append("-" if None in memory else f"{max(memory) / 2**20:,.0f}")
-        table.rows.append([LABELS.get(name, name), *cells])
+        table.rows.append([label_of(name), *cells])
     devices = {f"{c['processes']} x {c['device']}" for costs in group.costs.values() for c in costs}
     threads = {str(cost["threads"]) for costs in group.costs.values() for cost in costs}
     table.caption = (

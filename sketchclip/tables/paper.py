@@ -93,3 +93,12 @@ LATER = _read("later.csv")
 """Rows of systems after the paper."""
 LABELS = {row.id: row.label for row in (*ROWS, *LATER)}
 """Printed name of each row."""
+
+
+def label_of(run: str) -> str:
+    """Printed name of a run: that of its row, frozen for an encoder as it is, else its own.
+
+    >>> label_of("fg_ours"), label_of("fg_frozen"), label_of("my_idea")
+    ('Ours', 'frozen', 'my_idea')
+    """
+    return "frozen" if run.endswith("frozen") else LABELS.get(run, run)
