@@ -45,7 +45,7 @@ def plot_cost(runs: Sequence[Run], metric: str, labels: Mapping[str, tuple[str, 
             first = all(point[3] != group for point in points)
             axes.plot([x], [y], label=group if first else None, **style)
             points.append((x, y, label, group))
-        axes.set_xscale("log")
+        _log_scale(axes, [x for x, *_ in points])
         axes.set_xlabel(title)
         frozen = [100 * run.summary["metrics"][metric] for run in runs if not run.steps]
         if frozen:
@@ -59,6 +59,17 @@ def plot_cost(runs: Sequence[Run], metric: str, labels: Mapping[str, tuple[str, 
     text = " Mean over seeds; time is the median over them, training alone, without validation."
     caption(figure, protocol(shown, metric) + text)
     return figure
+
+
+def _log_scale(axes: Any, values: Sequence[float]) -> None:
+    """Scale x by logarithms, with ticks at 1, 2 and 5 where decades are few."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    few = max(values) < 100 * min(values)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _described(name: str, labels: Mapping[str, tuple[str, str]]) -> tuple[str, str]:
