@@ -38,8 +38,9 @@ from sketchclip.runs.folder import RunFolder
 from sketchclip.runs.reading import flat_settings
 
 # Not compared with a checkpoint: the data decides the class names (a test may be on other data),
-# and the backbone's hash, not the path of its file, says whether the weights are the same.
-_NOT_COMPARED = frozenset({"class_names", "pretrained"})
+# and the backbone's hash, not the path of its file, says whether the weights are the same. A test
+# may rank in another way than validation did.
+_NOT_COMPARED = frozenset({"class_names", "pretrained", "retrieval", "shortlist"})
 
 _LOGGER = lazy_instance(RunFiles)
 

@@ -1,5 +1,7 @@
 """ZSE-SBIR: what its equations say of equal images, equal scores and permuted patches."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ import torch
 from torch import nn
 
 from data_modules.batch import TrainingBatch
+from sketchclip.cli import main
 from sketchclip.clip import CLIPImageEncoder
 from sketchclip.encoders import TimmEncoder
 from sketchclip.errors import SketchClipError
@@ -127,6 +130,25 @@ def test_the_fine_grained_form_has_triplets_of_instances() -> None:
     spec = model.batch_spec
     assert (spec.pairing, spec.second_sketch) == ("instance_triplet", "same_class")
     assert model.headline == "Acc@1"
+
+
+def test_a_run_validated_by_ret_is_tested_by_rn(tree: Path, tmp_path: Path) -> None:
+    options = [
+        *("--model", "ZSESBIR", "--model.hidden", "32", "--model.relation_dim", "16"),
+        *("--model.encoder.name", "test_vit", "--model.encoder.pretrained", "random"),
+        *("--model.encoder.size", "64", "--data", "SketchPhotoFolder", "--data.root", str(tree)),
+        *("--data.split", "random:2:0", "--data.num_workers", "0", "--data.batch_size", "6"),
+        *("--trainer.accelerator", "cpu", "--trainer.max_epochs", "1", "--grids.queries", "0"),
+        *("--trainer.logger", "csv", "--trainer.logger.save_dir", str(tmp_path)),
+    ]
+    run = Path(main(["fit", *options]).trainer.log_dir)
+    whole = ("--model.retrieval", "rn", "--model.shortlist", "0")
+    for flags, expected in (((), None), (whole, "rn, all pairs scored")):
+        config = ("--config", str(run / "config.yaml"), "--ckpt_path", str(run))
+        tested = main(["test", *config, *flags])
+        (file,) = Path(tested.trainer.log_dir).rglob("metrics.json")
+        assert json.loads(file.read_text("utf-8")).get("ranking") == expected
+        assert tested.model.results.ranking == expected
 
 
 @pytest.mark.parametrize(
