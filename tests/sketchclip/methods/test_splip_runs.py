@@ -114,24 +114,27 @@ def test_eight_samples_are_learnt_and_all_that_trains_gets_a_gradient(
 @pytest.mark.slow
 @pytest.mark.ddp
 @pytest.mark.parametrize("name", ["category", "image"])
-def test_two_processes_train_as_one(name: str, arguments: Any, tmp_path: Path) -> None:
+def test_two_processes_go_on_as_one(name: str, arguments: Any, tmp_path: Path) -> None:
+    # Permutations of a batch depend on the process, so that the jigsaw is left out.
+    shared = arguments(name, *MINI, "--model.lambda_jigsaw", "0", "--data.batch_size", "4")
+    # Random maps are drawn where training begins: both go on from the same ones.
+    start = main(["fit", *shared, "--trainer.max_epochs", "1"]).trainer.log_dir
     found = []
     for devices in (1, 2):
         folder = tmp_path / str(devices)
         flags = [
-            *(*MINI, "--model.lambda_jigsaw", "0", "--trainer.devices", str(devices)),
+            *("--trainer.devices", str(devices), "--trainer.max_epochs", "3"),
             *("--trainer.strategy", "ddp" if devices > 1 else "auto"),
-            *("--trainer.logger.save_dir", str(folder), "--trainer.max_epochs", "2"),
+            *("--trainer.logger.save_dir", str(folder), "--ckpt_path", start),
         ]
-        # Permutations of a batch depend on the process, so that the jigsaw is left out.
         execute = command if devices == 2 else lambda *args: main(args)
-        execute("fit", *arguments(name, *flags))
+        execute("fit", *shared, *flags)
         (file,) = folder.glob("*/version_0/checkpoints/last.ckpt")
         found.append(torch.load(file, weights_only=True)["state_dict"])
     one, two = found
     assert one.keys() == two.keys()
     for tensor, value in one.items():
-        torch.testing.assert_close(two[tensor], value, rtol=0, atol=1e-4)
+        torch.testing.assert_close(two[tensor], value, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.slow
