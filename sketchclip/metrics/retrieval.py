@@ -46,7 +46,7 @@ class CategoryRetrieval(Metric):
         >>> metric.update(torch.eye(2), torch.tensor([0, 1]), torch.arange(2), side="gallery")
         >>> metric.update(torch.tensor([[1., 0.], [.9, .1]]), torch.tensor([0, 1]), torch.arange(2))
         >>> {name: round(value.item(), 3) for name, value in metric.compute().items()}
-        {'mAP@all': 0.75, 'P@1': 0.5, 'chance_mAP@all': 0.75}
+        {'mAP@all': 0.75, 'P@1': 0.5, 'P@1_relevant': 0.5, 'chance_mAP@all': 0.75}
     """
 
     higher_is_better = True

@@ -173,7 +173,8 @@ def ranking(model: Any, sketch: Path, photos: list[Path]) -> list[int]:
 
 def test_every_file_has_a_row() -> None:
     assert {*earlier.__all__} == EARLIER.keys()
-    assert {*earlier.__all__, *later.__all__, *FIRST_STAGES} == SMALL.keys()
+    elsewhere = {"SpLIP", "SpLIPFineGrained"}  # test_splip_runs.py
+    assert {*earlier.__all__, *later.__all__, *FIRST_STAGES} - elsewhere == SMALL.keys()
 
 
 @every_method_in_time
