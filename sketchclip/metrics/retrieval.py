@@ -70,9 +70,8 @@ class CategoryRetrieval(Metric):
         self.score = score
         self.prefix = prefix
         self.kept_as = dtype  # Metric has a dtype of its own
-        for side in ROLES:
-            for part in PARTS:
-                self.add_state(f"{side}_{part}", default=[], dist_reduce_fx="cat")
+        for name in (f"{side}_{part}" for side in ROLES for part in PARTS):
+            self.add_state(name, default=[], dist_reduce_fx="cat")
 
     def update(
         self,
@@ -89,8 +88,7 @@ class CategoryRetrieval(Metric):
             labels: Class ids, shape (B,).
             index: Position of each image in its dataset, shape (B,); identifies duplicates.
             side: ``"query"`` (sketches) or ``"gallery"`` (photos).
-            instances: Which photo each image shows, by any number that both sides share, -1 for
-                none, shape (B,).
+            instances: Photo that each image shows, a number that both sides share; -1 for none.
 
         Raises:
             ValueError: If the side is neither.
@@ -120,8 +118,7 @@ class CategoryRetrieval(Metric):
                 shapes: list[Any] = [None] * dist.get_world_size(group)
                 shape = tuple(own[0].shape[1:]) if len(own) else None
                 dist.all_gather_object(shapes, shape, group=group)
-                known = [shape for shape in shapes if shape is not None]
-                if not len(own) and known:
+                if not len(own) and (known := [shape for shape in shapes if shape is not None]):
                     none = torch.empty(0, dtype=torch.long, device=self.device)
                     states = torch.empty(0, *known[0], dtype=self.kept_as, device=self.device)
                     setattr(self, f"{side}_states", [states])

@@ -83,6 +83,8 @@ AVERAGED = {"SelfDistillation": ("encoder.", "head.")}
 FALLING = {"CAAE": "train/reconstruction", "SEMPCYC": "train/cls"}
 FALLING |= dict.fromkeys(("PSKD", "TCN", "TVT"), "train/classes")
 FALLING["CCDG"] = "train/triplet"  # the trait network has learnt before, in the first epoch
+LARGE = ("CrossGrad", "MARL", "ZSESBIR", "ZSESBIRFineGrained")
+"""Methods whose eighty steps take more than ten seconds."""
 every_method = pytest.mark.parametrize("method", SMALL)
 # In the default run one with dropout, one with a schedule and an encoder that trains, and
 # one with three optimisers stand for all.
@@ -250,7 +252,9 @@ def subtracted_biases(model: torch.nn.Module) -> set[str]:
     return found
 
 
-@every_method
+@pytest.mark.parametrize(
+    "method", [pytest.param(m, marks=pytest.mark.slow) if m in LARGE else m for m in SMALL]
+)
 def test_eight_samples_are_learnt_and_all_that_trains_gets_a_gradient(
     method: str, fit: Any
 ) -> None:

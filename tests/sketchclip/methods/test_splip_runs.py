@@ -24,6 +24,11 @@ RUNS = {
 # Other processes do not know the tiny CLIP.
 MINI = ("--model.backbone", "sketchclip-mini", "--model.pretrained", "null")
 every_run = pytest.mark.parametrize("name", RUNS)
+# In the default run one form stands for all.
+every_run_in_time = pytest.mark.parametrize(
+    "name",
+    ["category", *(pytest.param(n, marks=pytest.mark.slow) for n in RUNS if n != "category")],
+)
 
 
 @pytest.fixture
@@ -41,7 +46,7 @@ def arguments(tree: Path, options: list[str]) -> Any:
     return make
 
 
-@every_run
+@every_run_in_time
 def test_a_checkpoint_an_export_and_an_index_rank_alike(
     name: str, arguments: Any, tree: Path, tmp_path: Path, tiny_weights: Path
 ) -> None:
@@ -73,7 +78,7 @@ def test_a_checkpoint_an_export_and_an_index_rank_alike(
     assert [hit.path.resolve() for hit in hits] == [paths[at].resolve() for at in order[:5]]
 
 
-@every_run
+@every_run_in_time
 def test_a_resumed_run_is_the_uninterrupted_one(name: str, arguments: Any) -> None:
     epochs = ("--trainer.max_epochs", "2")
     whole = main(["fit", *arguments(name, *epochs)]).trainer
@@ -90,7 +95,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(name: str, arguments: Any) -> No
     assert changed == one.keys() - {"bank"}
 
 
-@every_run
+@every_run_in_time
 def test_eight_samples_are_learnt_and_all_that_trains_gets_a_gradient(
     name: str, arguments: Any
 ) -> None:
