@@ -30,6 +30,8 @@ FILES = sorted(
 GRIDS = [path for path in FILES if is_grid(path)]
 # What the others build on is no experiment of its own.
 CONFIGS = [path for path in FILES if path not in GRIDS and path.name != "base.yaml"]
+# Other forms of a method that the default run tests in one.
+FORMS = ("mcc_dino.yaml", "mcc_triplet.yaml", "splip_fine_grained.yaml", "zse_fine_grained.yaml")
 EMBEDDED = ("doodles.yaml", "emoji_pairs.yaml", "scarcity.yaml")
 
 # Run by each of two processes as torchrun starts them: all configs one after the other, because
@@ -120,7 +122,11 @@ def test_files_were_found():
     assert {"category.yaml", "components.yaml"} <= {path.name for path in GRIDS}
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=name_of)
+@pytest.mark.parametrize(
+    "config",
+    [pytest.param(p, marks=pytest.mark.slow) if p.name in FORMS else p for p in CONFIGS],
+    ids=name_of,
+)
 def test_shipped_config_fits_and_tests(config, data, tmp_path):
     options = setup(config, data, tmp_path)
     fitted = main(["fit", *options])
