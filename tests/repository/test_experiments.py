@@ -30,8 +30,11 @@ FILES = sorted(
 GRIDS = [path for path in FILES if is_grid(path)]
 # What the others build on is no experiment of its own.
 CONFIGS = [path for path in FILES if path not in GRIDS and path.name != "base.yaml"]
-# Other forms of a method that the default run tests in one.
-FORMS = ("mcc_dino.yaml", "mcc_triplet.yaml", "splip_fine_grained.yaml", "zse_fine_grained.yaml")
+# Other forms of a method that the default run tests in one, and those that take longest.
+LEFT = (
+    *("mcc_dino.yaml", "mcc_triplet.yaml", "splip_fine_grained.yaml", "zse_fine_grained.yaml"),
+    *("cross_grad.yaml", "pskd.yaml", "sketch_gcn.yaml", "zse_rn.yaml"),
+)
 EMBEDDED = ("doodles.yaml", "emoji_pairs.yaml", "scarcity.yaml")
 
 # Run by each of two processes as torchrun starts them: all configs one after the other, because
@@ -124,7 +127,7 @@ def test_files_were_found():
 
 @pytest.mark.parametrize(
     "config",
-    [pytest.param(p, marks=pytest.mark.slow) if p.name in FORMS else p for p in CONFIGS],
+    [pytest.param(p, marks=pytest.mark.slow) if p.name in LEFT else p for p in CONFIGS],
     ids=name_of,
 )
 def test_shipped_config_fits_and_tests(config, data, tmp_path):

@@ -132,6 +132,7 @@ def work(rank, folder):
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 @pytest.mark.ddp
 def test_two_processes_equal_one(tmp_path):
     mp.spawn(work, (str(tmp_path),), nprocs=2)
