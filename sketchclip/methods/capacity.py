@@ -2,7 +2,6 @@
 
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn.functional import normalize
 
 from sketchclip.losses import capacity_loss, mean_cosine
@@ -59,5 +58,7 @@ def _mean(embeddings: Tensor) -> Tensor:
     """Mean direction, (D,), over all processes, which have equally many samples."""
     mean = normalize(embeddings.float(), dim=-1).mean(0)
     if dist.is_available() and dist.is_initialized():
+        from torch.distributed.nn.functional import all_reduce  # not in every build of PyTorch
+
         mean = all_reduce(mean) / dist.get_world_size()
     return mean

@@ -241,6 +241,17 @@ def test_singles_hold_each_sketch_once_and_photos_in_the_ratio(ratio, photos):
         assert other != names[18:]
 
 
+def test_singles_without_a_ratio_are_all_images_once():
+    dataset, _ = build(Singles, sketch_ratio=None)
+    for epoch in (0, 3):
+        items = [dataset[epoch, i] for i in range(len(dataset))]
+        names = [dataset.source.reader.name(item.image) for item in items]
+        sketches = [str(p) for c in CLASSES for p in SKETCHES[c]]
+        photos = [str(p) for c in CLASSES for p in PHOTOS[c]]
+        assert names == sketches + photos
+        assert [int(item.side) for item in items] == [0] * len(sketches) + [1] * len(photos)
+
+
 def test_skip_takes_the_next_readable_file_of_the_class():
     broken = ("s/ant/0-1", "s/ant/0-2", "p/ant/1", "p/ant/2", "p/bee/0")
     dataset, draw = build(ClassPairs, broken=broken, skip=True)
