@@ -1,10 +1,12 @@
 """Tables that compare the rows of one protocol: their order, and what their training costs."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sketchclip.errors import SketchClipError
 from sketchclip.metrics.definitions import metric_info
 from sketchclip.runs.results import check_same_queries, read_results
 from sketchclip.runs.uncertainty import bootstrap_interval, paired_test
@@ -22,29 +24,57 @@ def order_table(group: Group) -> list[ResultTable]:
     Raises:
         SketchClipError: If the tests are not on the same queries, or a file is missing.
     """
-    means = {name: group.mean(name, group.metric) for name in group.runs}
-    names = sorted((n for n, m in means.items() if m is not None), key=lambda n: -(means[n] or 0))
-    if len(names) < 2:
+    values = _per_query(group)
+    names = list(values)
+    nexts = dict(itertools.pairwise(names))
+    return _compared(group, f"Order: {group.dataset}", "above the next row by", values, nexts)
+
+
+def against_table(group: Group, row: str) -> list[ResultTable]:
+    """Put the rows of a group in order and test each against one of them.
+
+    Args:
+        group: Rows of one protocol.
+        row: Name of a run as in its folder, or as it is printed.
+
+    Returns:
+        One table; none if the group has no such row, or no other.
+
+    Raises:
+        SketchClipError: If the tests are not on the same queries, or a file is missing.
+    """
+    values = _per_query(group)
+    named = [name for name in values if row in (name, label_of(name))]
+    if not named:
         return []
-    values = _per_query(group, names)
+    label = label_of(named[0])
+    others = {name: named[0] for name in values if name != named[0]}
+    return _compared(
+        group, f"Against {label}: {group.dataset}", f"above {label} by", values, others
+    )
+
+
+def _compared(
+    group: Group, title: str, heading: str, values: dict[str, np.ndarray], others: dict[str, str]
+) -> list[ResultTable]:
+    """Print rows with their intervals, and each tested against its row of ``others``."""
+    if len(values) < 2:
+        return []
     label = metric_info(group.metric).label
-    columns = ["", label, "95 % interval", "above the next row by", "95 % interval ", "p", "seeds"]
-    table = ResultTable(f"Order: {group.dataset}", columns)
-    for at, name in enumerate(names):
+    columns = ["", label, "95 % interval", heading, "95 % interval ", "p", "seeds"]
+    table = ResultTable(title, columns)
+    for name, mine in values.items():
         std = group.std(name, group.metric)
-        mean = f"{means[name]:.3f}" + ("" if std is None else f" ± {std:.3f}")
-        next_cells = ["-"] * 3
-        if at + 1 < len(names):
-            mine, other = values[name], values[names[at + 1]]
-            known = ~np.isnan(mine) & ~np.isnan(other)
-            mine, other = mine[known], other[known]
-            span = _span(bootstrap_interval(mine - other), "+.3f")
-            p = paired_test(mine, other)
-            next_cells = [f"{(mine - other).mean():+.3f}", span, f"{p:.4f}"]
-        own = values[name][~np.isnan(values[name])]
+        mean = f"{group.mean(name, group.metric):.3f}" + ("" if std is None else f" ± {std:.3f}")
+        tested = ["-"] * 3
+        if name in others:
+            gain = mine - values[others[name]]
+            gain = gain[~np.isnan(gain)]
+            span = _span(bootstrap_interval(gain), "+.3f")
+            tested = [f"{gain.mean():+.3f}", span, f"{paired_test(gain, np.zeros_like(gain)):.4f}"]
+        interval = _span(bootstrap_interval(mine[~np.isnan(mine)]), ".3f")
         seeds = ", ".join(map(str, sorted(group.seeds[name])))
-        interval = _span(bootstrap_interval(own), ".3f")
-        table.rows.append([label_of(name), mean, interval, *next_cells, seeds])
+        table.rows.append([label_of(name), mean, interval, *tested, seeds])
     table.caption = (
         f"{group.protocol}. Mean ± sample standard deviation over seeds. Intervals and p are over "
         "queries, whose values are averaged over the seeds first: bootstrap and paired permutation "
@@ -53,15 +83,22 @@ def order_table(group: Group) -> list[ResultTable]:
     return [table]
 
 
-def _per_query(group: Group, names: list[str]) -> dict[str, np.ndarray]:
-    """Read the metric of each query, (Q,), averaged over the seeds of a row."""
+def _per_query(group: Group) -> dict[str, np.ndarray]:
+    """Read the metric of each query, (Q,), averaged over the seeds of a row, best row first."""
     folders: list[Path] = []
     summaries: list[dict[str, Any]] = []
     queries: list[list[str]] = []
     found: dict[str, list[np.ndarray]] = {}
-    for name in names:
+    means = {name: group.mean(name, group.metric) for name in group.runs}
+    names = [name for name, mean in means.items() if mean is not None]
+    for name in sorted(names, key=lambda name: -(means[name] or 0)):
         for folder in group.tests[name]:
             summary, paths, values = read_results(folder)
+            if group.metric not in values:
+                raise SketchClipError(
+                    f"{folder / 'queries.csv'}: expected a column {group.metric!r}, found "
+                    f"{sorted(values)}; run 'sketchclip test' again."
+                )
             folders.append(folder)
             summaries.append(summary)
             queries.append(paths)

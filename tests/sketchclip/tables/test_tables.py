@@ -262,6 +262,32 @@ def test_rows_in_order_are_tested_against_the_next(tmp_path, capsys):
     assert "Order: Doodles" in capsys.readouterr().out
 
 
+def test_rows_are_tested_against_one_row(tmp_path):
+    rng = np.random.default_rng(0)
+    base = rng.random(200) * 0.5
+    write_queries(tmp_path, "ours", 0, base, 1.0)
+    write_queries(tmp_path, "b_ip", 0, base - 0.1 + rng.normal(0, 0.01, 200), 1.0)
+    write_queries(tmp_path, "frozen", 0, base + 0.1 + rng.normal(0, 0.01, 200), 1.0)
+    for row in ("ours", "Ours"):
+        table = run([str(tmp_path), "--against", row])[-1]
+        assert table.title == "Against Ours: Doodles"
+        assert table.columns[3] == "above Ours by"
+        assert [line[0] for line in table.rows] == ["frozen", "Ours", "B-IP"]
+        assert [line[3][:4] for line in table.rows] == ["+0.1", "-", "-0.1"]
+        assert [line[5] for line in table.rows] == ["0.0001", "-", "0.0001"]
+    with pytest.raises(SketchClipError, match="expected one of b_ip, frozen, ours, found 'their"):
+        run([str(tmp_path), "--against", "theirs"])
+
+
+def test_an_order_needs_the_metric(tmp_path):
+    write_queries(tmp_path, "ours", 0, np.linspace(0, 1, 5), 1.0)
+    write_queries(tmp_path, "b_ip", 0, np.linspace(0, 1, 5), 1.0)
+    file = tmp_path / "b_ip" / "seed_0" / "test" / "queries.csv"
+    file.write_text(file.read_text().replace("mAP@all", "P@5"))
+    with pytest.raises(SketchClipError, match=r"b_ip.*expected a column 'mAP@all'"):
+        run([str(tmp_path), "--order"])
+
+
 def test_an_order_needs_the_same_queries(tmp_path):
     write_queries(tmp_path, "ours", 0, np.linspace(0, 1, 5), 1.0)
     write_queries(tmp_path, "b_ip", 0, np.linspace(0, 1, 5), 1.0)
