@@ -59,10 +59,16 @@ def onnx_section(told: Mapping[str, Any], size: int) -> str:
         row = told[form]
         difference = f"{row['max_difference']:.1e}" if "max_difference" in row else ""
         rows.append(f"| {form} | {row['mAP@all']:.4f} | {row['P@1']:.4f} | {difference} |")
+    score = ""
+    if "score" in told:
+        score = (
+            f" The method's own score of pairs, {told['score']}, is not in the files: they rank "
+            "by the vectors that make its shortlist, and so does this table."
+        )
     return (
         f"## ONNX\n\n`sketch.onnx` and `photo.onnx` take `images`, uint8 RGB (batch, {size}, "
         f"{size}, 3), and give `embeddings`, fp32 of unit length. How images are fitted into the "
-        f"square is in `config.json`. {told['benchmark']}, {told['sketches']:,} sketches, "
+        f"square is in `config.json`.{score} {told['benchmark']}, {told['sketches']:,} sketches, "
         f"{told['photos']:,} photos:\n\n" + "\n".join(rows) + "\n"
     )
 

@@ -23,6 +23,8 @@ from sketchclip.pretrained.model import SearchModel
 
 TOLERANCE = 1e-4
 """Of a number in a unit vector, fp32 against fp32."""
+_TOLERANCE_HALF = 2 * torch.finfo(torch.float16).eps
+"""The same where a method keeps its states in half precision."""
 _BATCH = 32
 _SHOWN = 10
 _REPEATS = 20
@@ -61,6 +63,10 @@ def verify(model: SearchModel, folder: Path, forms: Sequence[str], queries: int)
         "versions": {n: version(n) for n in ("torch", "onnx", "onnxruntime", "onnxscript")},
         "pytorch": reference | {"ms_per_sketch": _latency(own[0], images[0])},
     }
+    if model.module.scores_pairs:
+        told["score"] = model.module.score_name
+        if model.module.state_dtype == torch.float16:
+            told["tolerance"] = _TOLERANCE_HALF
     for form in forms:
         files = [folder / f"{side}{form}.onnx" for side in ("sketch", "photo")]
         embeds = [_onnx(file) for file in files]
@@ -79,12 +85,12 @@ def verify(model: SearchModel, folder: Path, forms: Sequence[str], queries: int)
 
 
 def check(told: dict[str, Any], name: str) -> None:
-    """Refuse fp32 files whose vectors differ from PyTorch's by more than TOLERANCE."""
-    found = told["onnx"]["max_difference"]
-    if not found <= TOLERANCE:
+    """Refuse fp32 files whose vectors differ from PyTorch's by more than the tolerance."""
+    found, allowed = told["onnx"]["max_difference"], told.get("tolerance", TOLERANCE)
+    if not found <= allowed:
         raise SketchClipError(
             f"{name}: its ONNX files embed in another way than PyTorch (numbers of their vectors "
-            f"differ by up to {found:.1e}; expected at most {TOLERANCE:.0e}). They are not to be "
+            f"differ by up to {found:.1e}; expected at most {allowed:.0e}). They are not to be "
             "used; export without --onnx, and with other versions of torch and onnxscript."
         )
 
@@ -160,3 +166,7 @@ def _print(told: dict[str, Any]) -> None:
         f"{told['machine']}, {told['threads']} threads"
     )
     console.print(table)
+    if "score" in told:
+        console.print(
+            f"All by vectors: the method's own score {told['score']} is not in the files."
+        )

@@ -13,11 +13,12 @@ from torch.torch_version import TorchVersion
 
 from sketchclip import adaptations, from_pretrained
 from sketchclip.cli import main
+from sketchclip.clip import CLIPImageEncoder
 from sketchclip.errors import SketchClipError
-from sketchclip.methods import FineGrainedPromptLearning, FrozenCLIP
+from sketchclip.methods import ZSESBIR, FineGrainedPromptLearning, FrozenCLIP
 from sketchclip.pretrained import onnx_check
 from sketchclip.pretrained.model import SearchModel
-from sketchclip.pretrained.onnx_export import Tower, export_tower, quantize
+from sketchclip.pretrained.onnx_export import Tower, export_tower, quantize, write_onnx
 
 
 @pytest.fixture
@@ -146,6 +147,9 @@ def test_files_that_embed_in_another_way_are_refused():
     with pytest.raises(SketchClipError, match="nan"):
         onnx_check.check({"onnx": {"max_difference": float("nan")}}, "a model")
     onnx_check.check({"onnx": {"max_difference": 3e-7}}, "a model")
+    onnx_check.check({**told, "tolerance": 2e-3}, "a model")  # states of half precision
+    with pytest.raises(SketchClipError, match="at most 2e-03"):
+        onnx_check.check({"onnx": {"max_difference": 3e-3}, "tolerance": 2e-3}, "a model")
 
 
 @pytest.mark.slow
@@ -173,6 +177,22 @@ def test_the_mini_is_exported_and_checked_on_the_benchmark(tmp_path, capsys):
     image = random_images(model, 1)
     (found,) = session(tmp_path / "mini" / "photo.onnx").run(None, {"images": image})
     np.testing.assert_allclose(found, model.photos([*image]), atol=2e-6)
+
+
+@pytest.mark.slow
+def test_a_score_of_pairs_stays_behind_and_the_card_says_so(tmp_path, capsys):
+    encoder = CLIPImageEncoder("sketchclip-mini")
+    method = ZSESBIR(encoder, hidden=8, relation_dim=8, retrieval="rn")
+    card = tmp_path / "README.md"
+    card.write_text("# A model\n")
+    model = SearchModel(method, "a model", method.preprocessing, torch.device("cpu"), {}, {})
+    told = write_onnx(model, tmp_path, int8=False, queries=1)
+    assert told["score"] == "rn"
+    # By its vectors the untrained method ranks as the frozen encoder does, by rn at random.
+    assert told["pytorch"]["mAP@all"] > 0.25
+    assert told["onnx"]["mAP@all"] == pytest.approx(told["pytorch"]["mAP@all"], abs=1e-4)
+    assert "score of pairs, rn, is not in the files" in card.read_text()
+    assert "score rn is not in the files" in capsys.readouterr().out
 
 
 @pytest.mark.slow
