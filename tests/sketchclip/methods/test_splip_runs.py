@@ -118,7 +118,7 @@ def test_eight_samples_are_learnt_and_all_that_trains_gets_a_gradient(
 
 @pytest.mark.slow
 @pytest.mark.ddp
-@pytest.mark.parametrize("name", ["category", "image"])
+@every_run
 def test_two_processes_go_on_as_one(name: str, arguments: Any, tmp_path: Path) -> None:
     # Permutations of a batch depend on the process, so that the jigsaw is left out.
     shared = arguments(name, *MINI, "--model.lambda_jigsaw", "0", "--data.batch_size", "4")
