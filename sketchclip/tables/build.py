@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sketchclip.metrics.definitions import metric_info, of_queries
 from sketchclip.tables.formats import ResultTable
 from sketchclip.tables.measured import Group
-from sketchclip.tables.paper import LATER, ROWS, Column, Row, label_of
+from sketchclip.tables.paper import LATER, ROWS, Column, Row
 
 # Dataset whose reported values stand beside the results of a data module; Sketchy's for others.
 _REPORTED = {"TUBerlin": "TU-Berlin", "QuickDraw": "QuickDraw"}
@@ -63,11 +63,11 @@ def _table(
     table = ResultTable(f"{title}: {group.dataset}", columns)
     for name in extra:
         table.rows.append(
-            [label_of(name), *["-"] * len(heads), *_measured(group, name, [*metrics])]
+            [group.label(name), *["-"] * len(heads), *_measured(group, name, [*metrics])]
         )
     for row in rows:
         cells = [_reported(row, column, table) for column in reported]
-        label = row.label + (table.mark(row.source) if row.source else "")
+        label = group.label(row.id) + (table.mark(row.source) if row.source else "")
         table.rows.append([label, *cells, *_measured(group, row.id, [*metrics])])
     table.caption = (
         f"Measured: {group.protocol}. Mean ± sample standard deviation over seeds; code at "

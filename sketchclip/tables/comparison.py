@@ -74,7 +74,7 @@ def _compared(
             tested = [f"{gain.mean():+.3f}", span, f"{paired_test(gain, np.zeros_like(gain)):.4f}"]
         interval = _span(bootstrap_interval(mine[~np.isnan(mine)]), ".3f")
         seeds = ", ".join(map(str, sorted(group.seeds[name])))
-        table.rows.append([label_of(name), mean, interval, *tested, seeds])
+        table.rows.append([group.label(name), mean, interval, *tested, seeds])
     table.caption = (
         f"{group.protocol}. Mean ± sample standard deviation over seeds. Intervals and p are over "
         "queries, whose values are averaged over the seeds first: bootstrap and paired permutation "
@@ -130,7 +130,7 @@ def cost_table(group: Group) -> list[ResultTable]:
             value = np.median([cost[key] for cost in costs])
             cells.append(f"{value:,.0f}" if value >= 100 else f"{value:.3g}")
         cells.append("-" if None in memory else f"{max(memory) / 2**20:,.0f}")
-        table.rows.append([label_of(name), *cells])
+        table.rows.append([group.label(name), *cells])
     devices = {f"{c['processes']} x {c['device']}" for costs in group.costs.values() for c in costs}
     threads = {str(cost["threads"]) for costs in group.costs.values() for cost in costs}
     table.caption = (

@@ -9,6 +9,7 @@ import numpy as np
 
 from sketchclip.errors import SketchClipError
 from sketchclip.runs.reading import Run, find_runs
+from sketchclip.tables.paper import label_of
 
 _SUBSETS = ("train_fraction", "seen_classes")
 _SUBSET_SETTINGS = frozenset(f"data.{name}" for name in _SUBSETS)
@@ -28,6 +29,7 @@ class Group:
         tests: Name of a run to the folders of its tests, one for each seed.
         costs: Name of a run to the costs of its trainings, of the seeds that have one.
         kind: Protocol other than the paper's, by the title of its table; empty for the paper's.
+        rankings: Name of a run to how it ranks, of those that score pairs.
     """
 
     dataset: str
@@ -39,6 +41,12 @@ class Group:
     tests: dict[str, list[Path]] = field(default_factory=dict)
     costs: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
     kind: str = ""
+    rankings: dict[str, str] = field(default_factory=dict)
+
+    def label(self, run: str) -> str:
+        """Printed name of a run, with how it ranks if it scores pairs."""
+        ranking = self.rankings.get(run)
+        return f"{label_of(run)}, {ranking}" if ranking and ranking not in run else label_of(run)
 
     def mean(self, run: str, metric: str) -> float | None:
         """Average over seeds; None if not measured."""
@@ -90,6 +98,8 @@ def collect(folders: Sequence[Path]) -> tuple[list[Group], list[str]]:
             left_out.append(f"{run.folder}: {name} has another run of seed {run.seed}")
             continue
         seeds.append(run.seed)
+        if ranking := run.summary.get("ranking"):
+            group.rankings[name] = str(ranking)
         group.commits.add(run.commit or "unknown")
         group.tests.setdefault(name, []).append(run.test or run.folder)
         if run.cost:
@@ -115,7 +125,9 @@ def _kind(summary: Mapping[str, Any]) -> str:
 def _row_name(run: Run, first: Run) -> str:
     """Name a run by all that sets it apart from the paper's row and from its namesakes."""
     subsets = [f"{key}={run.summary[key]}" for key in _SUBSETS if key in run.summary]
-    subsets += [run.summary[key] for key in ("ranking",) if key in run.summary]
+    ranking = run.summary.get("ranking")
+    if ranking != first.summary.get("ranking"):
+        subsets.append(ranking or "by vectors")
     settings, usual = dict(run.others()), dict(first.others())
     differing = [
         f"{name}={value}"

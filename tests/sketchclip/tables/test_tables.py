@@ -297,6 +297,27 @@ def test_an_order_needs_the_same_queries(tmp_path):
         run([str(tmp_path), "--order"])
 
 
+def test_a_score_of_pairs_stands_in_its_row_which_says_how_it_ranks(tmp_path):
+    metrics = {"mAP@all": 0.4}
+    write(tmp_path / "a", "ours", 0, metrics)
+    write(tmp_path / "a", "zse_rn", 0, {"mAP@all": 0.1}, ranking="rn@1000")
+    write(tmp_path / "a", "zse_rn", 1, {"mAP@all": 0.3}, ranking="rn@1000")
+    (later,) = [t for t in run([str(tmp_path)]) if t.title.startswith("After")]
+    cells = {row[0].split(" [")[0]: row for row in later.rows}
+    assert cells["ZSE-RN, rn@1000"][-2:] == ["0.200 ± 0.141", "0, 1"]
+    # Another length of the shortlist is another row, and so are vectors alone.
+    write(tmp_path / "b", "zse_rn", 0, metrics, ranking="rn, all pairs scored")
+    write(tmp_path / "c", "zse_rn", 0, metrics)
+    (group,), _ = collect([tmp_path])
+    names = {group.label(name): seeds for name, seeds in group.seeds.items()}
+    assert names == {
+        "Ours": [0],
+        "ZSE-RN, rn@1000": [0, 1],
+        "zse_rn, rn, all pairs scored": [0],
+        "zse_rn, by vectors": [0],
+    }
+
+
 def test_formats_hold_the_same_cells():
     table = ResultTable(
         "A & B", ["", "x_1 | %"], [["<Ours>", "0.1 ± 0.2 [1]"]], ["50 % of #3"], "c"
