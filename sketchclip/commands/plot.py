@@ -16,7 +16,7 @@ from sketchclip.plots.embedding import plot_map
 from sketchclip.plots.style import save, styled
 from sketchclip.plots.training import plot_training
 from sketchclip.runs.reading import Run, find_runs
-from sketchclip.tables.paper import ROWS
+from sketchclip.tables.paper import LATER, ROWS
 
 _NEEDS = {
     **{k: f"no two tested runs differ in {c.setting} and seed alone" for k, c in CURVES.items()},
@@ -119,7 +119,7 @@ def _candidates(
             continue
         dataset = str(first.summary.get("dataset"))
         if kind == "cost":
-            labels = {row.id: (row.label, row.group) for row in ROWS}
+            labels = {row.id: (row.label, row.group) for row in (*ROWS, *LATER)}
             yield dataset, partial(plot_cost, group, metric, labels)
         else:
             yield dataset, partial(plot_curve, group, CURVES[kind], metric)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from sketchclip.plots.curves import FROZEN
 from sketchclip.plots.style import COLOURS, GREY, MARKERS, PAGE, caption, new_figure, protocol
 from sketchclip.runs.reading import Run
 
@@ -20,7 +21,7 @@ def plot_cost(runs: Sequence[Run], metric: str, labels: Mapping[str, tuple[str, 
     """Plot a metric over the time and the parameters of training; None with fewer than two rows.
 
     Args:
-        runs: Tested runs of one protocol; those without a training are a line.
+        runs: Tested runs of one protocol; a frozen model is a line.
         metric: Name of the metric.
         labels: Name of a run to its label and to its group, which has a colour.
     """
@@ -47,9 +48,10 @@ def plot_cost(runs: Sequence[Run], metric: str, labels: Mapping[str, tuple[str, 
             points.append((x, y, label, group))
         _log_scale(axes, [x for x, *_ in points])
         axes.set_xlabel(title)
-        frozen = [100 * run.summary["metrics"][metric] for run in runs if not run.steps]
+        frozen = [run for run in runs if run.summary.get("method") in FROZEN]
         if frozen:
-            axes.axhline(np.mean(frozen), color=GREY, linestyle="--", label="frozen", zorder=0)
+            y = 100 * np.mean([run.summary["metrics"][metric] for run in frozen])
+            axes.axhline(y, color=GREY, linestyle="--", label="frozen", zorder=0)
         axes.margins(x=0.08, y=0.06)
         _label(axes, points)
     panels[0].set_ylabel(f"{metric} (%)")

@@ -11,7 +11,7 @@ import numpy as np
 from sketchclip.plots.style import COLOURS, GREY, MARKERS, caption, new_figure, protocol
 from sketchclip.runs.reading import Run
 
-FROZEN = "FrozenCLIP"
+FROZEN = ("FrozenCLIP", "FrozenEncoder")
 _CLASSES = ("model", "model.adaptation", "model.text_head")  # their value alone says enough
 
 
@@ -120,7 +120,7 @@ def _spread(runs: Sequence[Run], metric: str) -> tuple[float, float]:
 
 def _references(axes: Any, runs: Sequence[Run], metric: str) -> str:
     """Add lines of the frozen model and of chance, which becomes a text if far below."""
-    frozen = [_percent(r, metric) for r in runs if r.summary.get("method") == FROZEN]
+    frozen = [_percent(r, metric) for r in runs if r.summary.get("method") in FROZEN]
     if frozen:
         axes.axhline(np.mean(frozen), color=GREY, linestyle="--", label="frozen CLIP")
     chance = runs[0].summary["metrics"].get(f"chance_{metric}")

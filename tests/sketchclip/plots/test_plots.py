@@ -196,13 +196,18 @@ def test_cost_is_plotted_for_rows_of_one_protocol(tmp_path, capsys):
             cost = {"seconds": 10.0**number + seed, "trainable_parameters": 100 * 7**number}
             folder = tmp_path / "runs" / cell / f"seed_{seed}" / "fit"
             (folder / "cost.json").write_text(json.dumps(cost))
+    write_run(tmp_path / "runs", "frozen", 0, metric=0.25, method="FrozenEncoder")
+    write_run(tmp_path / "runs", "other_ranking", 0, metric=0.1)  # of a training that is there
     runs = find_runs([tmp_path / "runs"])[0]
+    (frozen,) = [run for run in runs if run.name == "frozen"]
     labels = {"ours": ("Ours", "ours"), "sake": ("ZS-SAKE", "earlier")}
     figure = plot_cost(runs, "mAP@all", labels)
     for axes, expected in zip(figure.axes, ([1.5, 10.5, 100.5], [100, 700, 4900]), strict=True):
         points = [line for line in axes.lines if len(line.get_xdata()) == 1]
         assert sorted(line.get_xdata()[0] for line in points) == pytest.approx(expected)
         assert {text.get_text() for text in axes.texts} == {"Ours", "ZS-SAKE", "b_ip"}
+        (line,) = [line for line in axes.lines if line.get_label() == "frozen"]
+        assert line.get_ydata()[0] == pytest.approx(100 * frozen.summary["metrics"]["mAP@all"])
         heights = sorted(text.xyann[1] for text in axes.texts)
         assert min(np.diff(heights)) > 0.04
     plot(tmp_path / "runs", "-o", tmp_path, "--figures", "cost", "--formats", "png")
