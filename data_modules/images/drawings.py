@@ -1,15 +1,13 @@
 """Sketches given as strokes: lines of Quick, Draw! ndjson files and SVG files.
 
 Quick, Draw! gives strokes as ``[[x, ...], [y, ...]]``, with times as a third row in the raw files.
-SVG files (Sketchy, TU-Berlin) hold curves, which are sampled finely enough to look the same.
+Strokes as points ``[[x, y], ...]`` are understood, too. SVG files (Sketchy, TU-Berlin) hold curves,
+which are sampled finely enough to look the same.
 """
 
-import io
 import json
-import math
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +15,16 @@ import numpy as np
 
 from data_modules.images.decode import read_bytes, unreadable
 from data_modules.images.render import check_drawing, render_strokes
+from data_modules.images.svg import svg_strokes
 
 SVG, NDJSON = ".svg", ".ndjson"
 DRAWINGS = frozenset({SVG, NDJSON})
 """Endings of files of strokes, in lower case."""
 
+_MOST_ROWS = 4  # x, y, times and the pressure of a pen
+
 _STEP = 32
 """Lines between two known offsets: 100 MB of drawings cost 40 kB, and a read parses one line."""
-
-_FLATNESS = 0.001
-"""Largest distance of a sampled SVG curve from the true one, as a share of the drawing's size."""
 
 
 def split_line(path: Path) -> tuple[Path, int | None]:
@@ -99,7 +97,7 @@ def parse_strokes(data: bytes, path: Path, is_svg: bool) -> list[np.ndarray]:
         UnreadableImageError: If it holds no drawing.
     """
     try:
-        return _svg_strokes(data) if is_svg else _line_strokes(data)
+        return svg_strokes(data) if is_svg else _line_strokes(data)
     except Exception as error:  # parsers of JSON, XML and paths fail in many ways
         line = 'a line {"drawing": [[[x, ...], [y, ...]], ...]}'
         expected = "an SVG file with strokes" if is_svg else line
@@ -173,8 +171,51 @@ def _line_strokes(line: bytes) -> list[np.ndarray]:
     record = json.loads(line)
     if not isinstance(record, dict) or "drawing" not in record:
         raise ValueError("no 'drawing'")
-    check_drawing(record["drawing"], extent=None)
-    return [np.array(stroke[:2], np.float32).T for stroke in record["drawing"]]
+    drawing = in_rows(record["drawing"])
+    check_drawing(drawing, extent=None)
+    return [np.array(stroke[:2], np.float32).T for stroke in drawing]
+
+
+def in_rows(drawing: Any) -> Any:
+    """Strokes as rows ``[[x, ...], [y, ...]]``, where they may be given as points.
+
+    Lists of two or three numbers each are points, unless there are just two or three of them: these
+    are as the other strokes of the drawing are, and rows if none of them says.
+
+    Raises:
+        ValueError: If some strokes are points and others rows, or rows cannot be x, y and times.
+
+    >>> in_rows([[[1, 5], [2, 6], [3, 7], [4, 8]], [[1, 2], [3, 4]]])
+    [[(1, 2, 3, 4), (5, 6, 7, 8)], [(1, 3), (2, 4)]]
+    >>> in_rows([[[1, 5], [2, 6]]]), in_rows([[[1, 2, 3, 4], [5, 6, 7, 8], [0, 9, 20, 30]]])
+    ([[[1, 5], [2, 6]]], [[[1, 2, 3, 4], [5, 6, 7, 8], [0, 9, 20, 30]]])
+    """
+    if not isinstance(drawing, list):
+        return drawing
+    forms = [_form(stroke) for stroke in drawing]
+    for index, (form, stroke) in enumerate(zip(forms, drawing, strict=True)):
+        widths = [len(row) for row in stroke] if form == "rows" else []
+        if widths[2:] and (len(widths) > _MOST_ROWS or len({*widths}) > 1):
+            shown = f"{len(widths)} rows of {', '.join(map(str, widths[:6]))} numbers"
+            raise ValueError(f"stroke {index}: expected rows x, y and times, got {shown:.60}")
+    if "points" not in forms:
+        return drawing
+    if "rows" in forms:
+        raise ValueError(
+            f"stroke {forms.index('points')} holds points [x, y], and stroke "
+            f"{forms.index('rows')} does not: expected one form, [[x, ...], [y, ...]]"
+        )
+    return [[*zip(*stroke, strict=True)] for stroke in drawing]
+
+
+def _form(stroke: Any) -> str:
+    """Whether a stroke is given by points or rows; empty if it may be either."""
+    if not isinstance(stroke, list) or not all(isinstance(row, list) for row in stroke):
+        return ""  # it is neither
+    widths = {len(row) for row in stroke}
+    if widths not in ({2}, {3}):
+        return "rows"
+    return "" if len(stroke) in (2, 3) else "points"
 
 
 def read_line(path: Path) -> bytes:
@@ -218,52 +259,3 @@ def _index(path: Path, size: int, modified: int) -> tuple[list[int], int]:
             offsets += (offset + 1 + ends[(-line - 1) % _STEP :: _STEP]).tolist()
             line, offset = line + len(ends), offset + len(chunk)
     return offsets, last + 1
-
-
-def _svg_strokes(data: bytes) -> list[np.ndarray]:
-    import svgelements as svg  # not for --help
-
-    image = svg.SVG.parse(io.BytesIO(data))
-    shapes = [e for e in image.elements() if isinstance(e, svg.Shape)]
-    # Ink is what is stroked, so a white page is none; files that keep colors elsewhere, all.
-    inked = [s for s in shapes if s.stroke is not None and s.stroke.value is not None] or shapes
-    strokes = [_beziers(part) for s in inked for part in svg.Path(s).reify().as_subpaths()]
-    strokes = [stroke for stroke in strokes if stroke]
-    if not strokes:
-        raise ValueError("it draws no stroke")
-    controls = np.concatenate([curve for stroke in strokes for curve in stroke])
-    tolerance = _FLATNESS * float(np.ptp(controls, axis=0).max())
-    sampled = [np.concatenate([_sample(curve, tolerance) for curve in s]) for s in strokes]
-    check_drawing([points.T.tolist() for points in sampled], extent=None)
-    return [points.astype(np.float32) for points in sampled]
-
-
-def _beziers(part: Any) -> list[np.ndarray]:
-    """Control points of each segment of a path; a segment begins where the one before ends."""
-    import svgelements as svg
-
-    names = ("start", "control", "control1", "control2", "end")  # what a segment has of them
-    beziers = []
-    # Arc by arc: approximate_arcs_with_cubics takes time with the square of their number.
-    curves = (s.as_cubic_curves() if isinstance(s, svg.Arc) else (s,) for s in svg.Path(part))
-    for segment in chain.from_iterable(curves):
-        found = [getattr(segment, name, None) for name in names]
-        points = [tuple(point) for point in found if point is not None]
-        if points:
-            beziers.append(np.array(points[-1:] if isinstance(segment, svg.Move) else points))
-    return beziers
-
-
-def _sample(control: np.ndarray, tolerance: float) -> np.ndarray:
-    """Points along a Bezier curve after its start, so close that chords look like the curve."""
-    degree = len(control) - 1
-    if degree < 1:
-        return control  # where the pen goes down
-    bend = float(np.abs(np.diff(control, 2, axis=0)).max(initial=0.0))
-    # A curve of degree d stays within d (d - 1) / 8 n^2 of n chords, times its second difference.
-    parts = math.sqrt(degree * (degree - 1) / 8 * bend / tolerance) if bend else 1
-    where = np.linspace(0, 1, max(math.ceil(parts), 1) + 1)[1:, None, None]
-    points = np.broadcast_to(control, (len(where), *control.shape))
-    for _ in range(degree):  # de Casteljau
-        points = (1 - where) * points[:, :-1] + where * points[:, 1:]
-    return points[:, 0]

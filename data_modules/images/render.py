@@ -49,10 +49,10 @@ def check_drawing(drawing: Drawing, extent: float | None = EXTENT) -> None:
             raise ValueError(f"stroke {index}: {len(xs)} x and {len(ys)} y, expected as many >= 1")
         for value in (*xs, *ys):
             if not isinstance(value, Real) or isinstance(value, bool):
-                raise ValueError(f"stroke {index}: coordinate {value!r} is no number")
+                raise ValueError(f"stroke {index}: coordinate {value!r:.40} is no number")
             if not lowest <= value <= highest:  # also false for NaN
                 bounds = f"{lowest:g}..{highest:g}"
-                raise ValueError(f"stroke {index}: coordinate {value!r} is outside {bounds}")
+                raise ValueError(f"stroke {index}: coordinate {value!r:.40} is outside {bounds}")
 
 
 def render_strokes(

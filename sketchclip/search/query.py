@@ -1,8 +1,11 @@
 """Queries: sketches in whatever form people have them, alone or together with words."""
 
+import codecs
+import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 from xml.parsers import expat
 
 import numpy as np
@@ -30,13 +33,14 @@ _STDIN = Path("standard input")
 def read_query(source: Path | str | bytes, kind: str | None = None) -> np.ndarray:
     """Read a sketch: dark lines on white, transparency over white.
 
-    Nothing is fetched and nothing is run: references in an SVG file are not followed, and scripts,
-    styles and pictures in it are passed over.
+    Nothing is fetched and nothing is run: references in an SVG file are not followed, and scripts
+    and pictures in it are passed over.
 
     Args:
         source: File (``-`` for standard input, ``cat.ndjson#12`` for one line), or its content: a
             picture (png, jpg, webp, bmp, gif), an SVG file, or strokes of Quick, Draw! as JSON:
-            ``{"drawing": [[[x, ...], [y, ...]], ...]}`` or the list alone.
+            ``{"drawing": [[[x, ...], [y, ...]], ...]}`` or the list alone, see
+            :func:`~data_modules.images.drawings.in_rows` for strokes as points.
         kind: ``image``, ``svg`` or ``strokes``; by default as the content looks.
 
     Returns:
@@ -118,24 +122,39 @@ def _content(source: Path | str | bytes) -> tuple[Path, bytes]:
 
 
 def _kind(data: bytes) -> Kind:
-    start = data[:1024].removeprefix(b"\xef\xbb\xbf").lstrip()
+    start = data[:1024].removeprefix(codecs.BOM_UTF8).lstrip()
     return "svg" if start[:1] == b"<" else "strokes" if start[:1] in (b"{", b"[") else "image"
 
 
 def _one_line(data: bytes, path: Path) -> bytes:
     """A drawing as a line of an ndjson file."""
-    data = data.removeprefix(b"\xef\xbb\xbf").strip()
-    if data[:1] == b"[":
-        return b'{"drawing": ' + data + b"}"
-    lines = data.count(b"}\n")
-    if lines:
+    try:
+        found = [*_json_values(data.decode("utf-8-sig").strip())]
+    except (ValueError, RecursionError):
+        found = []
+    if not found:  # parsing says what is wrong with it
+        return data.removeprefix(codecs.BOM_UTF8)
+    if len(found) == 1 and isinstance(found[0], list):
+        # A list of drawings, or of the strokes of one.
+        records = bool(found[0]) and all(isinstance(value, dict) for value in found[0])
+        found = found[0] if records else [{"drawing": found[0]}]
+    if len(found) > 1:
         raise unreadable(
             path,
-            f"{lines + 1} drawings",
+            f"{len(found)} drawings",
             "one",
             f"name a line, such as {path}#0" if path.suffix.lower() == ".ndjson" else "choose one",
         )
-    return data
+    return json.dumps(found[0]).encode()
+
+
+def _json_values(text: str) -> Iterator[Any]:
+    """Values that stand one after another, on lines of their own or pretty-printed."""
+    decoder, at = json.JSONDecoder(), 0
+    while at < len(text):
+        value, at = decoder.raw_decode(text, at)
+        yield value
+        at = len(text) - len(text[at:].lstrip())
 
 
 def _check_svg(data: bytes, path: Path) -> None:

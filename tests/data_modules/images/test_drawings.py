@@ -1,5 +1,6 @@
 """Sketches given as strokes: ndjson lines and SVG files, as points, sequences and pictures."""
 
+import codecs
 import io
 import json
 from pathlib import Path
@@ -99,6 +100,51 @@ def test_bad_lines_are_named(tmp_path, line, found):
         with pytest.raises(UnreadableImageError, match=expected) as caught:
             read(tmp_path / "cat.ndjson#1")
         assert caught.value.path == tmp_path / "cat.ndjson#1"
+
+
+SQUARE = [[20, 20], [80, 20], [80, 80], [20, 80], [20, 20]]
+
+
+@pytest.mark.parametrize(
+    ("drawing", "points"),
+    [
+        ([SQUARE], [SQUARE]),
+        ([[[*p, t] for t, p in enumerate(SQUARE)]], [SQUARE]),  # with times
+        ([[*zip(*SQUARE, strict=True)]], [SQUARE]),
+        ([[*zip(*SQUARE, strict=True), [0, 1, 2, 3, 4]]], [SQUARE]),
+        ([SQUARE, [[1, 2], [3, 4]]], [SQUARE, [[1, 2], [3, 4]]]),  # as the other stroke is
+        ([[*zip(*SQUARE, strict=True)], [[1, 2], [3, 4]]], [SQUARE, [[1, 3], [2, 4]]]),
+        ([[[1, 2], [3, 4]]], [[[1, 3], [2, 4]]]),  # rows, where nothing tells
+        ([[[1, 2], [3, 4], [0, 9]]], [[[1, 3], [2, 4]]]),
+        ([[[5, 7]]], [[[5, 7]]]),
+        ([[[5], [7]]], [[[5, 7]]]),
+    ],
+)
+@pytest.mark.parametrize("start", [b"", codecs.BOM_UTF8])
+def test_strokes_may_be_points(tmp_path, drawing, points, start):
+    line = json.dumps({"drawing": drawing}).encode()
+    (tmp_path / "a.ndjson").write_bytes(start + line + b"\r\n")
+    assert [s.tolist() for s in read_strokes(tmp_path / "a.ndjson#0")] == points
+
+
+@pytest.mark.parametrize(
+    ("drawing", "found"),
+    [
+        ([SQUARE, [[1, 2, 3, 4], [5, 6, 7, 8]]], "stroke 0 holds points .* stroke 1 does not"),
+        ([[*SQUARE, [1]]], r"6 rows of 2, 2, 2, 2, 2, 1 numbers"),
+        ([[[1, 2], [3, 4], [5]]], r"3 rows of 2, 2, 1 numbers"),
+        ([[[1] * 5] * 5], r"expected rows x, y and times, got 5 rows"),
+        (SQUARE, r"stroke 0: expected \[\[x"),
+        ([[{"x": 1, "y": 2}] * 5], r"expected \[\[x"),
+        ([[["1", "2"]] * 5], "'1' is no number"),
+        ([[[10**400, 1], [2, 2]]], "10000.* is outside"),
+    ],
+)
+def test_strokes_that_are_neither_are_named(tmp_path, drawing, found):
+    (tmp_path / "a.ndjson").write_text(json.dumps({"drawing": drawing}))
+    with pytest.raises(UnreadableImageError, match=found) as caught:
+        read_strokes(tmp_path / "a.ndjson#0")
+    assert len(str(caught.value)) < 400 + len(str(tmp_path))
 
 
 def test_missing_lines_and_files_are_named(tmp_path):

@@ -42,6 +42,10 @@ def test_forms_of_one_drawing_agree(tmp_path, monkeypatch):
         line + b"\n",
         b"\xef\xbb\xbf " + line,
         json.dumps(CAT).encode(),
+        json.dumps({"drawing": CAT, "of": {"word": "cat"}}, indent=2)
+        .replace("\n", "\r\n")
+        .encode(),
+        json.dumps([{"drawing": CAT}]).encode(),
         tmp_path / "cats.ndjson#1",
         tmp_path / "cat.svg",
         svg(),
@@ -122,6 +126,12 @@ CLONES = "".join(f'<g id="g{n}">' + f'<use href="#g{n - 1}"/>' * 10 + "</g>" for
         (b'{"word": "cat"}', "no 'drawing'"),
         (b"[" * 100_000, "Recursion|recursion"),
         (b'{"drawing": [[[0, 9], [0, 9]]]}\n{"drawing": [[[0, 9], [9, 0]]]}\n', "2 drawings"),
+        (
+            b'{"drawing": [[[0, 9], [0, 9]]]}\r\n\r\n{"drawing": [[[0, 9], [9, 0]]]}\r\n',
+            "2 drawings",
+        ),
+        (b'[{"drawing": [[[0], [0]]]}, {"drawing": [[[0], [0]]]}]', "2 drawings"),
+        (b'{"drawing": [[[0, 9], [0, 9]]]} and more', "Extra data"),
         (b"[" + b" " * 600_000 + b"]", "600,002 bytes"),
         (svg() + b" " * 600_000, "bytes"),
         (ENTITIES + svg(head="&a9;"), "declares the entity 'a'"),
