@@ -1,24 +1,38 @@
 """Entries of a folder, without what is hidden or what systems and network drives leave behind."""
 
 import os
+import re
 
 LEFT_BEHIND = frozenset(
     {
-        *("__macosx", "thumbs.db", "desktop.ini", "ehthumbs.db", "$recycle.bin"),
-        *("system volume information", "lost+found", "@eadir", "#recycle", "#snapshot"),
-        "@recycle",
+        *("__macosx", "icon\r", "network trash folder", "temporary items"),
+        *("thevolumesettingsfolder", "thefindbyfolder", "desktop db", "desktop df"),
+        *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini"),
+        *("$recycle.bin", "system volume information", "$winreagent", "$sysreset", "lost.dir"),
+        *("lost+found", "__pycache__", "backups.backupdb"),
+        *("@eadir", "@tmp", "@sharesnap", "@recycle", "@recently-snapshot", "@transcode"),
+        *("#recycle", "#snapshot", "~snapshot"),
     }
 )
-"""Lower-case names of files and folders that operating systems and network drives make."""
+"""Lower-case names of files and folders that operating systems and network drives make.
+
+Only names that no class or photo has: ``recycle`` is a class.
+"""
+
+_LEFT_BEHIND = re.compile(r"~\$.*|found\.\d{3}|thumbs\.db:.*")
+"""The same with varying names: owner files of Office, what was found on a repaired disk."""
 
 
 def is_hidden(name: str) -> bool:
     """Whether a name is passed over everywhere: hidden by a dot, or left behind by a system.
 
-    >>> [is_hidden(name) for name in (".DS_Store", "._1.jpg", "@eaDir", "_DSC0001.jpg")]
-    [True, True, True, False]
+    >>> [is_hidden(name) for name in (".DS_Store", "._1.jpg", "@eaDir", "_DSC0001.jpg", "recycle")]
+    [True, True, True, False, False]
     """
-    return name.startswith(".") or name.lower() in LEFT_BEHIND
+    if name.startswith("."):
+        return True
+    lower = name.lower()
+    return lower in LEFT_BEHIND or _LEFT_BEHIND.fullmatch(lower) is not None
 
 
 def visible_entries(folder: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
@@ -26,6 +40,11 @@ def visible_entries(folder: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
         kept = [entry for entry in entries if not is_hidden(entry.name)]
     return sorted(kept, key=lambda entry: entry.name)
+
+
+def visible_names(folder: str | os.PathLike[str]) -> list[str]:
+    """Names of :func:`visible_entries`."""
+    return [entry.name for entry in visible_entries(folder)]
 
 
 def ending(name: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_modules.listing.entries import visible_entries
+from data_modules.listing.names import shorten
 from sketchclip.errors import SketchClipError
 
 _VARIANT = re.compile(r"tx_\d{12}(_ready)?", re.IGNORECASE)
@@ -91,7 +92,7 @@ def find_layout(root: Path, layouts: Sequence[Layout], dataset: str) -> FoundLay
                     f"{dataset}: {len(matches)} folders under {root} look like a dataset: "
                     f"{', '.join(str(m.root) for m in matches[:6])}. Name one with --data.root."
                 )
-    present = ", ".join(sorted(p.name for p in root.iterdir())[:8]) or "nothing"
+    present = shorten([entry.name for entry in visible(root)]) or "nothing"
     raise SketchClipError(
         f"{dataset}: expected {' or '.join(map(str, layouts))} under {root}, found {present}. "
         "Folders arranged in another way can be named: --data.sketch_files='<class>/sketch/*' "

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_modules.listing.entries import visible_names
 from data_modules.locks import locked
 from data_modules.prepared.reader import FileReader
 from data_modules.prepared.store import (
@@ -131,7 +132,7 @@ def prepare(
 def _check_folder(folder: Path) -> None:
     """Write into no folder that is something else, such as the dataset's own."""
     if folder.is_dir() and not (folder / SETTINGS).exists():
-        other = sorted(path.name for path in folder.iterdir() if path.name not in (LOCK, INDEX))
+        other = [name for name in visible_names(folder) if name not in (LOCK, INDEX)]
         if other:
             raise SketchClipError(
                 f"{folder} is no folder of prepared images: it holds {', '.join(other[:5])}. "

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from data_modules.listing.entries import is_hidden
 from sketchclip.errors import SketchClipError
 from sketchclip.runs.folder import CONFIG, COST, ENVIRONMENT, FINISHED
 from sketchclip.runs.results import METRICS_FILE, SAME_METRICS
@@ -87,7 +88,7 @@ def find_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
                 runs[folder.resolve()] = _read(folder)
             except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
                 left_out.append(f"{folder}: cannot be read ({error})")
-        steps = (file.parent for file in path.rglob("log.txt"))
+        steps = (file.parent for file in path.rglob("log.txt") if not _below_hidden(file, path))
         unfinished = [folder for folder in steps if not (folder / FINISHED).is_file()]
         left_out += [f"{folder}: failed or still running (no {FINISHED})" for folder in unfinished]
     if not runs:
@@ -98,11 +99,17 @@ def find_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
     return list(runs.values()), left_out
 
 
+def _below_hidden(path: Path, root: Path) -> bool:
+    """Whether a system or network drive has made this, such as a copy of a run it keeps."""
+    return any(is_hidden(part) for part in path.relative_to(root).parts)
+
+
 def _run_folders(path: Path) -> Iterator[Path]:
     if path.name in ("fit", "test") and (path.parent / FINISHED).is_file():
         path = path.parent
     files = (METRICS_FILE, STEPS, str(EMBEDDINGS), FINISHED)
-    for folder in sorted({path, *(p for p in path.rglob("*") if p.is_dir())}):
+    below = (p for p in path.rglob("*") if p.is_dir() and not _below_hidden(p, path))
+    for folder in sorted({path, *below}):
         part = folder.name in ("fit", "test") and any(
             (folder.parent / file).is_file() for file in (FINISHED, "log.txt")
         )

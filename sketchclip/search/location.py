@@ -1,10 +1,10 @@
 """Location of an index: a folder or a URI."""
 
-import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from data_modules.cache import cache_folder
+from data_modules.listing.entries import visible_names
 from data_modules.locks import locked
 from sketchclip.errors import SketchClipError
 
@@ -22,8 +22,7 @@ def check_folder(folder: Path, ours: set[str]) -> None:
         return
     if not folder.is_dir():
         raise SketchClipError(f"{folder} is a file. Expected the folder of an index.")
-    names = (name for name in os.listdir(folder) if not name.startswith("."))
-    other = sorted({*names} - ours)
+    other = [name for name in visible_names(folder) if name not in ours]
     if other:
         raise SketchClipError(
             f"{folder} is no index: it holds {', '.join(other[:5])}. Name a new or empty folder."

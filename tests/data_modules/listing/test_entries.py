@@ -1,32 +1,63 @@
 """One rule of what is passed over in folders, for datasets and for photos to search."""
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from data_modules.listing.scan import PHOTOS, list_folder
+from data_modules.listing.scan import PHOTOS, list_folder, list_pattern
+from sketchclip.data_check.survey import survey
+from sketchclip.errors import SketchClipError
+from sketchclip.search.location import check_folder
 from sketchclip.search.photos import find_photos
 
-SYSTEMS = ("@eaDir", "$RECYCLE.BIN", "System Volume Information", "#recycle", "__MACOSX")
+SYSTEMS = (
+    *(
+        "@eaDir",
+        "$RECYCLE.BIN",
+        "$Recycle.Bin",
+        "System Volume Information",
+        "#recycle",
+        "#snapshot",
+    ),
+    *("__MACOSX", "lost+found", "LOST.DIR", ".Trash-1000", ".snapshot", "@Recycle", ".@__thumb"),
+    *("Network Trash Folder", "Temporary Items", ".AppleDouble", ".ipynb_checkpoints", ".stfolder"),
+    *("@Recently-Snapshot", "~snapshot", "FOUND.000", "__pycache__", "Icon\r"),
+)
+FILES = ("._2.jpg", ".hidden.jpg", "~$2.jpg", "Thumbs.db", "THUMBS.DB", "desktop.ini", ".DS_Store")
+CLASSES = ("cat", "recycle", "snapshot", "@home", "trash", "found")
 
 
 @pytest.fixture
 def root(tmp_path):
-    for folder in ("cat", "dog", *SYSTEMS, ".git"):
+    image = io.BytesIO()
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(image, "JPEG")
+    for folder in (*CLASSES, *SYSTEMS, ".git"):
         (tmp_path / folder).mkdir()
-        for name in ("_DSC0001.jpg", "2.jpg", "._2.jpg", ".hidden.jpg", "Thumbs.db"):
-            Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / folder / name, "JPEG")
+        for name in ("_DSC0001.jpg", "2.jpg", *FILES):
+            (tmp_path / folder / name).write_bytes(image.getvalue())
     return tmp_path
 
 
 def test_datasets_and_searches_pass_over_the_same(root):
     listing = list_folder(root, PHOTOS)
     assert {name: [p.name for p in files] for name, files in listing.items()} == {
-        "cat": ["2.jpg", "_DSC0001.jpg"],
-        "dog": ["2.jpg", "_DSC0001.jpg"],
+        name: ["2.jpg", "_DSC0001.jpg"] for name in CLASSES
     }
+    assert list_pattern(root, "<class>/*.jpg", PHOTOS) == listing
+    found = survey(root, PHOTOS)
+    assert found.names == listing
+    assert not found.foreign
+    assert not found.empty
     found = find_photos([root])
     listed = sorted(str(path) for files in listing.values() for path in files)
     assert sorted(photo.path for photo in found.photos) == listed
     assert not found.skipped
     assert not found.unlisted
+
+
+def test_an_empty_folder_may_hold_what_systems_left(root):
+    check_folder(root / ".git", {"2.jpg", "_DSC0001.jpg"})
+    with pytest.raises(SketchClipError, match=r"it holds 2\.jpg, _DSC0001\.jpg"):
+        check_folder(root / "cat", set())
