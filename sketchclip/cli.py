@@ -1,5 +1,6 @@
 """The command line: LightningCLI with layered configs, linked class names and plain errors."""
 
+import io
 import sys
 import warnings
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from typing import Any, NoReturn
 
 from sketchclip import __version__
 from sketchclip.commands.arguments import TRAINER_COMMANDS
-from sketchclip.errors import SketchClipError, own_cause
+from sketchclip.errors import SketchClipError, own_cause, printable
 
 _COMMANDS = {
     "fit": "train a method and validate it",
@@ -67,6 +68,9 @@ def main(args: Sequence[str] | None = None) -> Any:
         SystemExit: With status 2 and one message, for input that a user can correct; with status 1
             if ``data check`` found what stops or changes a run.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names may hold what a terminal cannot write
+            stream.reconfigure(errors="backslashreplace")
     given = list(sys.argv[1:] if args is None else args)
     if not given or given[0] in ("-h", "--help"):
         print(help_text())
@@ -100,7 +104,7 @@ def console() -> None:
 
 
 def _plain_warning(message: Warning | str, *_: object, **__: object) -> str:
-    return f"sketchclip: warning: {message}\n"
+    return f"sketchclip: warning: {printable(message, lines=True)}\n"
 
 
 def _fail(message: str) -> NoReturn:
@@ -108,7 +112,7 @@ def _fail(message: str) -> NoReturn:
     marker = f"{SketchClipError.__name__}: "
     if "Traceback" in message and marker in message:
         message = message.rpartition(marker)[2].strip()
-    print(f"sketchclip: error: {message}", file=sys.stderr)
+    print(f"sketchclip: error: {printable(message, lines=True)}", file=sys.stderr)
     raise SystemExit(2)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 
-from sketchclip.errors import SketchClipError
+from sketchclip.errors import SketchClipError, printable
 
 
 def find_config(value: str) -> Path:
@@ -68,7 +68,7 @@ class LayeredConfig(ActionConfigFile):
                 LayeredConfig.apply_config(parser, cfg, dest, str(base), *args, **kwargs)
         except SketchClipError as error:
             # Leave here: argparse would bury the message under its usage text.
-            print(f"sketchclip: error: {error}", file=sys.stderr)
+            print(f"sketchclip: error: {printable(error, lines=True)}", file=sys.stderr)
             raise SystemExit(2) from None
         ActionConfigFile.apply_config(parser, cfg, dest, str(path), *args, **kwargs)
 

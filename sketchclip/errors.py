@@ -1,4 +1,24 @@
-"""The one exception for input that a user can correct."""
+"""The one exception for input that a user can correct, and how its message is shown."""
+
+import re
+
+_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: object, lines: bool = False) -> str:
+    r"""Text for a terminal or a list: what would steer it or break a line is escaped.
+
+    Args:
+        text: Name of a file, a class and so on; bytes of it that are no UTF-8 are escaped, too.
+        lines: Line breaks and tabs stay, as in a message.
+
+    >>> print(printable("red\x1b[31m\nrum \udcff.jpg"), printable("照片 é"))
+    red\x1b[31m\nrum \udcff.jpg 照片 é
+    """
+    kept = "\n\t" if lines else ""
+    return _STEERING.sub(
+        lambda m: m[0] if m[0] in kept else m[0].encode("unicode_escape").decode(), str(text)
+    )
 
 
 def first_line(error: BaseException) -> str:

@@ -7,6 +7,8 @@ from typing import Any
 import torch.distributed as dist
 from lightning.pytorch.utilities.rank_zero import rank_zero_only, rank_zero_warn
 
+from sketchclip.errors import printable
+
 SHOWN = 20
 
 
@@ -42,7 +44,7 @@ class UnreadableFiles:
         """
         found = self.gather()
         self._found = {}
-        paths = sorted(set().union(*found.values()))
+        paths = sorted(map(printable, set().union(*found.values())))
         if not paths:
             return
         counts = ", ".join(

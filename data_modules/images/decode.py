@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from sketchclip.errors import SketchClipError
+from sketchclip.errors import SketchClipError, printable
 
 BITMAPS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"})
 """Endings of bitmap files, in lower case."""
@@ -55,7 +55,7 @@ def unreadable(
 ) -> UnreadableImageError:
     """The error for an image: where, what was found, what was expected, what to do."""
     expected = expected or f"a complete {'/'.join(sorted(e[1:] for e in BITMAPS))} file"
-    message = f"Cannot read image {path} ({found}). Expected {expected}; {remedy}."
+    message = f"Cannot read image {printable(path)} ({found}). Expected {expected}; {remedy}."
     return UnreadableImageError(message, path)
 
 

@@ -10,7 +10,7 @@ from data_modules.images.drawings import DRAWINGS, NDJSON, count_drawings
 from data_modules.listing.entries import ending
 from data_modules.listing.layouts import visible
 from data_modules.listing.names import align, canonical
-from sketchclip.errors import SketchClipError
+from sketchclip.errors import SketchClipError, printable
 
 Listing = dict[str, list[Path]]
 """Canonical class name to files, both sorted."""
@@ -45,7 +45,7 @@ def list_folder(folder: Path, extensions: frozenset[str]) -> Listing:
         found[key] = files
     if not found:
         raise SketchClipError(f"{folder} holds no class folder.")
-    return dict(sorted(found.items()))
+    return _checked(found)
 
 
 def list_pattern(root: Path, pattern: str, extensions: frozenset[str]) -> Listing:
@@ -91,7 +91,19 @@ def list_pattern(root: Path, pattern: str, extensions: frozenset[str]) -> Listin
             f"Pattern '{pattern}' matches no image under {root}. Found for example "
             f"{', '.join(examples) or 'nothing'}."
         )
-    return dict(sorted(found.items()))
+    return _checked(found)
+
+
+def _checked(listing: Listing) -> Listing:
+    """A listing by class; results and lists of files could not hold names that are no text."""
+    for path in (path for files in listing.values() for path in files):
+        try:
+            os.fspath(path).encode()
+        except UnicodeEncodeError as error:
+            raise SketchClipError(
+                f"The name of {printable(path)} is not UTF-8. Rename the file or its folder."
+            ) from error
+    return dict(sorted(listing.items()))
 
 
 def merge(listing: Listing, more: Listing) -> Listing:

@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from data_modules.splits.catalogue import Catalogue
 from sketchclip.callbacks.best import BestCheckpoint
 from sketchclip.checkpoint import count_parameters
+from sketchclip.errors import printable
 from sketchclip.loggers import WandbRun
 from sketchclip.runs.environment import device_name
 
@@ -102,7 +103,9 @@ def subsets(files: Catalogue) -> dict[str, Any]:
 
 def _print(trainer: Trainer, rows: Mapping[str, Any]) -> None:
     if trainer.is_global_zero:
-        print("\n".join(f"{key:>10}  {value}" for key, value in rows.items()), flush=True)
+        print(
+            "\n".join(f"{key:>10}  {printable(value)}" for key, value in rows.items()), flush=True
+        )
 
 
 def _evaluated(files: Catalogue, classes: list[str]) -> str:

@@ -21,11 +21,11 @@ def run(args: Sequence[str]) -> dict[str, dict[str, float]]:
     parser.add_argument("--seed", type=int, default=0, help="seed of the resamples")
     options = parser.parse_args(list(args))
 
-    from rich.console import Console
     from rich.table import Table
 
     from sketchclip.runs.results import check_same_queries, read_results
     from sketchclip.runs.uncertainty import bootstrap_interval, paired_test
+    from sketchclip.tables.console import print_whole
 
     folders = (options.run_a, options.run_b)
     summaries, queries, (a, b) = zip(*map(read_results, folders), strict=True)
@@ -45,7 +45,7 @@ def run(args: Sequence[str]) -> dict[str, dict[str, float]]:
         cells = (f"{row[key]:.4f}" for key in ("a", "b"))
         span = f"{row['low']:+.4f} to {row['high']:+.4f}"
         table.add_row(name, *cells, f"{row['difference']:+.4f}", span, f"{row['p']:.4f}")
-    Console().print(table)
+    print_whole(table)
     print(f"A: {options.run_a}\nB: {options.run_b}")
     print(
         f"{len(queries[0]):,} queries; {summaries[0].get('protocol')}; queries resampled, classes "

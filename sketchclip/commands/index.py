@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sketchclip.commands.arguments import Parser
-from sketchclip.errors import SketchClipError
+from sketchclip.errors import SketchClipError, printable
 
 if TYPE_CHECKING:
     from sketchclip.search.update import UpdateSummary
@@ -90,7 +90,7 @@ def report(summary: "UpdateSummary") -> None:
     """Print the result; names of skipped files go to stderr and beside the index."""
     from sketchclip.search.location import UNREADABLE, is_uri
 
-    lines = [f"{path}: {reason}" for path, reason in summary.skipped.items()]
+    lines = [printable(f"{path}: {reason}") for path, reason in summary.skipped.items()]
     if lines:
         shown = "".join(f"\n  {line}" for line in lines[:_SHOWN])
         if not is_uri(summary.place):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sketchclip.commands.arguments import Parser, listed
-from sketchclip.errors import SketchClipError
+from sketchclip.errors import SketchClipError, printable
 from sketchclip.plots.classes import plot_classes
 from sketchclip.plots.cost import plot_cost
 from sketchclip.plots.curves import CURVES, plot_curve
@@ -56,7 +56,7 @@ def run(args: Sequence[str]) -> list[Path]:
         written, missing = _plot(runs, options)
     print("\n".join(f"Written: {path}" for path in written))
     for line in [*left_out, *missing]:
-        print(f"Left out: {line}")
+        print(printable(f"Left out: {line}"))
     if not written:
         raise SketchClipError(
             f"{len(runs)} runs allow none of these figures; the reasons are above."

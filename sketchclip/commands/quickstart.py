@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from sketchclip.commands.arguments import Parser, numbers
 from sketchclip.config import find_config
 from sketchclip.semantics.class_names import spoken
+from sketchclip.tables.console import print_whole
 
 if TYPE_CHECKING:
     from data_modules import SketchPhotoDataModule
@@ -124,7 +124,7 @@ def _print(summary: dict[str, Any]) -> None:
             for cell in rows[name].values()
         ]
         table.add_row(label, *cells)
-    Console().print(table)
+    print_whole(table)
     before, after = (rows[name]["mAP@all"]["mean"] for name in labels)
     print(f"mAP@all of unseen classes: {(after / before - 1) * 100:+.0f} % over the frozen model.")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sketchclip.commands.arguments import Parser, save_picture
-from sketchclip.errors import SketchClipError
+from sketchclip.errors import SketchClipError, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,19 +85,18 @@ _SCORES = {"cosine": ("cosine", 1), "euclidean": ("distance", -1), "hamming": ("
 
 
 def _print(hits: "Sequence[Hit]", note: str, similarity: str) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    from sketchclip.tables.console import print_whole
+
     head, sign = _SCORES.get(similarity, ("score", 1))
-    table = Table("rank", head, "class", "photo", caption=note, caption_justify="left")
+    table = Table("rank", head, "class", "photo")
     for hit in hits:
         cells = (f"{hit.rank}", f"{sign * hit.score:.4f}", hit.class_name or "", str(hit.path))
-        table.add_row(*map(Text, cells))  # a name in brackets is no markup
-    # Paths are there to be copied: a narrow terminal or a pipe must not cut or fold them.
-    needed = max((len(str(hit.path)) + len(hit.class_name or "") for hit in hits), default=0) + 32
-    console = Console(highlight=False)
-    Console(highlight=False, width=max(console.width, needed)).print(table)
+        table.add_row(*(Text(printable(cell)) for cell in cells))  # brackets are no markup
+    print_whole(table)
+    print(printable(note))
 
 
 def _save(

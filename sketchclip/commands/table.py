@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from sketchclip.commands.arguments import Parser
-from sketchclip.errors import SketchClipError
+from sketchclip.errors import SketchClipError, printable
 from sketchclip.tables.build import build_tables
 from sketchclip.tables.comparison import against_table, cost_table, order_table
 from sketchclip.tables.formats import FORMATS, ResultTable, markdown
@@ -51,7 +51,7 @@ def run(args: Sequence[str]) -> list[ResultTable]:
     tables = [table for group in groups for kind in kinds for table in kind(group)]
     print("\n".join(markdown(table) for table in tables))
     for line in left_out:
-        print(f"Left out: {line}")
+        print(printable(f"Left out: {line}"))
     if options.output is not None:
         options.output.mkdir(parents=True, exist_ok=True)
         for ending, write in FORMATS.items():

@@ -29,7 +29,7 @@ from sketchclip.callbacks.training import TrainingReport
 from sketchclip.checkpoint import CompactCheckpointIO
 from sketchclip.commands.shorthand import option, spell_out
 from sketchclip.config import LayeredConfig, consumed
-from sketchclip.errors import SketchClipError
+from sketchclip.errors import SketchClipError, printable
 from sketchclip.loggers import RunFiles, WandbRun, with_files
 from sketchclip.methods import RetrievalModule
 from sketchclip.pretrained.find import find_checkpoint
@@ -66,7 +66,8 @@ class PlainParser(LightningArgumentParser):
         """Print the message and exit with status 2."""
         if not self.exit_on_error:
             super().error(message, ex)
-        print(f"sketchclip: error: {message}\nSee {self.prog} --help", file=sys.stderr)
+        told = printable(message, lines=True)
+        print(f"sketchclip: error: {told}\nSee {self.prog} --help", file=sys.stderr)
         raise SystemExit(2)
 
 

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from sketchclip.data_check.check import Report
 from sketchclip.data_check.findings import Finding
+from sketchclip.errors import printable
 
 EXAMPLES = 20
 """Most items printed for a finding; ``--json`` holds them all."""
@@ -22,14 +23,17 @@ def print_report(report: Report) -> None:
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     data = report.contents.data
     root = data.catalogue.files.layout.root
-    print(f"{root}: {type(data).__name__}, recognized by {report.recognized}.")
+    print(printable(f"{root}: {type(data).__name__}, recognized by {report.recognized}."))
     table = Table()
     for name in ("check", "", "found", "what to do"):
         table.add_column(name, overflow="fold")
     for finding in report.findings:
         # Text: a path may hold what rich would read as markup.
         status = Text(finding.status, style=_STYLES[finding.status])
-        table.add_row(Text(finding.name), status, Text(finding.found), Text(finding.advice))
+        found, advice = (
+            Text(printable(text, lines=True)) for text in (finding.found, finding.advice)
+        )
+        table.add_row(Text(finding.name), status, found, advice)
     console.print(table)
     for finding in report.findings:
         if finding.items and finding.status in ("warning", "error"):
@@ -53,6 +57,5 @@ def _print_items(finding: Finding, folder: str) -> None:
         lines = [str(item).replace(folder, "") for item in shown] + ([rest] if more else [])
     else:
         text = ", ".join(item.name for item in shown) + (f" {rest}" if more else "")
-        lines = textwrap.wrap(text, 110)
-    # A name that is no UTF-8 must not stop the report.
-    print("\n".join(f"  {line}".encode(errors="replace").decode() for line in lines))
+        lines = textwrap.wrap(text, 110, break_long_words=False, break_on_hyphens=False)
+    print("\n".join(f"  {printable(line)}" for line in lines))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from data_modules.images.decode import BITMAPS
 from data_modules.listing.entries import ending, visible_entries
-from sketchclip.errors import SketchClipError
+from sketchclip.errors import SketchClipError, printable
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _add(entry: os.DirEntry[str], class_name: str | None, found: FoundPhotos) ->
     try:
         entry.path.encode()
     except UnicodeEncodeError:
-        found.skipped[ascii(entry.path)[1:-1]] = "its name is not UTF-8: rename it"
+        found.skipped[printable(entry.path)] = "its name is not UTF-8: rename it"
         return
     try:
         status = entry.stat()

@@ -150,7 +150,11 @@ def _find(roots: Sequence[str], indexed: Mapping[str, str]) -> FoundPhotos:
                 )
     if not found.photos:
         endings = ", ".join(sorted(BITMAPS))
-        raise SketchClipError(f"No photo under {', '.join(roots)}. Expected files of {endings}.")
+        skipped = [f"{path}: {reason}" for path, reason in found.skipped.items()]
+        more = f" Skipped {len(skipped):,}, the first is {skipped[0]}." if skipped else ""
+        raise SketchClipError(
+            f"No photo under {', '.join(roots)}. Expected files of {endings}.{more}"
+        )
     return found
 
 

@@ -1,12 +1,13 @@
 """Printing of metrics in the terminal."""
 
-import sys
 from collections.abc import Mapping
 
 from rich.console import Console
 from rich.table import Table
 
 from sketchclip.metrics.definitions import metric_info, of_queries
+
+_WIDEST = 1_000_000  # characters, above any path
 
 
 def print_metrics(title: str, metrics: Mapping[str, float], protocol: str) -> None:
@@ -37,7 +38,7 @@ def print_metrics(title: str, metrics: Mapping[str, float], protocol: str) -> No
             for mean, pattern in rows.items():
                 values = (metrics[pattern.format(name)] for name in cuts)
                 table.add_row(gallery, mean, *(f"{value:.4f}" for value in values))
-        _console().print(table)
+        print_whole(table)
     print(f"{protocol}\n")
 
 
@@ -46,7 +47,7 @@ def _print(names: list[str], metrics: Mapping[str, float]) -> None:
     for name in names:
         table.add_column(name, justify="right")
     table.add_row(*(f"{metrics[name]:.4f}" for name in names))
-    _console().print(table)
+    print_whole(table)
 
 
 def _print_queries(names: list[str], metrics: Mapping[str, float]) -> None:
@@ -60,8 +61,13 @@ def _print_queries(names: list[str], metrics: Mapping[str, float]) -> None:
     for label, row in rows.items():
         shown = (f"{metrics[name]:.4f}" if name in metrics else "-" for name in row)
         table.add_row(label, *shown)
-    _console().print(table)
+    print_whole(table)
 
 
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else 100)
+def print_whole(table: Table) -> None:
+    """Print a table as wide as it is: what it holds is there to be copied.
+
+    A narrow terminal or a pipe must neither cut nor fold paths and figures.
+    """
+    needed = Console(width=_WIDEST).measure(table).maximum
+    Console(width=max(Console().width, needed), highlight=False).print(table)

@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from data_modules import Doodles
 from data_modules.images.read import read_image
 from data_modules.splits.split import packaged_list
 from sketchclip.cli import main
-from sketchclip.search.index import PhotoIndex
+from sketchclip.commands.search import _print as show
+from sketchclip.errors import printable
+from sketchclip.search.index import Hit, PhotoIndex
 
 CLASSES = sorted(packaged_list("doodles", "unseen"))[:20]
 
@@ -116,6 +119,42 @@ def test_table_and_picture(place, capsys, tmp_path):
         windows = np.lib.stride_tricks.sliding_window_view(image[..., 1], tile.size[::-1])
         wanted = np.asarray(tile)[..., 1]
         assert (windows[40:60] == wanted).all(axis=(-1, -2)).any()
+
+
+NAMES = [
+    *(
+        "全家福" * 30,
+        "e\u0301" * 99,
+        "👩‍👩‍👧" * 30,
+        "[red]x[/red]",
+        "esc\x1b[31m\nline\u202e",
+        "\udcff",
+    ),
+]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_names_are_whole_and_steer_no_terminal(monkeypatch, encoding):
+    hits = [
+        Hit(1, 0.5, f"{i:032x}", Path("/照片", name, f"{name}{i}.jpg"), name * (i % 2))
+        for i, name in enumerate(NAMES)
+    ]
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", stream)
+    main(["--version"])  # any command
+    show(hits, f"6 photos of {NAMES[-2]}", "cosine")
+    stream.flush()
+    printed = stream.buffer.getvalue().decode(encoding)
+    for hit in hits:
+        expected = printable(hit.path).encode(encoding, "backslashreplace").decode(encoding)
+        assert expected in printed
+    assert "\x1b" not in printed
+    assert len(printed.splitlines()) == 1 + 4 + len(hits) + 1
+
+
+def test_names_in_messages_steer_no_terminal(place, capsys):
+    err = fails(capsys, "search", "no\x1b[31m\n照\udcff.png", "--index", place)
+    assert r"Cannot read image no\x1b[31m\n照\udcff.png (there is no such file)" in err
 
 
 def test_an_index_is_brought_up_to_date(place, capsys, tmp_path):

@@ -293,6 +293,16 @@ def test_examples_are_twenty_and_json_holds_all(plain, check, tmp_path):
     }
 
 
+def test_names_that_are_no_text_are_named(plain, check):
+    first = sorted((plain / "photo" / "bak").iterdir())[0]
+    shutil.copy(first, plain / "photo" / "bak" / "x\x1b[31m\udcff.png")
+    code, found, text = check(plain, "--quick")
+    assert code == 1
+    assert "is not UTF-8. Rename" in row(found, "listing")["found"]
+    assert "\x1b" not in text
+    assert r"x\x1b[31m\udcff.png" in re.sub(r"[\s│]", "", text)
+
+
 def test_several_processes_find_the_same(plain, check):
     for number in range(80):  # more than one chunk
         shutil.copy(plain / "photo" / "bak" / "0.jpg", plain / "photo" / "bak" / f"c{number}.jpg")
