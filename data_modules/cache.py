@@ -9,4 +9,5 @@ def cache_folder() -> Path:
     chosen = os.environ.get("SKETCHCLIP_CACHE")
     if chosen:
         return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sketchclip"
+    caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(caches).expanduser() / "sketchclip"

@@ -33,6 +33,11 @@ def find_config(value: str) -> Path:
     for folder in experiment_folders():
         if inside and (folder / inside).is_file():
             return folder / inside
+    if path.is_dir():
+        inside = ", ".join(sorted(str(file) for file in path.glob("*.yaml"))[:8])
+        raise SketchClipError(
+            f"Config {value} is a folder. Expected a YAML file{inside and f', such as {inside}'}."
+        )
     shipped = sorted({p.name for folder in experiment_folders() for p in folder.glob("*.yaml")})
     raise SketchClipError(
         f"Config {value} does not exist. Shipped: {', '.join('experiments/' + n for n in shipped)}."

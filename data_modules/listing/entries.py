@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 
 LEFT_BEHIND = frozenset(
     {
@@ -18,6 +19,9 @@ LEFT_BEHIND = frozenset(
 
 Only names that no class or photo has: ``recycle`` is a class.
 """
+
+ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar"})
+"""Endings of files that hold folders, in lower case."""
 
 _LEFT_BEHIND = re.compile(r"~\$.*|found\.\d{3}|thumbs\.db:.*")
 """The same with varying names: owner files of Office, what was found on a repaired disk."""
@@ -45,6 +49,14 @@ def visible_entries(folder: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
 def visible_names(folder: str | os.PathLike[str]) -> list[str]:
     """Names of :func:`visible_entries`."""
     return [entry.name for entry in visible_entries(folder)]
+
+
+def no_folder(path: Path) -> str:
+    """Why a path is no folder, in words that follow its name."""
+    if not path.exists():
+        return "is a link to what is missing" if path.is_symlink() else "does not exist"
+    archive = ending(path.name) in ARCHIVES
+    return "is a file: unpack it and name the folder" if archive else "is a file"
 
 
 def ending(name: str) -> str:

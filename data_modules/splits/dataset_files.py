@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from data_modules.listing.entries import no_folder
 from data_modules.listing.layouts import PLAIN, FoundLayout, Layout, find_layout
 from data_modules.listing.names import shorten
 from data_modules.listing.scan import (
@@ -61,7 +62,7 @@ class Dataset:
         folder = Path(root).expanduser()
         if not folder.is_dir():
             raise SketchClipError(
-                f"Data root {folder} does not exist. Expected a folder with {expected}."
+                f"Data root {folder} {no_folder(folder)}. Expected a folder with {expected}."
             )
         return folder
 

@@ -151,6 +151,8 @@ def _from_file(path: Path, classes: Sequence[str]) -> list[str]:
         raise SketchClipError(
             f"Cannot read split {path} ({error}). Expected UTF-8 text with a class name a line."
         ) from error
+    # A comment may follow a name, unless all of the line is the name of a class: 'class #2'.
+    lines = [x if canonical(x) in classes else re.sub(r"\s+#.*", "", x) for x in lines]
     names = _matched([canonical(line) for line in lines], classes)
     numbered = [re.fullmatch(r"(.*\S)\s+\d+", line) for line in lines]
     if lines and all(numbered):

@@ -1,5 +1,6 @@
 """``sketchclip ablate``: run an ablation grid over seeds, resume it, continue past failures."""
 
+import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,7 +53,7 @@ def default_output(grid: str) -> Path:
     >>> default_output("experiments/scarcity/classes.yaml"), default_output("my/classes.yaml")
     (PosixPath('runs/scarcity/classes'), PosixPath('runs/classes'))
     """
-    path = Path(grid).with_suffix("")
+    path = Path(os.path.normpath(grid)).with_suffix("")
     if "experiments" not in path.parts:
         return ROOT / path.name
     return ROOT.joinpath(*path.parts[path.parts.index("experiments") + 1 :])

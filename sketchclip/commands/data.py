@@ -84,7 +84,11 @@ def run(args: Sequence[str]) -> dict[str, Any]:
     options = parser.parse_args(args)
     root = Path(options.root).expanduser()
     if not root.is_dir():
-        raise SketchClipError(f"{root} is no folder. Expected that of a dataset, as data.root.")
+        from data_modules.listing.entries import no_folder
+
+        raise SketchClipError(
+            f"{root} {no_folder(root)}. Expected the folder of a dataset, as data.root."
+        )
     if options.workers < 0:
         raise SketchClipError(f"--workers {options.workers}: expected a number of processes.")
     with warnings.catch_warnings():

@@ -91,6 +91,8 @@ def report(summary: "UpdateSummary") -> None:
     from sketchclip.search.location import UNREADABLE, is_uri
 
     lines = [printable(f"{path}: {reason}") for path, reason in summary.skipped.items()]
+    if not lines and not is_uri(summary.place):
+        (Path(summary.place) / UNREADABLE).unlink(missing_ok=True)  # that of the run before
     if lines:
         shown = "".join(f"\n  {line}" for line in lines[:_SHOWN])
         if not is_uri(summary.place):

@@ -176,9 +176,11 @@ class RetrievalModule(RankedModule):
     def on_validation_epoch_end(self) -> None:
         """Rank once, log, and forget: a sanity check leaves nothing behind."""
         trainer = self.trainer
-        limit = trainer.limit_test_batches if trainer.testing else trainer.limit_val_batches
+        loaders = trainer.test_dataloaders if trainer.testing else trainer.val_dataloaders
+        taken = trainer.num_test_batches if trainer.testing else trainer.num_val_batches
         data = trainer.datamodule  # type: ignore[attr-defined]
-        self.partial = trainer.sanity_checking or not isinstance(limit, float) or limit < 1
+        cut = any(n < len(loader) for n, loader in zip(taken, loaders or (), strict=True))
+        self.partial = trainer.sanity_checking or cut  # a limit above the number cuts nothing
         # A part of the gallery is no gallery: queries without any photo in it are left out.
         partial = self.partial or getattr(data, "on_error", None) == "skip"
         self.results = self.retrieval.results(self.shown_photos, partial)

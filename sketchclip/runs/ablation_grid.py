@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from data_modules.listing.entries import is_hidden
 from sketchclip.config import find_config
 from sketchclip.errors import SketchClipError
 
@@ -119,6 +121,7 @@ def read_grid(
     shared = [*content.get("configs", []), *(find_config(config) for config in configs)]
     runs = []
     for name, entry in content["cells"].items():
+        _check_name(source, str(name))
         if only and name not in only:
             continue
         fixed = entry.get("seeds")
@@ -148,6 +151,15 @@ def _run(
         configs, settings = [*base.configs, *entry.get("config", [])], base.settings + settings
     train = bool(entry.get("train", True)) and base is None
     return AblationRun(name, seed, tuple(configs), settings, train, checkpoint, base)
+
+
+def _check_name(source: Path, name: str) -> None:
+    """Refuse a name that is no folder of its own in the output."""
+    if name.strip(" .") == "" or re.search(r"[/\\\0-\x1f]", name) or is_hidden(name):
+        raise SketchClipError(
+            f"{source}: {name!r}: expected a name that can be that of a folder, without / and \\, "
+            "and not beginning with a dot."
+        )
 
 
 def _check_base(source: Path, cells: Mapping[str, Any], name: str, base: str) -> None:

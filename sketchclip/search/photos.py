@@ -8,7 +8,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from data_modules.images.decode import BITMAPS
-from data_modules.listing.entries import ending, visible_entries
+from data_modules.listing.entries import ending, no_folder, visible_entries
 from sketchclip.errors import SketchClipError, printable
 
 
@@ -63,8 +63,7 @@ def find_photos(roots: Sequence[Path]) -> FoundPhotos:
     found, seen = FoundPhotos(), set[tuple[int, int]]()
     for root in roots:
         if not root.is_dir():
-            what = "is no folder" if root.exists() else "does not exist"
-            raise SketchClipError(f"{root} {what}. Expected a folder with photos.")
+            raise SketchClipError(f"{root} {no_folder(root)}. Expected a folder with photos.")
         top = str(root.absolute())
         _list_folder(top, found, seen)
         if top in found.unlisted:

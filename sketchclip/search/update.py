@@ -84,10 +84,11 @@ def index_photos(
     """
     start = time.monotonic()
     engine = VectorEngine(place)
+    roots, dropped = ([str(Path(p).expanduser().absolute()) for p in x] for x in (photos, drop))
+    if not engine.exists():
+        _find(roots, {})  # before anything is written, the lock included
     with engine.lock():
-        roots, dropped = ([str(Path(p).expanduser().absolute()) for p in x] for x in (photos, drop))
         if not engine.exists():
-            _find(roots, {})  # before anything is written
             engine.create(model.dim, _told(model), model.state_width)
         index = PhotoIndex(engine)
         index.check_model(model)

@@ -24,6 +24,17 @@ def missing_root(data: Path) -> Args:
     return root(data / "nowhere")
 
 
+def archive_as_root(data: Path) -> Args:
+    (data / "data.zip").write_bytes(b"PK")
+    return root(data / "data.zip")
+
+
+def folder_as_config(data: Path) -> Args:
+    (data / "configs").mkdir()
+    (data / "configs" / "a.yaml").write_text("{}")
+    return ["--config", str(data / "configs")]
+
+
 def no_root(data: Path) -> Args:
     return ["--data.root", "null"]
 
@@ -104,6 +115,8 @@ LAYOUT = r"sketch/<class>/ and photo/<class>/"
 # Name: (command, what is wrong, what the message must say).
 TABLE: dict[str, tuple[str, Callable[[Path], Args], str]] = {
     "missing root": ("fit", missing_root, rf"nowhere does not exist.*{LAYOUT}"),
+    "archive as root": ("test", archive_as_root, rf"data\.zip is a file: unpack it.*{LAYOUT}"),
+    "folder as config": ("fit", folder_as_config, r"configs is a folder.*such as .*a\.yaml"),
     "no root": ("fit", no_root, rf"needs a folder: --data.root=.*{LAYOUT}"),
     "other layout": ("fit", other_layout, rf"expected {LAYOUT}.*found drawings, photo"),
     "empty class": ("fit", empty_class, r"unicorn has no image.*[Aa]dd images or remove"),

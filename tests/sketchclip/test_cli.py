@@ -114,7 +114,9 @@ def test_the_config_of_a_run_repeats_it(run, capsys):
     fitted = run("fit", "--trainer.max_epochs", "1", "--model.adaptation.n_prompts", "2")
     folder = Path(fitted.trainer.log_dir)
     checkpoint = folder / "checkpoints" / "last.ckpt"
-    tested = main(["test", "--config", str(folder / "config.yaml"), "--ckpt_path", str(checkpoint)])
+    more = ("--trainer.limit_test_batches", "999")  # cuts nothing
+    config = str(folder / "config.yaml")
+    tested = main(["test", "--config", config, "--ckpt_path", str(checkpoint), *more])
     assert tested.model.adaptation.n_prompts == 2
     result = json.loads((Path(tested.trainer.log_dir) / "metrics.json").read_text())
     assert result["checkpoint"] == str(checkpoint)

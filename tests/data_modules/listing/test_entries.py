@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data_modules.listing.entries import no_folder
 from data_modules.listing.scan import PHOTOS, list_folder, list_pattern
 from sketchclip.data_check.survey import survey
 from sketchclip.errors import SketchClipError
@@ -55,6 +56,17 @@ def test_datasets_and_searches_pass_over_the_same(root):
     assert sorted(photo.path for photo in found.photos) == listed
     assert not found.skipped
     assert not found.unlisted
+
+
+def test_why_a_path_is_no_folder(tmp_path):
+    for name in ("a.zip", "A.TAR.GZ", "b.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    assert no_folder(tmp_path / "a.zip") == no_folder(tmp_path / "A.TAR.GZ")
+    assert no_folder(tmp_path / "a.zip") == "is a file: unpack it and name the folder"
+    assert no_folder(tmp_path / "b.txt") == "is a file"
+    assert no_folder(tmp_path / "link") == "is a link to what is missing"
+    assert no_folder(tmp_path / "gone") == "does not exist"
 
 
 def test_an_empty_folder_may_hold_what_systems_left(root):

@@ -127,6 +127,7 @@ def test_random_split_depends_on_its_seed_alone():
         ("hot air balloon\nclass 1\n", ["class_1", "hotair_balloon"]),
         ("\ufeff# mine\nHot-Air_Balloon 0\nclass 1 1\n", ["class_1", "hotair_balloon"]),
         ("class 1\nclass 2\n", ["class_1", "class_2"]),  # the number belongs to the name
+        ("class 1 # mine\nclass 2\t#2\n", ["class_1", "class_2"]),
         ("cat\t4\nhot air balloon\t5\n", ["cat", "hotair_balloon"]),
         ("cat\ncat\nclass 1", ["cat", "class_1"]),
     ],

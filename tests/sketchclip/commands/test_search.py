@@ -172,6 +172,9 @@ def test_an_index_is_brought_up_to_date(place, capsys, tmp_path):
     assert "4 photos in" in said.out
     assert "Skipped, 1 in all:\n  " in said.err
     assert "bad.png" in (index / "unreadable.txt").read_text()
+    (own / "bad.png").unlink()
+    main(["index", "-o", str(index), "--update"])
+    assert not (index / "unreadable.txt").exists()
 
 
 def test_what_a_user_can_mend_is_told_in_a_line(place, capsys, tmp_path):

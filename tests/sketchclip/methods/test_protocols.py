@@ -76,6 +76,7 @@ def test_another_data_module_starts_from_its_own_settings(trained, tmp_path):
     assert (chosen["root"], chosen["split"]) == (None, "unseen_by_model")
     assert len(cli.datamodule.catalogue.test_classes) == 234
     assert results(folder / "test")["cross_dataset"]
+    assert results(folder / "test")["partial"]
     # What is typed counts, also before the name of the dataset.
     with pytest.raises(SystemExit):
         main(["test", "--ckpt_path", str(folder), "--data.root", "nowhere", "--data", "Sketchy"])

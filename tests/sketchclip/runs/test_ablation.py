@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import yaml
 
 from sketchclip.cli import main
+from sketchclip.commands.ablate import default_output
 from sketchclip.errors import SketchClipError
 from sketchclip.runs.ablation_grid import read_grid
 from tests.helpers.paths import REPOSITORY
@@ -47,6 +49,21 @@ def grid(tmp_path, tree, tiny_weights):
     path = tmp_path / "grid.yaml"
     path.write_text(yaml.safe_dump({"cells": cells}, sort_keys=False))
     return path
+
+
+@pytest.mark.parametrize(
+    "name", ["../..", "..", "/tmp/x", "a/b", "a\\b", "", ".git", "a\nb", "@eaDir"]
+)
+def test_runs_stay_in_the_output_folder(grid, name):
+    grid.write_text(yaml.safe_dump({"cells": {"ours": "base.yaml", name: "base.yaml"}}))
+    for only in ((), ("ours",)):
+        with pytest.raises(SketchClipError, match=r"expected a name that can be that of a folder"):
+            read_grid(str(grid), [0], only=only)
+
+
+def test_the_folder_of_a_grid_stays_among_runs():
+    assert default_output("experiments/../../mine/a.yaml") == Path("runs/a")
+    assert default_output("./experiments/x/../a.yaml") == Path("runs/a")
 
 
 def test_cells_have_seeds_configs_and_settings(grid):

@@ -261,8 +261,9 @@ def test_places_without_photos_or_index(index, photos, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(SketchClipError, match=r"No photo under .*\.webp"):
         index(tmp_path / "empty")
-    with pytest.raises(SketchClipError, match="is no folder"):
+    with pytest.raises(SketchClipError, match="is a file"):
         index(next(photos.rglob("*.png")))
+    assert not (tmp_path / "index").exists()  # a first run that fails leaves nothing
     with pytest.raises(SketchClipError, match="There is no index at"):
         opened(tmp_path)
     with (
