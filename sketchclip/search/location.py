@@ -6,7 +6,7 @@ from pathlib import Path
 from data_modules.cache import cache_folder
 from data_modules.listing.entries import visible_names
 from data_modules.locks import locked
-from sketchclip.errors import SketchClipError
+from sketchclip.errors import SketchClipError, printable
 
 LOCK, UNREADABLE = "lock", "unreadable.txt"
 
@@ -18,6 +18,10 @@ def is_uri(place: str) -> bool:
 
 def check_folder(folder: Path, ours: set[str]) -> None:
     """Refuse a folder that is something else than an index, such as that of the photos."""
+    if printable(folder) != str(folder):
+        raise SketchClipError(
+            f"{printable(folder)}: expected the folder of an index with a name of plain text."
+        )
     if not folder.exists():
         return
     if not folder.is_dir():

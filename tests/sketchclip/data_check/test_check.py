@@ -318,7 +318,7 @@ def other_names(data: Path) -> list[str]:
 
 
 UNUSABLE = {
-    "no folder": (lambda data: shutil.rmtree(data) or [], "is no folder"),
+    "no folder": (lambda data: shutil.rmtree(data) or [], "does not exist"),
     "unknown layout": (other_names, "No dataset recognized.*holds ink, photo.*Looked for"),
     "unknown dataset": (lambda data: ["--dataset", "Sketch"], "expected one of .*Sketchy"),
     "other dataset": (lambda data: (other_names(data), ["--dataset", "Sketchy"])[1], "Sketchy: ex"),
