@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shutil
 import statistics
 from pathlib import Path
 from xml.etree import ElementTree
@@ -14,6 +15,7 @@ import yaml
 
 from sketchclip.commands.table import run
 from sketchclip.errors import SketchClipError
+from sketchclip.runs.reading import find_runs
 from sketchclip.tables import paper
 from sketchclip.tables.build import build_tables
 from sketchclip.tables.formats import ResultTable, comma_separated, hypertext, latex, markdown
@@ -353,3 +355,11 @@ def test_cells_are_text_in_every_format():
 def test_fine_grained_rows_are_known_by_their_id():
     assert Row("b_fg_x", "", "baseline", "M", "c.yaml").fine_grained
     assert not Row("b_x", "", "baseline", "M", "c.yaml").fine_grained
+
+
+def test_what_a_network_drive_keeps_of_a_run_is_no_run(tmp_path):
+    write(tmp_path, "ours", 0, {"mAP@all": 0.3})
+    shutil.copytree(tmp_path / "ours", tmp_path / "@eaDir" / "ours")
+    found, left_out = find_runs([tmp_path])
+    assert len(found) == 1
+    assert not left_out
