@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import torch
 from lightning.fabric.utilities.types import _PATH
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from typing_extensions import override
@@ -62,10 +62,10 @@ class CompactCheckpointIO(TorchCheckpointIO):
         map_location: Callable | None = lambda storage, loc: storage,
         weights_only: bool | None = None,
     ) -> dict[str, Any]:
-        """Read a checkpoint, or the tensors alone from safetensors."""
+        """Read a checkpoint, or the tensors alone from safetensors; nothing in it is executed."""
         if str(path).endswith(".safetensors"):
             return read_safetensors(Path(path))
-        return super().load_checkpoint(path, map_location, weights_only)
+        return super().load_checkpoint(path, map_location, weights_only=True)
 
 
 def mark_pretrained(network: Network, adapted: Collection[str] = ()) -> Network:
@@ -132,7 +132,7 @@ def check_state(
         passed_over: Prefixes of names that need not be in the module.
 
     Raises:
-        SketchClipError: If a tensor is missing, unexpected or of another shape.
+        SketchClipError: If a tensor is missing, unexpected, of another shape, or holds NaN.
     """
     whole = module.state_dict()
     expected = {name: _shape(whole[name]) for name in own_names(module)}
@@ -154,7 +154,15 @@ def check_state(
     if told:
         raise SketchClipError(
             f"Checkpoint does not fit {type(module).__name__} as configured ({'; '.join(told)}). "
-            "Use the settings it was trained with: --config <run>/config.yaml."
+            "Use the settings it was trained with, those of config.yaml in its run, and the same "
+            "version of the method's code."
+        )
+    diverged = [n for n in sorted(found) if torch.isnan(torch.as_tensor(state[n])).any()]
+    if diverged:
+        raise SketchClipError(
+            f"{len(diverged)} of the checkpoint's {len(found)} tensors hold NaN, first "
+            f"{diverged[0]}: its embeddings are NaN. The training diverged, or the file is damaged."
+            " Use another checkpoint, such as best.ckpt, or train again with lower rates."
         )
 
 
@@ -196,12 +204,12 @@ def read_safetensors(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: If the file is none of ours.
     """
-    try:
-        with safe_open(str(path), "pt") as file:
-            about = json.loads((file.metadata() or {})[_ENTRY])
-            return {**about, "state_dict": {name: file.get_tensor(name) for name in file.keys()}}  # noqa: SIM118
-    except (SafetensorError, KeyError) as error:
-        raise ValueError(f"{path}: {error}") from error
+    with safe_open(str(path), "pt") as file:
+        described = (file.metadata() or {}).get(_ENTRY)
+        if described is None:
+            raise ValueError(f"its metadata has no entry '{_ENTRY}'")
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    return {**json.loads(described), "state_dict": tensors}
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:

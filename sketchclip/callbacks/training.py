@@ -10,9 +10,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from data_modules.splits.catalogue import Catalogue
 from sketchclip.callbacks.best import BestCheckpoint
 from sketchclip.checkpoint import count_parameters
-from sketchclip.errors import printable
+from sketchclip.errors import SketchClipError, printable
 from sketchclip.loggers import WandbRun
 from sketchclip.runs.environment import device_name
+from sketchclip.runs.folder import CHECKPOINTS, LAST
 
 
 class TrainingReport(Callback):
@@ -20,11 +21,13 @@ class TrainingReport(Callback):
 
     def __init__(self) -> None:
         self.started = self.epoch_started = 0.0
+        self.first_step: int | None = None
+        """Steps before this training, of the run that it goes on with; None before it starts."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say what trains, on what, and how it is measured."""
         folder = trainer.log_dir  # a collective call: every process must make it
-        self.started = time.monotonic()
+        self.started, self.first_step = time.monotonic(), trainer.global_step
         trained, total = count_parameters(pl_module)
         data = trainer.datamodule  # type: ignore[attr-defined]
         files: Catalogue = data.catalogue
@@ -69,13 +72,28 @@ class TrainingReport(Callback):
         print(f"{when}  {'  '.join(parts)}  {seconds:.0f} s")
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print where everything was written and what to type next."""
+        """Print where everything was written and what to type next.
+
+        Raises:
+            SketchClipError: If the training was over before its first batch.
+        """
+        if self.first_step is None:
+            raise SketchClipError(
+                "Nothing was trained: a limit was reached before the first batch (trainer.max_time,"
+                " an early stop of the checkpoint, or no batch in an epoch). No run was written."
+            )
         log_dir = trainer.log_dir
+        count = trainer.global_step - self.first_step
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            told = f"{_steps(count)} tried (trainer.fast_dev_run), without run folder or checkpoint"
+            _print(trainer, {"trained": told})
         if not trainer.loggers or log_dir is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         folder = Path(log_dir)
         seconds = time.monotonic() - self.started
-        rows = {"trained": f"{trainer.global_step:,} steps, {seconds:.0f} s"}
+        rows = {"trained": f"{_steps(count)}, {seconds:.0f} s"}
+        if self.first_step:
+            rows["trained"] += f"; {_steps(trainer.global_step)} with those of the checkpoint"
         rows["run folder"] = f"{folder}: config.yaml, environment.json, metrics.csv"
         for callback in trainer.checkpoint_callbacks:
             path, score = callback.best_model_path, callback.best_model_score  # type: ignore[attr-defined]
@@ -88,8 +106,13 @@ class TrainingReport(Callback):
         for logger in trainer.loggers:
             if isinstance(logger, WandbRun) and (address := logger.url or logger.sync_command):
                 rows["W&B"] = address
-        rows["test it"] = f"sketchclip test --ckpt_path {folder}"
+        if (folder / CHECKPOINTS / f"{LAST}.ckpt").is_file():
+            rows["test it"] = f"sketchclip test --ckpt_path {folder}"
         _print(trainer, rows)
+
+
+def _steps(count: int) -> str:
+    return f"{count:,} step{'s' * (count != 1)}"
 
 
 def subsets(files: Catalogue) -> dict[str, Any]:

@@ -225,11 +225,12 @@ class CLIPEncoderMixin(nn.Module):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another backbone before any tensor is compared."""
         theirs, ours = checkpoint.get("backbone"), self.identity
-        if theirs is None or theirs["hash"] != ours["hash"]:
-            found = f"'{theirs['name']}' ({theirs})" if theirs else "no backbone entry"
+        if theirs is None or theirs.get("hash") != ours["hash"]:
+            found = f"'{theirs.get('name')}' ({theirs})" if theirs else "no backbone entry"
             raise SketchClipError(
                 f"Checkpoint is of another backbone: this model is '{ours['name']}' "
-                f"({ours}), the checkpoint has {found}. Pass the --model.backbone and "
-                "--model.pretrained that it was trained with (see config.yaml of its run)."
+                f"({ours}), the checkpoint has {found}. Name what it was trained with (see "
+                "config.yaml of its run): --model.backbone and --model.pretrained of fit and test, "
+                "--pretrained of other commands."
             )
         super().on_load_checkpoint(checkpoint)  # type: ignore[misc]

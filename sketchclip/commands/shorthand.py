@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 
 from sketchclip.commands.arguments import TRAINER_COMMANDS
+from sketchclip.errors import SketchClipError
 from sketchclip.pretrained.find import find_checkpoint
 from sketchclip.runs.folder import LAST, ROOT, config_of
 
@@ -16,6 +17,10 @@ _OF_A_DATASET = {
     **{"train_fraction": "1", "seen_classes": "null", "gallery": "dedup"},
     **{"generalized": "0", "generalized_queries": "unseen"},
 }
+_METHOD = frozenset({"--config", "--model", "--model.class_path"})
+_NAME_IT = (
+    "Name method and data: --config FILE, or --model CLASS and --data CLASS with their settings."
+)
 _SHORT = {"wandb": "sketchclip.loggers.WandbRun", "csv": "sketchclip.loggers.RunFiles"}
 
 
@@ -23,8 +28,11 @@ def spell_out(args: Sequence[str]) -> list[str]:
     """Resolve short forms of a command and its options for LightningCLI.
 
     ``--trainer.logger=wandb`` names a class. ``--ckpt_path`` becomes a file. Where neither a config
-    nor a model is given, a run is evaluated or continued with its own config, and without a
-    checkpoint it is the last run that is evaluated.
+    nor a model is given, a run is evaluated or continued with its own config, under all other
+    options, and without a checkpoint it is the last run that is evaluated.
+
+    Raises:
+        SketchClipError: If there is no such checkpoint, or nothing says which method it is of.
     """
     args = list(args)
     asked = any(a == "-h" or a.partition("=")[0].endswith(("--help", ".help")) for a in args)
@@ -36,17 +44,23 @@ def spell_out(args: Sequence[str]) -> list[str]:
             args[at] = f"{name}={_SHORT.get(value, value)}"
         elif before == "--trainer.logger":
             args[at] = _SHORT.get(word, word)
-    configured = any(a.startswith(("--config", "-c", "--model")) for a in args)
+    names = {arg.partition("=")[0] for arg in args}
+    configured = any(a.startswith("-c") for a in names) or not names.isdisjoint(_METHOD)
     root = next((Path(v) for name in _SAVE_DIR if (v := option(args, name)[1])), ROOT)
     at, checkpoint = option(args, "--ckpt_path")
     if checkpoint is None and args[0] != "fit" and not configured:
         at, checkpoint = len(args), LAST
     if checkpoint is None or checkpoint == "null":
+        lost = [name for name in names if name.startswith("--model.")]
+        if lost and not configured:
+            raise SketchClipError(f"{min(lost)} is a setting of which method? {_NAME_IT}")
         return args
     path = find_checkpoint(checkpoint, root)
     del args[at : at + (1 if args[at : at + 1] == [f"--ckpt_path={checkpoint}"] else 2)]
     args.insert(at, f"--ckpt_path={path}")
     config = None if configured else config_of(Path(path))
+    if config is None and not configured:
+        raise SketchClipError(f"{path} has no config.yaml of its run beside it. {_NAME_IT}")
     if config is not None:
         print(f"{args[0]}: {path} with the settings of {config}")
         args[1:1] = ["--config", str(config), *_other_data(args, config)]

@@ -7,6 +7,7 @@ import sys
 import warnings
 from argparse import SUPPRESS
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -29,18 +30,18 @@ from sketchclip.callbacks.training import TrainingReport
 from sketchclip.checkpoint import CompactCheckpointIO
 from sketchclip.commands.shorthand import option, spell_out
 from sketchclip.config import LayeredConfig, consumed
-from sketchclip.errors import SketchClipError, printable
+from sketchclip.errors import printable
 from sketchclip.loggers import RunFiles, WandbRun, with_files
 from sketchclip.methods import RetrievalModule
+from sketchclip.pretrained.checkpoint_file import read_checkpoint
 from sketchclip.pretrained.find import find_checkpoint
 from sketchclip.pretrained.trained_encoder import TrainedEncoder  # noqa: F401 (found by its name)
 from sketchclip.runs.folder import RunFolder
-from sketchclip.runs.reading import flat_settings
+from sketchclip.runs.resume import check_limits, check_settings
 
-# Not compared with a checkpoint: the data decides the class names (a test may be on other data),
-# and the backbone's hash, not the path of its file, says whether the weights are the same. A test
-# may rank in another way than validation did.
-_NOT_COMPARED = frozenset({"class_names", "pretrained", "retrieval", "shortlist"})
+# The data decides the class names (a test may be on other data), and the backbone's hash, not the
+# path of its file, says whether the weights are the same.
+_NOT_COMPARED = frozenset({"class_names", "pretrained"})
 
 _LOGGER = lazy_instance(RunFiles)
 
@@ -138,6 +139,9 @@ class SketchClipCLI(LightningCLI):
         kwargs["logger"] = with_files(trainer.get("logger"))
         if trainer.get("enable_progress_bar") is None and not sys.stderr.isatty():
             kwargs["enable_progress_bar"] = False  # TrainingReport prints a line an epoch
+        if trainer.get("enable_checkpointing") is False:  # Lightning refuses our callbacks then
+            callbacks = trainer.get("callbacks") or []
+            kwargs["callbacks"] = [c for c in callbacks if not isinstance(c, ModelCheckpoint)]
         plugins = trainer.get("plugins") or []
         plugins = plugins if isinstance(plugins, list) else [plugins]
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
@@ -162,33 +166,23 @@ class SketchClipCLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         # Lightning would let the checkpoint's hyper-parameters replace the user's in silence.
-        config = self.config[self.config.subcommand]
-        if not config.get("ckpt_path"):
-            return
-        path = config.ckpt_path = find_checkpoint(config.ckpt_path)
-        if not Path(path).is_file():
-            return
-        try:
-            checkpoint = CompactCheckpointIO().load_checkpoint(path, weights_only=True)
-            saved = flat_settings(checkpoint.get("hyper_parameters", {}))
-            for entry in ("pytorch-lightning_version", "training_classes"):
-                checkpoint[entry]
-        except Exception as error:
-            raise SketchClipError(
-                f"{path} is no checkpoint of sketchclip ({type(error).__name__}). Expected a file "
-                "that 'sketchclip fit' wrote: <run>/checkpoints/last.ckpt."
-            ) from error
-        now = flat_settings(config.model.get("init_args", Namespace()).as_dict())
-        conflicts = [
-            f"  model.{key}: {now[key]!r} here, {value!r} in the checkpoint"
-            for key, value in saved.items()
-            if key in now and key.rpartition(".")[2] not in _NOT_COMPARED and now[key] != value
-        ]
-        if conflicts:
-            raise SketchClipError(
-                f"Settings conflict with {path}:\n" + "\n".join(conflicts) + "\nUse the "
-                "checkpoint's settings: --config <its run>/config.yaml, or these flags."
-            )
+        command = self.config.subcommand
+        config, path, checkpoint = self.config[command], None, None
+        if config.get("ckpt_path"):
+            path = config.ckpt_path = find_checkpoint(config.ckpt_path)
+            if Path(path).is_file():
+                checkpoint = read_checkpoint(Path(path), ["pytorch-lightning_version"])
+                now = config.model.get("init_args", Namespace()).as_dict()
+                free = _NOT_COMPARED | {*_class(config.model.class_path).test_settings}
+                check_settings(path, checkpoint["hyper_parameters"], now, free)
+        if command == "fit":
+            check_limits(config.trainer.as_dict(), path, checkpoint)
+
+
+def _class(path: str) -> type[RetrievalModule]:
+    module, _, name = path.rpartition(".")
+    found: type[RetrievalModule] = getattr(import_module(module), name)
+    return found
 
 
 def run_cli(args: Sequence[str] | None) -> SketchClipCLI:

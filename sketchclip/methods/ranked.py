@@ -1,6 +1,7 @@
 """How a method ranks photos: what it keeps of images, and how it compares that."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from lightning.pytorch import LightningModule
@@ -27,6 +28,8 @@ class RankedModule(LightningModule, ABC):
     """
     score_name: str = "score"
     """Name of the score in results, such as ``rn@1000``."""
+    test_settings: ClassVar[tuple[str, ...]] = ()
+    """Arguments that say how photos are ranked, not how it trains: a test may change them."""
     state_dtype: torch.dtype = torch.float32
     """Type that evaluation keeps states in; half precision for large ones."""
 

@@ -1,12 +1,16 @@
 """Checkpoints from and to the Hugging Face hub."""
 
+from contextlib import suppress
 from pathlib import Path
+from threading import Event, Thread
 
 from sketchclip import __version__
 from sketchclip.errors import SketchClipError, first_line
 from sketchclip.runs.folder import ABOUT, CONFIG, EXPORTED
 
 _WEIGHTS = (EXPORTED, "last.ckpt", "model.ckpt")
+PATIENCE = 5.0
+"""Seconds that the hub has to answer; its library would try again and again for minutes."""
 
 
 def download(repository: str, option: str = "--ckpt_path") -> Path:
@@ -22,10 +26,11 @@ def download(repository: str, option: str = "--ckpt_path") -> Path:
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     offline: list[Exception] = []
+    known = {} if answers() else {"local_files_only": True}
 
     def fetch(name: str) -> Path | None:
         try:
-            return Path(huggingface_hub.hf_hub_download(repository, name))
+            return Path(huggingface_hub.hf_hub_download(repository, name, **known))
         except LocalEntryNotFoundError as error:  # a kind of the next one, and means: no network
             offline.append(error)
             return None
@@ -41,10 +46,10 @@ def download(repository: str, option: str = "--ckpt_path") -> Path:
     weights = next((path for name in _WEIGHTS if (path := fetch(name))), None)
     if weights is None and offline:
         raise SketchClipError(
-            f"{option}={repository} is no file here, and as a repository of the Hugging Face hub "
-            "it is not in the local cache and cannot be downloaded. With a network, run "
-            f"'hf download {repository}' once; without one, copy its files into a folder and give "
-            f"{option}=FOLDER."
+            f"{option}={repository} is no file or folder here, and as a repository of the Hugging "
+            "Face hub it is not in the local cache and the hub cannot be reached. With a network, "
+            f"run 'hf download {repository}' once; without one, copy its files into a folder and "
+            f"give {option}=FOLDER."
         ) from offline[0]
     if weights is None:
         raise SketchClipError(
@@ -54,6 +59,25 @@ def download(repository: str, option: str = "--ckpt_path") -> Path:
     for name in (CONFIG, ABOUT):
         fetch(name)
     return weights
+
+
+def answers() -> bool:
+    """Whether the hub, or the mirror in its place, answers in time, with whatever it says."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    answered = Event()
+
+    def ask() -> None:
+        with suppress(Exception):  # of whichever client the library uses at present
+            get_session().head(constants.ENDPOINT, timeout=PATIENCE)
+            answered.set()
+
+    # A thread, as nothing else ends the look-up of a name in time.
+    asking = Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(PATIENCE)
+    return answered.is_set()
 
 
 def upload(folder: Path, repository: str, private: bool) -> str:

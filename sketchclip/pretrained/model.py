@@ -45,7 +45,7 @@ class SearchModel:
         results: Figures of its tests, with their protocols.
 
     Raises:
-        SketchClipError: If the method ranks by a score of its own and has no vectors.
+        SketchClipError: If it ranks by a score of its own without vectors, or embeds to NaN.
     """
 
     def __init__(
@@ -75,7 +75,13 @@ class SearchModel:
         blank = np.zeros((1, preprocessing.size, preprocessing.size, 3), np.uint8)
         state = self._states(blank, "gallery")
         self._state_shape = state.shape[1:]
-        self.dim = int(self._vectors(state).shape[1])
+        vectors = self._vectors(state)
+        if not np.isfinite(vectors).all():
+            raise SketchClipError(
+                f"{name}: its embeddings are NaN or infinite, as after a training that diverged. "
+                "Use another checkpoint, such as best.ckpt, or train again with lower rates."
+            )
+        self.dim = int(vectors.shape[1])
 
     @property
     def state_width(self) -> int:

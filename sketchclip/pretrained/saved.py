@@ -3,7 +3,7 @@
 import copy
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from data_modules.batch import Preprocessing
-from sketchclip.checkpoint import CompactCheckpointIO
 from sketchclip.errors import SketchClipError, own_cause
 from sketchclip.methods import RetrievalModule
+from sketchclip.pretrained.checkpoint_file import read_checkpoint
 from sketchclip.runs.folder import ABOUT, EXPORTED, FIT, config_of, run_of
 from sketchclip.runs.results import METRICS_FILE, file_hash
 
@@ -70,9 +70,19 @@ class Saved:
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """Steps from an image to the input, as in training."""
+        """Steps from an image to the input, as in training.
+
+        Raises:
+            SketchClipError: If the checkpoint has others than this version knows.
+        """
         steps = self.content["preprocessing"]
-        return Preprocessing(**steps | {name: tuple(steps[name]) for name in ("mean", "std")})
+        try:
+            return Preprocessing(**steps | {name: tuple(steps[name]) for name in ("mean", "std")})
+        except (KeyError, TypeError, ValueError) as error:
+            raise SketchClipError(
+                f"{self.checkpoint}: its entry preprocessing cannot be used ({error!r}). Expected "
+                f"{', '.join(field.name for field in fields(Preprocessing))}."
+            ) from error
 
     @property
     def place(self) -> Path:
@@ -116,17 +126,7 @@ def read_saved(checkpoint: Path) -> Saved:
     Raises:
         SketchClipError: If the file is none of ours, or its config is no YAML.
     """
-    try:
-        content = CompactCheckpointIO().load_checkpoint(
-            checkpoint, map_location=lambda storage, _: storage, weights_only=True
-        )
-        for entry in ("state_dict", "hyper_parameters", "preprocessing", "training_classes"):
-            content[entry]
-    except Exception as error:
-        raise SketchClipError(
-            f"{checkpoint} is no checkpoint of sketchclip ({type(error).__name__}). Expected a "
-            "file that 'sketchclip fit' or 'sketchclip export' wrote."
-        ) from error
+    content = read_checkpoint(checkpoint)
     config = config_of(checkpoint)
     try:
         settings = yaml.safe_load(config.read_text("utf-8")) if config else {}
@@ -151,7 +151,10 @@ def build_module(saved: Saved, pretrained: str | None = None) -> RetrievalModule
     if pretrained is not None and "pretrained" in named:
         named["pretrained"] = pretrained
     module = _instantiate(saved, settings)
-    module.on_load_checkpoint(saved.content)
+    try:
+        module.on_load_checkpoint(saved.content)
+    except SketchClipError as error:
+        raise SketchClipError(f"{saved.checkpoint}: {error}") from error
     module.load_state_dict(saved.content["state_dict"], strict=False)
     return module.eval()
 

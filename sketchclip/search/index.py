@@ -222,10 +222,19 @@ class PhotoIndex:
         Raises:
             SketchClipError: If it is not there, or is another model.
         """
-        from sketchclip.pretrained.model import load_model
+        from sketchclip.pretrained.model import FROZEN, load_model
 
         source = self.about["source"]
-        loaded = load_model(**{**source, **({"model": model} if model else {})}, device=device)
+        try:
+            loaded = load_model(**{**source, **({"model": model} if model else {})}, device=device)
+        except SketchClipError as error:
+            if model or source["model"] == FROZEN:
+                raise
+            raise SketchClipError(
+                f"The model of the index {self.engine.place} does not load: {error} If it was "
+                "moved, name its place with 'sketchclip search --model', or for good with "
+                f"'sketchclip index -o {self.engine.place} --update --model'."
+            ) from error
         self.check_model(loaded)
         return loaded
 

@@ -105,7 +105,8 @@ def index_photos(
         states = zip(*(rows[name] for name in STATE), strict=True)
         known = dict(zip(rows["photo"], states, strict=True))
         found = _find(roots, indexed)
-        engine.about = {**about, "roots": roots, "complete": False}
+        # A model that was moved is found at its new place from now on.
+        engine.about = {**about, "source": model.source, "roots": roots, "complete": False}
         summary = UpdateSummary(engine.place, skipped=dict(found.skipped | found.unlisted))
         todo = [photo for photo in found.photos if verify or not is_same(photo, known)]
         summary.kept = len(found.photos) - len(todo)

@@ -69,6 +69,10 @@ class Sketch3T(AdaptiveMethod):
 
     similarity = "euclidean"
     needs_images = True  # edges are those of the photos
+    test_settings = (
+        *("photo_steps", "sketch_steps", "adapt_decoders"),
+        *("adapt_in_validation", "queries_at_once"),
+    )
 
     def __init__(
         self,

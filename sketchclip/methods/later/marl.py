@@ -75,6 +75,7 @@ class MARL(CLIPEncoderMixin, RetrievalModule):
 
     training_batch = BatchSpec(pairing="singles", sketch_ratio=None)
     training_only: ClassVar[tuple[str, ...]] = ("text.", "mode_classifier.")
+    test_settings = ("retrieval",)
 
     def __init__(
         self,

@@ -66,6 +66,7 @@ class ZSESBIR(EncodedMethod):
     pairing: Pairing = "class_triplet"
     needs_images = True
     score_name = "rn"
+    test_settings = ("retrieval", "shortlist")
     state_dtype = torch.float16
 
     def __init__(
