@@ -104,7 +104,7 @@ def test_every_name_of_a_model_gives_the_same_one(fit, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     models += [sketchclip.from_pretrained("last"), sketchclip.from_pretrained("best")]
     monkeypatch.setattr(
-        "huggingface_hub.hf_hub_download", lambda repository, name: str(exported / name)
+        "huggingface_hub.hf_hub_download", lambda repository, name, **_: str(exported / name)
     )
     (exported / "config.json").write_text('{"results": []}')
     models.append(sketchclip.from_pretrained("hf://owner/model"))

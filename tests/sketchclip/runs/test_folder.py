@@ -233,7 +233,7 @@ def hub(fitted, tmp_path, monkeypatch):
     write_safetensors(content, repository / "model.safetensors")
     shutil.copy(folder(fitted) / "config.yaml", repository)
 
-    def fetch(repo_id, filename):
+    def fetch(repo_id, filename, **_):
         path = tmp_path / "hub" / repo_id / filename
         if not path.is_file():
             raise EntryNotFoundError(filename)
@@ -261,7 +261,7 @@ def test_a_hub_repository_without_a_checkpoint(hub):
 def test_a_hub_id_offline_says_what_to_do(monkeypatch):
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    def offline(*_):
+    def offline(*_, **__):
         raise LocalEntryNotFoundError("cannot reach the hub")
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
