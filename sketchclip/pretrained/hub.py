@@ -26,11 +26,12 @@ def download(repository: str, option: str = "--ckpt_path") -> Path:
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     offline: list[Exception] = []
-    known = {} if answers() else {"local_files_only": True}
+    cached = not answers()
 
     def fetch(name: str) -> Path | None:
         try:
-            return Path(huggingface_hub.hf_hub_download(repository, name, **known))
+            found = huggingface_hub.hf_hub_download(repository, name, local_files_only=cached)
+            return Path(found)
         except LocalEntryNotFoundError as error:  # a kind of the next one, and means: no network
             offline.append(error)
             return None

@@ -50,12 +50,14 @@ def test_an_overlap_stops_with_the_names(command, trained, tmp_path, capsys):
     split = unseen_file(tmp_path, [*overlap, data.catalogue.split.unseen[0]])
     capsys.readouterr()
     with pytest.raises(SystemExit) as stop:
-        main([command, "--ckpt_path", str(folder), "--data.split", split])
+        main([command, "--ckpt_path", str(folder), "--data.split", split,
+              "--trainer.max_epochs", "2"])  # fmt: skip
     assert stop.value.code == 2
     message = capsys.readouterr().err
     named = re.search(r"classes to measure on .* trained on: ([\w, ]+)\.", message)[1].split(", ")
     assert {*named} >= {*data.class_names[:2]}  # a resumed run has other validation classes, too
     assert data.catalogue.split.unseen[0] not in named
+    assert "--data.split=unseen_by_model" in message
     assert "--data.allow_trained_classes" in message
 
 

@@ -263,7 +263,7 @@ def test_the_sketch_teacher_is_the_first_run(
     # Search does without it; going on does not, and another one will not do.
     assert sketchclip.from_pretrained(second.trainer.log_dir).dim == method.encoder.dim
     with pytest.raises(SystemExit):
-        main(["fit", "--model", "TVT", *shared, "--ckpt_path", path])
+        main(["fit", "--model", "TVT", *shared, "--trainer.max_epochs=2", "--ckpt_path", path])
     assert f"'sketch_teacher': '{method.sketch_teacher.pretrained}'" in capsys.readouterr().err
 
 

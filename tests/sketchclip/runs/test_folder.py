@@ -240,6 +240,7 @@ def hub(fitted, tmp_path, monkeypatch):
         return str(path)
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", fetch)
+    monkeypatch.setattr("sketchclip.pretrained.hub.answers", lambda: True)
     return repository
 
 
@@ -265,6 +266,7 @@ def test_a_hub_id_offline_says_what_to_do(monkeypatch):
         raise LocalEntryNotFoundError("cannot reach the hub")
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
+    monkeypatch.setattr("sketchclip.pretrained.hub.answers", lambda: False)
     with pytest.raises(SketchClipError, match=r"hf download owner/model.*--ckpt_path=FOLDER"):
         find_checkpoint("hf://owner/model")
 

@@ -292,3 +292,16 @@ def test_a_killed_run_is_gone_on_with():
 @pytest.mark.slow
 def test_many_killed_runs_are_gone_on_with():
     assert resume("--photos", 3000, "--kills", 20).count("same ids and states") == 2
+
+
+def test_a_model_that_was_moved_is_asked_for_and_kept(index, model, tmp_path):
+    index()
+    engine = opened(tmp_path).engine
+    gone = {"model": "gone/run/last.ckpt", "backbone": None, "pretrained": None}
+    engine.about = {**engine.about, "source": gone}
+    with pytest.raises(
+        SketchClipError, match=r"(?s)gone/run/last\.ckpt does not exist.*search --mo"
+    ):
+        opened(tmp_path).load_model()
+    index()
+    assert opened(tmp_path).load_model(device="cpu").name == model.name
