@@ -165,8 +165,8 @@ def refuse_trained(classes: Sequence[str], files: DatasetFiles, trained: Sequenc
         raise SketchClipError(
             f"{len(both)} of the {len(classes)} classes to measure on are among those that "
             f"the model was trained on: {shorten(both)}. Use the split of the training, a split "
-            f"file without these classes, or --data.split={UNSEEN_BY_MODEL}, which leaves them out. "
-            "--data.allow_trained_classes=true measures them all the same and marks results."
+            f"file without these classes, or --data.split={UNSEEN_BY_MODEL}, which leaves them "
+            "out. --data.allow_trained_classes=true measures them all the same and marks results."
         )
 
 
