@@ -1,14 +1,144 @@
 """Layered YAML: a config may name the one it builds on with ``extends: base.yaml``."""
 
 import sys
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, get_loader, set_loader
 
 from sketchclip.errors import SketchClipError, printable
+
+
+class _EachKeyOnce(yaml.SafeLoader):
+    """Refuses a mapping that has a key twice: the first value would be lost without a word.
+
+    Merge keys (``<<: *base``) are no second time; they are there to be overridden.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self._checked: dict[int, yaml.MappingNode] = {}
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        # Comes before any use of a mapping, and joins what it merges to its own keys.
+        if id(node) not in self._checked:
+            self._checked[id(node)] = node
+            self._check(node)
+        super().flatten_mapping(node)
+
+    def _check(self, node: yaml.MappingNode) -> None:
+        lines: dict[Any, int] = {}
+        for key_node, _ in node.value:
+            merges = key_node.tag == "tag:yaml.org,2002:merge"
+            if merges or not isinstance(key_node, yaml.ScalarNode):
+                continue
+            key, line = self.construct_object(key_node), key_node.start_mark.line + 1
+            if key in lines:
+                raise yaml.MarkedYAMLError(
+                    problem=f"{key_node.value!r} stands in lines {lines[key]} and {line} of one "
+                    "mapping. Keep one of them"
+                )
+            lines[key] = line
+
+
+def load_yaml(text: str) -> Any:
+    """Read YAML in which no mapping has a key twice.
+
+    >>> load_yaml("{a: &x {b: 1, c: 2}, d: {<<: *x, c: 3}}")["d"]
+    {'b': 1, 'c': 3}
+
+    Raises:
+        yaml.YAMLError: If it is none.
+    """
+    return yaml.load(text, _EachKeyOnce)
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file: the one way in which configs and grids are read.
+
+    Raises:
+        SketchClipError: If it cannot be read or is no YAML.
+    """
+    if path.is_dir():
+        raise SketchClipError(f"{path} is a folder. Expected a YAML file.")
+    try:
+        return load_yaml(path.read_text("utf-8"))
+    except yaml.MarkedYAMLError as error:
+        if error.context is None and error.problem_mark is None:  # a key twice
+            raise SketchClipError(f"{path}: {error.problem}.") from error
+        raise SketchClipError(f"{path} is no YAML: {_explained(error)}") from error
+    except UnicodeDecodeError as error:
+        raise SketchClipError(
+            f"{path} is no YAML: it is no text in UTF-8 ({error.reason} at byte {error.start}). "
+            "Save it as UTF-8."
+        ) from error
+    except OSError as error:
+        raise SketchClipError(f"Cannot read {path} ({error.strerror or error}).") from error
+    # A date that is none is a ValueError of PyYAML; brackets may nest deeper than Python calls.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise SketchClipError(f"{path} is no YAML: {error}") from error
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read a config: YAML with a mapping at the top level, empty or not.
+
+    Raises:
+        SketchClipError: If it is none.
+    """
+    content = read_yaml(path)
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise SketchClipError(f"{path}: expected a mapping of settings at the top level.")
+    return content
+
+
+def _explained(error: yaml.MarkedYAMLError) -> str:
+    tab = "'\\t'" in str(error.problem)
+    hint = "lines are indented by spaces, not by tabs: " if tab else ""
+    return hint + str(error).replace('in "<unicode string>", line', "in line")
+
+
+def base_of(path: Path, content: Any, above: Sequence[Path] = ()) -> Path | None:
+    """File that a YAML builds on, see ``extends``.
+
+    Args:
+        path: The file.
+        content: What it holds.
+        above: Files that build on it, the one that was named first.
+
+    Raises:
+        SketchClipError: If ``extends`` names no file, or one of those that build on it.
+    """
+    named = content.get("extends") if isinstance(content, dict) else None
+    if named is None:
+        return None
+    if not isinstance(named, str) or not named.strip():
+        raise SketchClipError(f"{path}: extends: expected the name of one file, found {named!r}.")
+    base, chain = path.parent / named, [*above, path]
+    known = [one.resolve() for one in chain]
+    if base.resolve() in known:
+        first = known.index(base.resolve())
+        circle = [*chain[first:], chain[first]]
+        raise SketchClipError(
+            f"{' extends '.join(str(one) for one in circle)}: a file cannot build on itself. "
+            "Remove one 'extends'."
+        )
+    return base
+
+
+def _load_once(text: str) -> Any:
+    """Load as jsonargparse does, which reads values of options and files named in them, too."""
+    if "\n" in text or "{" in text:
+        load_yaml(text)
+    return _load_by_default(text)
+
+
+_load_by_default = get_loader("yaml")
+set_loader("yaml", _load_once, (yaml.YAMLError,))
 
 
 def find_config(value: str) -> Path:
@@ -27,6 +157,8 @@ def find_config(value: str) -> Path:
         SketchClipError: If there is none.
     """
     path = Path(value)
+    if path.is_dir():
+        raise SketchClipError(f"Config {value} is a folder. Expected a YAML file in it.")
     if path.is_file():
         return path
     inside = f"/{path.as_posix()}".partition("/experiments/")[2]
@@ -59,23 +191,28 @@ class LayeredConfig(ActionConfigFile):
     ) -> None:
         """Apply a config on top of what it extends; ``value`` is its path as typed."""
         try:
-            path = find_config(str(value))
-            try:
-                content = yaml.safe_load(path.read_text("utf-8"))
-            except (yaml.YAMLError, UnicodeDecodeError) as error:
-                raise SketchClipError(f"{path} is no YAML: {error}") from error
-            if not isinstance(content, dict):
-                raise SketchClipError(f"{path}: expected a mapping of settings at the top level.")
-            base = content.get("extends") and (path.parent / content["extends"]).resolve()
             done = [Path(str(p)).resolve() for p in cfg.get(dest) or [] if p is not None]
-            # Applied once: under two configs it must not undo what the first one changed.
-            if base and base not in done:
-                LayeredConfig.apply_config(parser, cfg, dest, str(base), *args, **kwargs)
+            files = _layers(str(value), done)
         except SketchClipError as error:
             # Leave here: argparse would bury the message under its usage text.
             print(f"sketchclip: error: {printable(error, lines=True)}", file=sys.stderr)
             raise SystemExit(2) from None
-        ActionConfigFile.apply_config(parser, cfg, dest, str(path), *args, **kwargs)
+        for path in files:
+            ActionConfigFile.apply_config(parser, cfg, dest, str(path), *args, **kwargs)
+
+
+def _layers(value: str, done: Sequence[Path], above: Sequence[Path] = ()) -> list[Path]:
+    """List a config behind those that it builds on, as far as they were not applied before."""
+    path = find_config(value)
+    content = read_settings(path)
+    if not content:
+        raise SketchClipError(f"{path} is empty. Expected a mapping of settings.")
+    base = base_of(path, content, above)
+    # Applied once: under two configs it must not undo what the first one changed.
+    below = (
+        [] if base is None or base.resolve() in done else _layers(str(base), done, [*above, path])
+    )
+    return [*below, path]
 
 
 def consumed(_: str | None) -> None:

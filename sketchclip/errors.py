@@ -1,7 +1,16 @@
-"""The one exception for input that a user can correct, and how its message is shown."""
+"""The exception for input that a user can correct, its message, and errors of the system."""
 
+import errno
 import re
 
+_SYSTEMIC = frozenset(
+    getattr(errno, name)
+    for name in (
+        *("EMFILE", "ENFILE", "ENOMEM", "ENOSPC", "EDQUOT"),
+        *("ESTALE", "ENODEV", "ENXIO", "ENOTCONN", "EHOSTDOWN", "EHOSTUNREACH", "ETIMEDOUT"),
+    )
+    if hasattr(errno, name)
+)
 _STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -39,3 +48,12 @@ def own_cause(error: BaseException) -> SketchClipError | None:
     while cause is not None and not isinstance(cause, SketchClipError):
         cause = cause.__cause__ or cause.__context__
     return cause
+
+
+def is_systemic(error: OSError) -> bool:
+    """Tell whether an error says nothing of the file at hand: the next one would fail as well.
+
+    File handles or memory have run out, or a drive is gone. Whoever passes over unreadable files
+    must not pass over all that follow.
+    """
+    return error.errno in _SYSTEMIC

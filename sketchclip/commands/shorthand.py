@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
 from sketchclip.commands.arguments import TRAINER_COMMANDS
+from sketchclip.config import read_settings
 from sketchclip.errors import SketchClipError
 from sketchclip.pretrained.find import find_checkpoint
 from sketchclip.runs.folder import LAST, ROOT, config_of
@@ -73,7 +72,7 @@ def _other_data(args: list[str], config: Path) -> list[str]:
     The folder of Sketchy, its split and the part of it that trained are nothing to TU-Berlin.
     """
     name = option(args, "--data")[1]
-    data = (yaml.safe_load(config.read_text("utf-8")) or {}).get("data") or {}
+    data = read_settings(config).get("data") or {}
     if name is None or str(data.get("class_path")).rpartition(".")[2] == name.rpartition(".")[2]:
         return []
     set_there = {*(data.get("init_args") or {})} & {*_OF_A_DATASET}

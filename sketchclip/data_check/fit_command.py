@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from data_modules.base import SketchPhotoDataModule
-from sketchclip.config import experiment_folders
+from sketchclip.config import experiment_folders, read_settings
 from sketchclip.errors import SketchClipError
 
 
@@ -87,7 +85,7 @@ def _config(dataset: str) -> tuple[str, dict[str, Any]]:
 
 def _data_of(path: Path) -> dict[str, Any]:
     """Read the data settings of a config or of the one it extends."""
-    content = yaml.safe_load(path.read_text("utf-8"))
+    content = read_settings(path)
     if "data" in content or "extends" not in content:
         return content.get("data") or {}
     return _data_of(path.parent / content["extends"])

@@ -8,10 +8,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from data_modules.batch import Preprocessing
+from sketchclip.config import read_settings
 from sketchclip.errors import SketchClipError, own_cause
 from sketchclip.methods import RetrievalModule
 from sketchclip.pretrained.checkpoint_file import read_checkpoint
@@ -128,12 +128,7 @@ def read_saved(checkpoint: Path) -> Saved:
     """
     content = read_checkpoint(checkpoint)
     config = config_of(checkpoint)
-    try:
-        settings = yaml.safe_load(config.read_text("utf-8")) if config else {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise SketchClipError(f"{config} is no YAML: {error}") from error
-    if not isinstance(settings, dict):
-        raise SketchClipError(f"{config}: expected a mapping of settings at the top level.")
+    settings = read_settings(config) if config else {}
     return Saved(checkpoint, content, settings)
 
 

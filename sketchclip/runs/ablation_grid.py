@@ -8,17 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from data_modules.listing.entries import is_hidden
-from sketchclip.config import find_config
+from sketchclip.config import base_of, find_config, read_yaml
 from sketchclip.errors import SketchClipError
-
-_EXAMPLE = """cells:
-  ours: ../sketchy.yaml
-  without_cls:
-    config: ../sketchy.yaml
-    model.lambda_cls: 0"""
+from sketchclip.runs.grid_file import CELL_KEYS, read_grid_file
 
 
 @dataclass(frozen=True)
@@ -70,17 +63,16 @@ class AblationRun:
         return digest.hexdigest()[:16]
 
 
-def _texts(config: Path) -> list[str]:
+def _texts(config: Path, above: Sequence[Path] = ()) -> list[str]:
     """Read a config and all that it extends."""
-    text = config.read_text("utf-8")
-    content = yaml.safe_load(text)
-    base = content.get("extends") if isinstance(content, dict) else None
-    return [text, *(_texts(config.parent / base) if base else [])]
+    base = base_of(config, read_yaml(config), above)
+    below = [] if base is None else _texts(find_config(str(base)), [*above, config])
+    return [config.read_text("utf-8"), *below]
 
 
 def is_grid(path: Path) -> bool:
     """Tell if a YAML file is an ablation grid rather than the config of one run."""
-    content = yaml.safe_load(path.read_text("utf-8"))
+    content = read_yaml(path)
     return isinstance(content, dict) and "cells" in content
 
 
@@ -109,29 +101,28 @@ def read_grid(
         SketchClipError: If the file is no grid, or a config or name does not exist.
     """
     source = find_config(path)
-    content = _read(source, path)
+    content = read_grid_file(source)
+    if not content["cells"]:
+        raise SketchClipError(f"{source}: cells: expected at least one run, found none.")
     if unknown := {*only} - {*content["cells"]}:
         raise SketchClipError(
             f"{source}: {', '.join(sorted(unknown))}: expected as names of runs "
             f"{', '.join(content['cells'])}."
         )
-    checkpoint = str(content.get("checkpoint", "last"))
-    if checkpoint not in ("last", "best"):
-        raise SketchClipError(f"{source}: checkpoint: {checkpoint}: expected last or best.")
+    checkpoint = content.get("checkpoint", "last")
     shared = [*content.get("configs", []), *(find_config(config) for config in configs)]
     runs = []
     for name, entry in content["cells"].items():
         _check_name(source, str(name))
         if only and name not in only:
             continue
-        fixed = entry.get("seeds")
         if (base := entry.get("checkpoint_of")) is not None:
-            _check_base(source, content["cells"], str(name), base)
-        for seed in seeds if fixed is None else _listed(fixed):
+            _check_base(source, content["cells"], name, base)
+        for seed in entry.get("seeds", seeds):
             before = None
             if base is not None:
-                before = _run(base, content["cells"][base], int(seed), shared, checkpoint)
-            runs.append(_run(str(name), entry, int(seed), shared, checkpoint, before))
+                before = _run(base, content["cells"][base], seed, shared, checkpoint)
+            runs.append(_run(name, entry, seed, shared, checkpoint, before))
     return runs
 
 
@@ -144,12 +135,11 @@ def _run(
     base: AblationRun | None = None,
 ) -> AblationRun:
     """Make the run of a cell and seed; a base gives the first of its configs and settings."""
-    keys = ("config", "train", "seeds", "checkpoint_of")
-    settings = tuple((str(k), _text(v)) for k, v in entry.items() if k not in keys)
+    settings = tuple((k, _text(v)) for k, v in entry.items() if k not in CELL_KEYS)
     configs = [*entry.get("config", []), *shared]
     if base is not None:
         configs, settings = [*base.configs, *entry.get("config", [])], base.settings + settings
-    train = bool(entry.get("train", True)) and base is None
+    train = entry.get("train", True) and base is None
     return AblationRun(name, seed, tuple(configs), settings, train, checkpoint, base)
 
 
@@ -168,49 +158,9 @@ def _check_base(source: Path, cells: Mapping[str, Any], name: str, base: str) ->
         trained = [n for n, c in cells.items() if c.get("train", True) and "checkpoint_of" not in c]
         raise SketchClipError(
             f"{source}: {name}: checkpoint_of: {base}: expected a cell that trains: "
-            f"{', '.join(map(str, trained)) or 'there is none'}."
+            f"{', '.join(trained) or 'there is none'}."
         )
-
-
-def _read(source: Path, path: str) -> dict[str, Any]:
-    """Read a grid and those that it extends; cells are mappings, and configs lists of paths."""
-    content = yaml.safe_load(source.read_text("utf-8"))
-    if not isinstance(content, dict) or not isinstance(content.get("cells"), dict):
-        raise SketchClipError(
-            f"{source}: expected a grid of runs, for example\n{_EXAMPLE}\nFor a single run use "
-            f"'sketchclip fit --config {path}'."
-        )
-    if unknown := {*content} - {"cells", "checkpoint", "configs", "extends"}:
-        raise SketchClipError(
-            f"{source}: {', '.join(sorted(map(str, unknown)))}: expected the keys cells, "
-            "checkpoint, configs and extends."
-        )
-    if "configs" in content:
-        content["configs"] = [_resolve(source, entry) for entry in _listed(content["configs"])]
-    cells: dict[str, dict[str, Any]] = {}
-    for name, entry in content["cells"].items():
-        cells[name] = dict(entry) if isinstance(entry, Mapping) else {"config": entry}
-        if "config" in cells[name]:
-            named = _listed(cells[name]["config"])
-            cells[name]["config"] = [_resolve(source, config) for config in named]
-    content["cells"] = cells
-    if (base := content.pop("extends", None)) is None:
-        return content
-    below = _read(_resolve(source, base), base)
-    merged = {name: {**below["cells"].get(name, {}), **cell} for name, cell in cells.items()}
-    return {**below, **content, "cells": {**below["cells"], **merged}}
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
 
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _resolve(source: Path, config: str) -> Path:
-    path = source.parent / config
-    if not path.is_file():
-        raise SketchClipError(f"{source}: config {config} does not exist ({path}).")
-    return path

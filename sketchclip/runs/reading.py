@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from data_modules.listing.entries import is_hidden
+from sketchclip.config import read_settings
 from sketchclip.errors import SketchClipError
 from sketchclip.runs.folder import CONFIG, COST, ENVIRONMENT, FINISHED
 from sketchclip.runs.results import METRICS_FILE, SAME_METRICS
@@ -86,7 +85,7 @@ def find_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
         for folder in _run_folders(path):
             try:
                 runs[folder.resolve()] = _read(folder)
-            except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+            except (OSError, ValueError, KeyError, TypeError) as error:
                 left_out.append(f"{folder}: cannot be read ({error})")
         steps = (file.parent for file in path.rglob("log.txt") if not _below_hidden(file, path))
         unfinished = [folder for folder in steps if not (folder / FINISHED).is_file()]
@@ -129,7 +128,7 @@ def _read(folder: Path) -> Run:
     tested = (test / METRICS_FILE).is_file()
     summary = json.loads((test / METRICS_FILE).read_text("utf-8")) if tested else {}
     config = next((p / CONFIG for p in (fit, test) if (p / CONFIG).is_file()), None)
-    content = yaml.safe_load(config.read_text("utf-8")) if config else {}
+    content = read_settings(config) if config else {}
     trained = (fit / STEPS).is_file() and _has_losses(fit / STEPS)
     where = test / ENVIRONMENT
     about = json.loads(where.read_text("utf-8")) if not ablation and where.is_file() else ablation
