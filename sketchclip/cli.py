@@ -9,7 +9,9 @@ from typing import Any, NoReturn
 
 from sketchclip import __version__
 from sketchclip.commands.arguments import TRAINER_COMMANDS
-from sketchclip.errors import SketchClipError, own_cause, printable
+from sketchclip.errors import SketchClipError, printable
+from sketchclip.system.signals import listen, say_stopped, stop_status
+from sketchclip.system.streams import mend_streams, output_failure
 
 _COMMANDS = {
     "fit": "train a method and validate it",
@@ -30,6 +32,11 @@ _COMMANDS = {
     "demo": "draw in a browser and see the photos that are found",
 }
 """Each is run by the module of its name in :mod:`sketchclip.commands`, or by LightningCLI."""
+
+_REPORT = (
+    "this is a defect of sketchclip, not of your input. Please report it with the lines above to "
+    "the issue tracker of the project."
+)
 
 _HELP = """usage: sketchclip COMMAND --config FILE [--config FILE] [--key=value ...]
 
@@ -65,8 +72,9 @@ def main(args: Sequence[str] | None = None) -> Any:
         and ``search`` found, the files of ``plot`` and ``show``, or what ``export`` wrote.
 
     Raises:
-        SystemExit: With status 2 and one message, for input that a user can correct; with status 1
-            if ``data check`` found what stops or changes a run.
+        SystemExit: With status 2 and one message, for what a user can mend: input, a full disk, too
+            little memory; with status 1 if ``data check`` found what stops or changes a run; with
+            130 if it was interrupted, with 143 if it was told to end.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names may hold what a terminal cannot write
@@ -89,18 +97,38 @@ def main(args: Sequence[str] | None = None) -> Any:
 
         wants_help = not {"-h", "--help"}.isdisjoint(given)
         return print_help(given) if wants_help else run_cli(None if args is None else given)
+    except KeyboardInterrupt as error:
+        say_stopped()
+        raise SystemExit(stop_status(error)) from None
     except Exception as error:
-        cause = own_cause(error)
-        if cause is None:
+        if (status := stop_status()) is not None:  # a library made another error of it
+            say_stopped()
+            raise SystemExit(status) from None
+        from sketchclip.system.causes import explain
+
+        message = explain(error, given[0])
+        if message is None:
             raise
-        _fail(str(cause))
+        _fail(message)
     finally:
         warnings.formatwarning = previous
 
 
 def console() -> None:
-    """The installed command: a shell would take the result of ``main`` for a failure."""
-    main()
+    """The installed command: a shell would take the result of ``main`` for a failure.
+
+    What is no fault of the user's keeps its traceback, and says where to report it.
+    """
+    listen()
+    mend_streams()
+    try:
+        main()
+    except Exception:
+        sys.excepthook(*sys.exc_info())
+        print(f"sketchclip {__version__}: {_REPORT}", file=sys.stderr)
+        raise SystemExit(1) from None
+    if failure := output_failure():
+        _fail(f"Standard output could not be written ({failure.strerror}).")
 
 
 def _plain_warning(message: Warning | str, *_: object, **__: object) -> str:

@@ -42,6 +42,32 @@ class SketchClipError(ValueError):
     """
 
 
+class MissingWeightsError(SketchClipError):
+    """Pretrained weights that are not on this machine and cannot be loaded.
+
+    Args:
+        what: Whose weights, and why they cannot be had.
+        option: Option of a training that names a file.
+        without: Further way of a training to do without them; empty for none.
+    """
+
+    def __init__(self, what: str, option: str, without: str = "") -> None:
+        self.what, self.option, self.without = what, option, without
+        super().__init__(what, option, without)  # as pickle makes it again
+
+    def __str__(self) -> str:
+        return self.advice(self.option, self.without)
+
+    def advice(self, option: str, without: str = "") -> str:
+        """The message with the options of another command."""
+        other = f", {without}" if without else ""
+        return (
+            f"{self.what}. Name a local file with {option}=FILE (a state dict, safetensors, or "
+            f"OpenAI's file){other}, or repeat the command once with a network: what it loads is "
+            "kept."
+        )
+
+
 def own_cause(error: BaseException) -> SketchClipError | None:
     """The message for a user behind an error: jsonargparse wraps what a constructor raises."""
     cause: BaseException | None = error

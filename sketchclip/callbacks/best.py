@@ -1,7 +1,11 @@
 """Checkpoint of the best epoch on the validation classes, beside that of the last one."""
 
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -34,3 +38,18 @@ class BestCheckpoint(ModelCheckpoint):
         """Save if this validation is the best one, also within an epoch."""
         if self.monitor in trainer.callback_metrics:
             super().on_validation_end(trainer, pl_module)
+
+
+def how_to_resume(command: str, callbacks: Iterable[Checkpoint]) -> str:
+    """Say how a training that was interrupted goes on; nothing of other commands."""
+    if command != "fit":
+        return ""
+    for callback in callbacks:
+        folder = getattr(callback, "dirpath", None)
+        last = Path(folder) / "last.ckpt" if folder else None
+        if last is not None and last.is_file():
+            return (
+                f"All epochs that ended are in {last}. Go on from there: sketchclip fit "
+                f"--ckpt_path {shlex.quote(str(last))}"
+            )
+    return "No epoch had ended, so no checkpoint was written: start again."

@@ -8,7 +8,8 @@ from typing import Any
 from sketchclip.checkpoint import mark_pretrained, read_state_dict
 from sketchclip.clip.mini import MINI_NAME, create_mini
 from sketchclip.clip.towers import check_visual
-from sketchclip.errors import SketchClipError, first_line
+from sketchclip.errors import MissingWeightsError, SketchClipError, first_line
+from sketchclip.system.network import hub
 
 # open_clip.CLIP, duck-typed: its towers' attributes are checked at run time by check_visual.
 CLIPModel = Any
@@ -78,14 +79,13 @@ def _load_tag(name: str, tag: str) -> CLIPModel:
 
     tags = open_clip.list_pretrained_tags_by_model(name)
     if tag not in tags:
-        raise SketchClipError(
-            _no_weights(name, tag, f"that is neither a file nor one of its tags {tags}")
-        )
+        raise _no_weights(name, tag, f"that is neither a file nor one of its tags {tags}")
     with warnings.catch_warnings():
         # A GELU in place of QuickGELU costs accuracy silently; open_clip only warns.
         warnings.filterwarnings("error", message="QuickGELU mismatch")
         try:
-            return open_clip.create_model(name, pretrained=tag)
+            with hub() as problem:
+                return open_clip.create_model(name, pretrained=tag)
         except UserWarning as mismatch:
             raise SketchClipError(
                 f"{mismatch} Use the backbone '{name}-quickgelu' with the tag '{tag}'."
@@ -93,19 +93,16 @@ def _load_tag(name: str, tag: str) -> CLIPModel:
                 else f"{mismatch} Use '{name.removesuffix('-quickgelu')}' with the tag '{tag}'."
             ) from None
         except (RuntimeError, OSError) as error:
-            reason = f"download failed ({first_line(error)})"
-            raise SketchClipError(_no_weights(name, tag, reason)) from None
+            reason = problem or f"download failed ({first_line(error)})"
+            raise _no_weights(name, tag, reason) from None
 
 
-def _no_weights(name: str, tag: str, reason: str) -> str:
-    return (
-        f"No weights for backbone '{name}', pretrained '{tag}': {reason}.\n"
-        "Expected one of:\n"
-        f"  a network, once:  python -c \"import open_clip; open_clip.create_model('{name}', "
-        "pretrained='openai')\"   (cached afterwards)\n"
-        f"  a local file:     --model.pretrained=/path/to/ViT-B-32.pt   (OpenAI's file, a state "
-        "dict or safetensors)\n"
-        f"  no download:      --model.backbone={MINI_NAME} --model.pretrained=null   (for demos)"
+def _no_weights(name: str, tag: str, reason: str) -> MissingWeightsError:
+    return MissingWeightsError(
+        f"No weights for backbone '{name}', pretrained '{tag}': {reason}",
+        "--model.pretrained",
+        f"take the small CLIP inside the package with --model.backbone={MINI_NAME} "
+        "--model.pretrained=null",
     )
 
 

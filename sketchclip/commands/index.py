@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sketchclip.commands.arguments import Parser
 from sketchclip.errors import SketchClipError, printable
+from sketchclip.system.signals import say_stopped, stop_status
 
 if TYPE_CHECKING:
     from sketchclip.search.update import UpdateSummary
@@ -78,10 +79,9 @@ def run(args: Sequence[str]) -> "UpdateSummary":
         summary = index_photos(
             options.photos, model, options.location, options.drop, options.verify, options.readers
         )
-    except KeyboardInterrupt:
-        text = "\nStopped. All vectors so far are kept: the same command goes on from here."
-        print(text, file=sys.stderr)
-        raise SystemExit(130) from None
+    except KeyboardInterrupt as error:
+        say_stopped("All vectors so far are kept: the same command goes on from here.")
+        raise SystemExit(stop_status(error)) from None
     report(summary)
     return summary
 

@@ -3,6 +3,7 @@
 import inspect
 import logging
 import shlex
+import signal
 import sys
 import warnings
 from argparse import SUPPRESS
@@ -20,7 +21,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 import data_modules
 from data_modules import SketchPhotoDataModule
 from sketchclip import methods, semantics
-from sketchclip.callbacks.best import BestCheckpoint
+from sketchclip.callbacks.best import BestCheckpoint, how_to_resume
 from sketchclip.callbacks.config import RunConfig
 from sketchclip.callbacks.cost import TrainingCost
 from sketchclip.callbacks.embeddings import EmbeddingWriter
@@ -37,7 +38,9 @@ from sketchclip.pretrained.checkpoint_file import read_checkpoint
 from sketchclip.pretrained.find import find_checkpoint
 from sketchclip.pretrained.trained_encoder import TrainedEncoder  # noqa: F401 (found by its name)
 from sketchclip.runs.folder import RunFolder
+from sketchclip.runs.reading import flat_settings
 from sketchclip.runs.resume import check_limits, check_settings
+from sketchclip.system.signals import say_stopped, stop_status
 
 # The data decides the class names (a test may be on other data), and the backbone's hash, not the
 # path of its file, says whether the weights are the same.
@@ -150,9 +153,16 @@ class SketchClipCLI(LightningCLI):
         return super().instantiate_trainer(plugins=plugins, **kwargs)
 
     def _run_subcommand(self, subcommand: str) -> None:
+        before = signal.getsignal(signal.SIGINT)
         try:
             super()._run_subcommand(subcommand)
+        except SystemExit as stop:
+            if self.trainer.interrupted and isinstance(stop.__context__, KeyboardInterrupt):
+                say_stopped(how_to_resume(subcommand, self.trainer.checkpoint_callbacks))
+                raise SystemExit(stop_status(stop.__context__)) from None
+            raise
         finally:
+            signal.signal(signal.SIGINT, before)  # Lightning ignores it from its first one on
             for logger in self.trainer.loggers:
                 if isinstance(logger, WandbRun):
                     logger.close()

@@ -1,7 +1,7 @@
 """Any image network of timm as an encoder, with its own preprocessing."""
 
 import hashlib
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,8 +14,9 @@ from data_modules.transforms import Interpolation, Side
 from sketchclip.checkpoint import mark_pretrained, read_state_dict
 from sketchclip.encoders.base import Classifier, ImageEncoder
 from sketchclip.encoders.patch_stem import add_stem
-from sketchclip.errors import SketchClipError
+from sketchclip.errors import MissingWeightsError, SketchClipError
 from sketchclip.nn import SpatialAttention
+from sketchclip.system.network import hub
 
 
 class TimmEncoder(ImageEncoder):
@@ -175,17 +176,18 @@ def load_network(
         overlay = None
         if pretrained not in (None, "random"):
             if not Path(pretrained).is_file():
-                raise SketchClipError(_no_weights(name, f"{pretrained} is no file"))
+                raise _no_weights(name, f"{pretrained} is no file")
             overlay = {"state_dict": read_state_dict(Path(pretrained))}
         options: dict[str, Any] = {"pretrained": pretrained != "random"}
         options["pretrained_cfg_overlay"] = overlay
         options |= {"drop_rate": dropout} if dropout else {}
         if token_dropout:
             options |= dict.fromkeys(("pos_drop_rate", "proj_drop_rate"), token_dropout)
-        if size is not None:
-            with suppress(TypeError):  # of networks that take images of any size as they are
-                return timm.create_model(name, img_size=size, **options)
-        return timm.create_model(name, **options)
+        with hub() if pretrained is None else nullcontext() as problem:
+            if size is not None:
+                with suppress(TypeError):  # of networks that take images of any size as they are
+                    return timm.create_model(name, img_size=size, **options)
+            return timm.create_model(name, **options)
     except SketchClipError:
         raise
     except Exception as error:  # of the hub's client, of the network, of load_state_dict
@@ -195,18 +197,16 @@ def load_network(
                 "--model.encoder.token_dropout 0."
             ) from error
         reason = " ".join(str(error).split())
+        if pretrained is None and problem:
+            raise _no_weights(name, problem) from error
         what = "download failed" if pretrained is None else f"{pretrained} does not fit"
-        raise SketchClipError(_no_weights(name, f"{what} ({reason[:300]})")) from error
+        raise _no_weights(name, f"{what} ({reason[:300]})") from error
 
 
-def _no_weights(name: str, reason: str) -> str:
-    return (
-        f"No weights for the network '{name}': {reason}.\n"
-        "Expected one of:\n"
-        f"  a network, once:  python -c \"import timm; timm.create_model('{name}', "
-        'pretrained=True)"   (cached afterwards)\n'
-        "  a local file:     --model.encoder.init_args.pretrained=/path/to/weights.safetensors   "
-        "(or a state dict)\n"
-        "  no download:      --model.encoder=CLIPImageEncoder "
-        "--model.encoder.init_args.backbone=sketchclip-mini   (for demos)"
+def _no_weights(name: str, reason: str) -> MissingWeightsError:
+    return MissingWeightsError(
+        f"No weights for the network '{name}': {reason}",
+        "--model.encoder.init_args.pretrained",
+        "take the small CLIP inside the package with --model.encoder=CLIPImageEncoder "
+        "--model.encoder.init_args.backbone=sketchclip-mini",
     )

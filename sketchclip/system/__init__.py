@@ -1,0 +1,1 @@
+"""Where a command meets its machine: signals, standard streams, full disks, the network."""
