@@ -64,15 +64,19 @@ def _unpack(archive: Path, target: Path) -> None:
             f"Cannot unpack {archive.name} into {target} ({error}). Name a writable folder with "
             "the environment variable SKETCHCLIP_CACHE or --data.root."
         ) from error
-    with zipfile.ZipFile(archive) as source:
-        members = [n for n in source.namelist() if n.split("/")[0] in ("photo", "sketch")]
-        source.extractall(partial, members)
-    for class_name, drawings in read_doodles(archive).items():
-        folder = partial / "sketch" / class_name
-        folder.mkdir(parents=True)
-        for number, drawing in enumerate(drawings):
-            render_strokes(drawing).save(folder / f"{number:02d}.png")
-            (folder / f"{number:02d}.svg").write_text(svg_of(drawing))
+    try:
+        with zipfile.ZipFile(archive) as source:
+            members = [n for n in source.namelist() if n.split("/")[0] in ("photo", "sketch")]
+            source.extractall(partial, members)
+        for class_name, drawings in read_doodles(archive).items():
+            folder = partial / "sketch" / class_name
+            folder.mkdir(parents=True)
+            for number, drawing in enumerate(drawings):
+                render_strokes(drawing).save(folder / f"{number:02d}.png")
+                (folder / f"{number:02d}.svg").write_text(svg_of(drawing))
+    except BaseException:  # interrupted, or the disk is full
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     try:
         partial.rename(target)  # atomic: another process sees all of it or nothing
     except OSError:

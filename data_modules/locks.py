@@ -15,12 +15,14 @@ from sketchclip.errors import SketchClipError
 def locked(file: Path, busy: str) -> Iterator[None]:
     """Keep a second process from doing the same; on file systems without locks, nobody.
 
-    The file is made if it is not there, left behind, and names the process that holds it. ``busy``
-    names the work, such as "Another run is writing into X".
+    The file is made if it is not there, left behind, and names the process that holds it; a folder
+    that was made for it goes again if nothing else is in it. ``busy`` names the work, such as
+    "Another run is writing into X".
 
     Raises:
         SketchClipError: If another process holds the lock.
     """
+    missing = [folder for folder in (file.parent, *file.parents[1:]) if not folder.exists()]
     file.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(file, blocking=False)
     with suppress(NotImplementedError):
@@ -35,4 +37,9 @@ def locked(file: Path, busy: str) -> Iterator[None]:
         file.write_text(f"{os.getpid()} on {platform.node()}")
         yield
     finally:
+        if missing and [path.name for path in file.parent.iterdir()] == [file.name]:
+            with suppress(OSError):  # nothing came of it: leave no folder behind
+                file.unlink()
+                for folder in missing:
+                    folder.rmdir()
         lock.release()

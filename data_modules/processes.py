@@ -33,8 +33,8 @@ def in_processes(
     try:
         yield from DataLoader(listed, size, num_workers=workers, collate_fn=apply)
     except RuntimeError as error:
-        if not str(error).startswith("DataLoader worker"):
-            raise
+        if not str(error).startswith("DataLoader worker") or "Bus error" in str(error):
+            raise  # shared memory is too small: the command says what to do
         raise SketchClipError(
             "A process that read images was killed, most likely because memory ran out. Run the "
             "same command again with fewer: --workers 1. What was written stays."

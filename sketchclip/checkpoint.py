@@ -47,13 +47,16 @@ class CompactCheckpointIO(TorchCheckpointIO):
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(target.name + ".partial")
-        with (
-            zipfile.ZipFile(stored) as source,
-            zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as deflated,
-        ):
-            for name in source.namelist():
-                deflated.writestr(name, source.read(name))
-        partial.replace(target)
+        try:
+            with (
+                zipfile.ZipFile(stored) as source,
+                zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as deflated,
+            ):
+                for name in source.namelist():
+                    deflated.writestr(name, source.read(name))
+            partial.replace(target)
+        finally:  # interrupted, or the disk is full: the checkpoint before stays as it is
+            partial.unlink(missing_ok=True)
 
     @override
     def load_checkpoint(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from sketchclip.errors import SketchClipError, printable
+from sketchclip.errors import SketchClipError, is_systemic, printable
 
 BITMAPS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"})
 """Endings of bitmap files, in lower case."""
@@ -86,6 +86,8 @@ def decode_image(
             return _decode(data, side, max_pixels)
     except UnidentifiedImageError as error:
         raise unreadable(path, f"unknown content, it starts with {data[:12]!r}") from error
+    except MemoryError:
+        raise
     except Exception as error:  # decoders fail as they like: struct.error, zlib.error, IndexError
         raise unreadable(path, f"{type(error).__name__}: {error}") from error
 
@@ -109,6 +111,8 @@ def read_bytes(path: Path) -> bytes:
     except PermissionError as error:
         raise unreadable(path, "no permission", remedy="make it readable for this user") from error
     except OSError as error:
+        if is_systemic(error):
+            raise
         raise unreadable(path, f"{error.strerror or error}", remedy=again) from error
     if not data:
         raise unreadable(path, "it is empty")

@@ -16,6 +16,7 @@ import numpy as np
 from data_modules.images.decode import read_bytes, unreadable
 from data_modules.images.render import check_drawing, render_strokes
 from data_modules.images.svg import svg_strokes
+from sketchclip.errors import is_systemic
 
 SVG, NDJSON = ".svg", ".ndjson"
 DRAWINGS = frozenset({SVG, NDJSON})
@@ -243,6 +244,8 @@ def _lines(path: Path) -> tuple[list[int], int]:
         state = path.stat()
         return _index(path, state.st_size, state.st_mtime_ns)
     except OSError as error:
+        if is_systemic(error):
+            raise
         expected = "an ndjson file of drawings"
         raise unreadable(path, error.strerror or str(error), expected, "restore it") from error
 

@@ -38,7 +38,7 @@ from data_modules.prepared.store import (
 from data_modules.processes import in_processes
 from data_modules.progress import Progress
 from data_modules.transforms import Fit
-from sketchclip.errors import SketchClipError
+from sketchclip.errors import SketchClipError, is_systemic
 
 Task = tuple[str, Path, Entry | None]
 """Key, file, and the entry of an earlier content or time of it."""
@@ -214,6 +214,8 @@ def _prepare_one(reader: FileReader, task: Task) -> Prepared:
     except SketchClipError as error:
         return key, None, None, str(error)
     except OSError as error:
+        if is_systemic(error):
+            raise
         return key, None, None, f"Cannot read image {path} ({error.strerror or error})."
     grey = all(np.array_equal(image[..., 0], image[..., channel]) for channel in (1, 2))
     channels = 1 if grey else 3

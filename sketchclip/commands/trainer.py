@@ -38,7 +38,6 @@ from sketchclip.pretrained.checkpoint_file import read_checkpoint
 from sketchclip.pretrained.find import find_checkpoint
 from sketchclip.pretrained.trained_encoder import TrainedEncoder  # noqa: F401 (found by its name)
 from sketchclip.runs.folder import RunFolder
-from sketchclip.runs.reading import flat_settings
 from sketchclip.runs.resume import check_limits, check_settings
 from sketchclip.system.signals import say_stopped, stop_status
 

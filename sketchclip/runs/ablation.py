@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
@@ -19,8 +20,11 @@ from data_modules.progress import Progress
 from sketchclip.runs.ablation_grid import AblationRun
 from sketchclip.runs.folder import FINISHED
 from sketchclip.runs.revision import commit
+from sketchclip.system.signals import say_stopped, stop_status
 
 LOG = "log.txt"
+_PATIENCE = 20.0
+"""Seconds that runs have to stop."""
 
 
 def run_all(
@@ -40,6 +44,7 @@ def run_all(
     Raises:
         SystemExit: With status 1 if a run failed, after all others.
     """
+    _RUNNING.start()
     slots: Queue[int] = Queue()
     for slot in range(max(1, jobs)):
         slots.put(slot)
@@ -85,15 +90,61 @@ def run_all(
                 left = "" if console.is_terminal else _left(start, count, len(waiting))
                 line = f"[{count}/{len(waiting)}] {run.title}: {state}, {took}{left}"
                 console.print(line, markup=False)
-        except KeyboardInterrupt:  # the runs themselves were interrupted by the same key
+        except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
-            console.print("Stopped. Start again: finished runs are kept.")
-            raise SystemExit(130) from None
+            _RUNNING.stop()
+            if not isinstance(error, KeyboardInterrupt):
+                raise
+            progress.bars.stop()
+            say_stopped("Start again: finished runs are kept.")
+            raise SystemExit(stop_status(error)) from None
     print(f"Runs: {output}. Their table: sketchclip table {output}")
     if result["failed"]:
         print(f"Failed: {'; '.join(result['failed'])}. Start again to repeat only these.")
         raise SystemExit(1)
     return result
+
+
+class _Running:
+    """Processes of the runs, which end with the command: none goes on in the background."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._processes: set[subprocess.Popen] = set()
+        self._stopped = False
+
+    def start(self) -> None:
+        """Allow processes."""
+        self._stopped = False
+
+    def call(self, program: Sequence[str], **options: Any) -> int:
+        """Run a program to its end; return its status, not 0 if all have been stopped."""
+        with self._lock:
+            if self._stopped:
+                return 1
+            process = subprocess.Popen(program, **options)
+            self._processes.add(process)
+        try:
+            return process.wait()
+        finally:
+            self._processes.discard(process)
+
+    def stop(self) -> None:
+        """Ask all processes to end, as the terminal may have done, and end those that do not."""
+        with self._lock:
+            self._stopped = True
+            processes = [*self._processes]
+        for process in processes:
+            process.terminate()
+        deadline = time.monotonic() + _PATIENCE
+        for process in processes:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+_RUNNING = _Running()
 
 
 def _left(start: float, done: int, total: int) -> str:
@@ -142,7 +193,7 @@ def run_one(
         for step in steps:
             print("$ sketchclip", shlex.join(step), file=log, flush=True)
             program = [sys.executable, "-m", "sketchclip", *step]
-            if subprocess.run(program, stdout=log, stderr=log, env=environment).returncode:
+            if _RUNNING.call(program, stdout=log, stderr=log, env=environment):
                 return None
     seconds = time.monotonic() - start
     done = {

@@ -13,6 +13,7 @@ import numpy as np
 from data_modules.images.decode import UnreadableImageError
 from data_modules.prepared.reader import FileReader
 from data_modules.prepared.store import digest_of
+from sketchclip.errors import is_systemic
 from sketchclip.pretrained.model import BATCH, SearchModel
 from sketchclip.search.engine import VectorEngine
 from sketchclip.search.photos import Photo
@@ -92,6 +93,8 @@ def embedded(
         except UnreadableImageError as error:
             return SeenPhoto(photo, error=str(error))
         except OSError as error:
+            if is_systemic(error):
+                raise  # all that follow would be passed over, and leave the index
             return SeenPhoto(photo, error=f"Cannot read {photo.path} ({error.strerror or error}).")
 
     part: list[SeenPhoto] = []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from data_modules.images.decode import BITMAPS
 from data_modules.listing.entries import ending, no_folder, visible_entries
-from sketchclip.errors import SketchClipError, printable
+from sketchclip.errors import SketchClipError, is_systemic, printable
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,8 @@ def _list_folder(top: str, found: FoundPhotos, seen: set[tuple[int, int]]) -> No
             seen.add((status.st_dev, status.st_ino))
             entries = visible_entries(folder)
         except OSError as error:
+            if is_systemic(error):
+                raise
             found.unlisted[folder] = f"cannot be listed ({error.strerror or error})"
             continue
         below = []
@@ -103,6 +105,8 @@ def _add(entry: os.DirEntry[str], class_name: str | None, found: FoundPhotos) ->
     try:
         status = entry.stat()
     except OSError as error:
+        if is_systemic(error):
+            raise
         gone = "a link to a missing file" if entry.is_symlink() else error.strerror or str(error)
         found.skipped[entry.path] = gone
         return

@@ -6,7 +6,6 @@ import socket
 import sys
 import warnings
 import webbrowser
-from contextlib import suppress
 from ipaddress import ip_address
 
 import uvicorn
@@ -14,6 +13,7 @@ from starlette.applications import Starlette
 
 from sketchclip.errors import SketchClipError
 from sketchclip.search.demo.limits import Limits
+from sketchclip.system.signals import Terminated, say_stopped
 
 LOCAL = "127.0.0.1"
 PORT = 7860
@@ -111,8 +111,12 @@ def serve(app: Starlette, taken: socket.socket, limits: Limits, browser: bool) -
         limit_concurrency=limits.connections,
         timeout_graceful_shutdown=3,
     )
-    with suppress(KeyboardInterrupt):  # that is how it ends
+    try:
         uvicorn.Server(config).run(sockets=[taken])
+    except Terminated:
+        raise
+    except KeyboardInterrupt:  # that is how it ends
+        say_stopped()
 
 
 def _has_screen() -> bool:
