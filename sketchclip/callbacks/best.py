@@ -1,11 +1,11 @@
 """Checkpoint of the best epoch on the validation classes, beside that of the last one."""
 
 import shlex
-from collections.abc import Iterable
 from pathlib import Path
 
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.trainer.states import TrainerFn
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -40,11 +40,11 @@ class BestCheckpoint(ModelCheckpoint):
             super().on_validation_end(trainer, pl_module)
 
 
-def how_to_resume(command: str, callbacks: Iterable[Checkpoint]) -> str:
+def how_to_resume(trainer: Trainer) -> str:
     """Say how a training that was interrupted goes on; nothing of other commands."""
-    if command != "fit":
+    if trainer.state.fn != TrainerFn.FITTING:
         return ""
-    for callback in callbacks:
+    for callback in trainer.checkpoint_callbacks:
         folder = getattr(callback, "dirpath", None)
         last = Path(folder) / "last.ckpt" if folder else None
         if last is not None and last.is_file():
@@ -52,4 +52,6 @@ def how_to_resume(command: str, callbacks: Iterable[Checkpoint]) -> str:
                 f"All epochs that ended are in {last}. Go on from there: sketchclip fit "
                 f"--ckpt_path {shlex.quote(str(last))}"
             )
+    if trainer.ckpt_path:
+        return f"No further epoch had ended: go on from {trainer.ckpt_path} again."
     return "No epoch had ended, so no checkpoint was written: start again."

@@ -157,7 +157,7 @@ class SketchClipCLI(LightningCLI):
             super()._run_subcommand(subcommand)
         except SystemExit as stop:
             if self.trainer.interrupted and isinstance(stop.__context__, KeyboardInterrupt):
-                say_stopped(how_to_resume(subcommand, self.trainer.checkpoint_callbacks))
+                say_stopped(how_to_resume(self.trainer))
                 raise SystemExit(stop_status(stop.__context__)) from None
             raise
         finally:

@@ -238,6 +238,29 @@ def test_an_interrupted_grid_starts_nothing_more(grid, tmp_path, monkeypatch, ca
     assert "finished runs are kept" in capsys.readouterr().err
 
 
+def test_runs_end_with_the_grid_that_started_them(grid, tmp_path, monkeypatch, capsys):
+    program = "import pathlib, time; pathlib.Path('{}').touch(); time.sleep(600)"
+    started, processes = tmp_path / "started", []
+
+    class Waiting(subprocess.Popen):
+        def __init__(self, _, **options):
+            super().__init__([sys.executable, "-c", program.format(started)], **options)
+            processes.append(self)
+
+    def interrupt(futures):
+        while not started.exists():
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sketchclip.runs.ablation.subprocess.Popen", Waiting)
+    monkeypatch.setattr("sketchclip.runs.ablation.as_completed", interrupt)
+    with pytest.raises(SystemExit) as stopped:
+        main(["ablate", str(grid), "--seeds", "0,1,2", "--output", str(tmp_path / "o")])
+    assert stopped.value.code == 130
+    assert [process.poll() for process in processes] == [-signal.SIGTERM]
+    assert capsys.readouterr().err.endswith("Stopped. Start again: finished runs are kept.\n")
+
+
 @pytest.mark.slow
 def test_a_killed_grid_resumes_and_carries_on_past_a_failure(grid, tmp_path, capsys):
     output = tmp_path / "runs"
