@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from sketchclip import __version__
 from sketchclip.commands.arguments import TRAINER_COMMANDS
 from sketchclip.errors import SketchClipError, printable
+from sketchclip.system.causes import explain  # here: it must not need a file handle later
 from sketchclip.system.signals import listen, say_stopped, stop_status
 from sketchclip.system.streams import mend_streams, output_failure
 
@@ -97,6 +98,12 @@ def main(args: Sequence[str] | None = None) -> Any:
 
         wants_help = not {"-h", "--help"}.isdisjoint(given)
         return print_help(given) if wants_help else run_cli(None if args is None else given)
+    except SystemExit as stop:
+        pressed = stop.__context__
+        if stop.code != 1 or not isinstance(pressed, KeyboardInterrupt):
+            raise
+        say_stopped()  # Lightning's trainer answers the key with status 1
+        raise SystemExit(stop_status(pressed)) from None
     except KeyboardInterrupt as error:
         say_stopped()
         raise SystemExit(stop_status(error)) from None
@@ -104,8 +111,6 @@ def main(args: Sequence[str] | None = None) -> Any:
         if (status := stop_status()) is not None:  # a library made another error of it
             say_stopped()
             raise SystemExit(status) from None
-        from sketchclip.system.causes import explain
-
         message = explain(error, given[0])
         if message is None:
             raise

@@ -13,6 +13,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from sketchclip.errors import SketchClipError, first_line
 from sketchclip.runs.folder import RunFolder
+from sketchclip.system.network import problem_of
 
 STEP = "trainer/global_step"
 
@@ -129,6 +130,13 @@ class WandbRun(WandbLogger):
             folder.mkdir(parents=True, exist_ok=True)  # else wandb writes elsewhere
             parts = folder.parts[-2 if folder.name.startswith("version_") else -3 :]
             self._wandb_init |= {"name": "/".join(parts), "dir": str(folder)}
+            settings = wandb.setup().settings
+            online = settings.mode not in ("offline", "dryrun", "disabled")
+            if online and (problem := problem_of(settings.base_url)):
+                raise SketchClipError(
+                    f"W&B did not start: {problem}. Set WANDB_MODE=offline to keep the run here "
+                    "and 'wandb sync' it later, or use --trainer.logger=csv."
+                )
             try:
                 return super().experiment
             except wandb.errors.Error as error:

@@ -15,7 +15,7 @@ from sketchclip.checkpoint import write_safetensors
 from sketchclip.errors import SketchClipError
 from sketchclip.pretrained.card import CARD, model_card
 from sketchclip.pretrained.find import find_checkpoint, hub_id
-from sketchclip.pretrained.hub import answers, upload
+from sketchclip.pretrained.hub import check_hub, upload
 from sketchclip.pretrained.model import FROZEN, SearchModel, load_model
 from sketchclip.pretrained.publishable import publishable, publishable_config
 from sketchclip.pretrained.saved import Saved, read_saved
@@ -96,11 +96,7 @@ def destination(target: str, private: bool) -> Iterator[tuple[Path, str]]:
         repository = hub_id(target)
         if repository is None:
             raise SketchClipError(f"--to {target}: expected hf://owner/name.")
-        if not answers():  # said before the work, not after it
-            raise SketchClipError(
-                f"Cannot upload to {target}: the Hugging Face hub cannot be reached. Without a "
-                f"network, export into a folder and later run 'hf upload {repository} FOLDER'."
-            )
+        check_hub(repository)
         with TemporaryDirectory() as building:
             yield Path(building), repository
             print(f"Uploaded: {upload(Path(building), repository, private)}")

@@ -7,6 +7,7 @@ from threading import Event, Thread
 from sketchclip import __version__
 from sketchclip.errors import SketchClipError, first_line
 from sketchclip.runs.folder import ABOUT, CONFIG, EXPORTED
+from sketchclip.system.network import hub_problem
 
 _WEIGHTS = (EXPORTED, "last.ckpt", "model.ckpt")
 PATIENCE = 5.0
@@ -79,6 +80,20 @@ def answers() -> bool:
     asking.start()
     asking.join(PATIENCE)
     return answered.is_set()
+
+
+def check_hub(repository: str) -> None:
+    """Check that the hub is there, before what would be uploaded is made.
+
+    Raises:
+        SketchClipError: If it cannot be reached.
+    """
+    if not answers():
+        problem = hub_problem() or "the Hugging Face hub does not answer"
+        raise SketchClipError(
+            f"Cannot upload to hf://{repository}: {problem}. Without a network, export into a "
+            f"folder (--to FOLDER) and later run 'hf upload {repository} FOLDER'."
+        )
 
 
 def upload(folder: Path, repository: str, private: bool) -> str:

@@ -43,10 +43,11 @@ _SHARED = re.compile(
     r"shared memory|shm_open|DataLoader worker.*exited unexpectedly|</torch_\d|bus error",
     re.I,
 )
-_HANDLE_TEXT = re.compile(r"too many open files|items of ancdata|\(24\)", re.I)
+_HANDLE_TEXT = re.compile(r"too many open files|items of ancdata", re.I)
+_PROCESS_TEXT = re.compile(r"can't start new thread|Resource temporarily unavailable")
 _MEMORY = re.compile(
     r"out of memory|can't allocate memory|cannot allocate memory|not enough memory|ALLOC_FAILED|"
-    r"killed by signal: Killed|bad_alloc",
+    r"killed by signal: Killed|bad_alloc|failed to map segment",
     re.I,
 )
 _DISK = re.compile(
@@ -120,6 +121,12 @@ def _path_of(error: BaseException) -> str:
     return ""
 
 
+def _words(error: BaseException) -> str:
+    """What an error says, without the name of a file, which may be any words."""
+    told = error.strerror if isinstance(error, OSError) else None
+    return told if isinstance(told, str) else str(error)
+
+
 def _system(error: BaseException, command: str) -> str | None:
     """Errors of the file system and of resources, by their number."""
     number, path = error.errno if isinstance(error, OSError) else None, _path_of(error)
@@ -144,6 +151,8 @@ def _system(error: BaseException, command: str) -> str | None:
         return _memory_of_host(command)
     if number in (errno.EADDRINUSE, errno.EADDRNOTAVAIL):
         return f"Cannot listen there ({os.strerror(number)}). Name another --port or --host."
+    if number == errno.ENOENT and _is_nowhere():
+        return "The current folder was removed. Change into another one, and repeat the command."
     if number == errno.ENOENT and path and not _is_inside_package(path):
         link = " It is a link to a missing file." if os.path.islink(path) else ""
         return f"{path} does not exist.{link} It was removed meanwhile, or its name is another."
@@ -152,8 +161,16 @@ def _system(error: BaseException, command: str) -> str | None:
     return None
 
 
+def _is_nowhere() -> bool:
+    try:
+        os.getcwd()
+    except OSError:
+        return True
+    return False
+
+
 def _of(path: str) -> str:
-    return f"of {path}" if path else "it lies on"
+    return f"of {path}" if path else "or terminal"
 
 
 def _full(path: str, command: str) -> str:
@@ -196,8 +213,9 @@ def _memory_of_host(command: str) -> str:
 def _memory(error: BaseException, command: str) -> str | None:
     if isinstance(error, MemoryError):
         return _memory_of_host(command)
-    text = str(error)
-    if not isinstance(error, RuntimeError) or not _MEMORY.search(text) or _SHARED.search(text):
+    text = _words(error)
+    kinds = (RuntimeError, OSError, ImportError)  # libraries that do not fit in are ImportErrors
+    if not isinstance(error, kinds) or not _MEMORY.search(text):
         return None
     if type(error).__name__ == "OutOfMemoryError" or re.search("CUDA|CUBLAS|MPS", text):
         smaller = options.smaller(command) or options.on_cpu(command)
@@ -207,9 +225,15 @@ def _memory(error: BaseException, command: str) -> str | None:
 
 def _shared(error: BaseException, command: str) -> str | None:
     """Loader processes hand batches over in /dev/shm, which containers make small."""
-    text = str(error)
-    if not isinstance(error, (RuntimeError, OSError)):
+    text = _words(error)
+    if not isinstance(error, (RuntimeError, OSError, ImportError)):
         return None
+    if _PROCESS_TEXT.search(text):
+        fewer = options.fewer_processes(command) or "fewer processes"
+        return (
+            "Too many processes or threads: this system lets a user have few (see 'ulimit -u'). "
+            f"End others, or read with {fewer}."
+        )
     if _HANDLE_TEXT.search(text):
         return _handles(command)
     if not _SHARED.search(text) and not _is_of_processes(error):
@@ -260,6 +284,9 @@ def _settings(error: BaseException, _: str) -> str | None:
 def _text(error: BaseException, _: str) -> str | None:
     if type(error).__module__.partition(".")[0] == "yaml":
         return f"{_path_of(error) or 'A file'} is no YAML: {error}"
+    loop = re.match("Symlink loop from '?(.*?)'?$", str(error))
+    if loop and isinstance(error, RuntimeError):
+        return f"Cannot use {loop[1]}: {_PLACES[errno.ELOOP]}."
     path = _path_of(error) if isinstance(error, UnicodeDecodeError) else ""
     return f"{path} is no text in UTF-8 ({error}). Save it as UTF-8." if path else None
 

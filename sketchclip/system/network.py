@@ -1,4 +1,4 @@
-"""Whether the Hugging Face hub can be reached, before its library finds out by many retries."""
+"""Whether a server can be reached, before its library finds out by retries of a minute or more."""
 
 import os
 import socket
@@ -15,7 +15,12 @@ _HUB = "https://huggingface.co"
 
 def hub_problem() -> str | None:
     """Why the hub cannot be reached, in a few words; None if it can, or if a proxy can."""
-    address = urlsplit(os.environ.get("HF_ENDPOINT") or _HUB)
+    return problem_of(os.environ.get("HF_ENDPOINT") or _HUB)
+
+
+def problem_of(url: str) -> str | None:
+    """Why a server cannot be reached, in a few words; None if it can, or if a proxy can."""
+    address = urlsplit(url)
     host, proxies = address.hostname or "", getproxies()
     proxy = proxies.get(address.scheme) or proxies.get("all")
     if proxy and not proxy_bypass(host):

@@ -66,11 +66,10 @@ def _speaks() -> bool:
 
 
 def _answer(number: int, frame: FrameType | None) -> None:
-    if os.getpid() != _Requests.process:  # a loader's process, which has no command to end
-        if number == signal.SIGINT:
-            raise KeyboardInterrupt
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
+    if os.getpid() != _Requests.process:  # a loader's process, which the command itself ends
+        if number == signal.SIGTERM:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
         return
     now = time.monotonic()
     if now - _Requests.last < _ONE_REQUEST:
