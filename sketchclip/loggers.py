@@ -131,8 +131,10 @@ class WandbRun(WandbLogger):
             parts = folder.parts[-2 if folder.name.startswith("version_") else -3 :]
             self._wandb_init |= {"name": "/".join(parts), "dir": str(folder)}
             settings = wandb.setup().settings
-            online = settings.mode not in ("offline", "dryrun", "disabled")
-            if online and (problem := problem_of(settings.base_url)):
+            mode = os.environ.get("WANDB_MODE") or settings.mode  # it reads them once a process
+            address = os.environ.get("WANDB_BASE_URL") or settings.base_url
+            online = mode not in ("offline", "dryrun", "disabled")
+            if online and (problem := problem_of(address)):
                 raise SketchClipError(
                     f"W&B did not start: {problem}. Set WANDB_MODE=offline to keep the run here "
                     "and 'wandb sync' it later, or use --trainer.logger=csv."

@@ -161,7 +161,8 @@ class SketchClipCLI(LightningCLI):
                 raise SystemExit(stop_status(stop.__context__)) from None
             raise
         finally:
-            signal.signal(signal.SIGINT, before)  # Lightning ignores it from its first one on
+            if before is not None and signal.getsignal(signal.SIGINT) is not before:
+                signal.signal(signal.SIGINT, before)  # Lightning ignores all but the first
             for logger in self.trainer.loggers:
                 if isinstance(logger, WandbRun):
                     logger.close()

@@ -58,7 +58,8 @@ def stop_status(error: BaseException | None = None) -> int | None:
 def say_stopped(hint: str = "") -> None:
     """Print the one line, from the first of several processes of a training."""
     if _speaks():
-        print(f"Stopped.{' ' if hint else ''}{hint}", file=sys.stderr, flush=True)
+        before = "\n" if sys.stderr.isatty() else ""  # the terminal has shown the key
+        print(f"{before}Stopped.{' ' if hint else ''}{hint}", file=sys.stderr, flush=True)
 
 
 def _speaks() -> bool:

@@ -49,7 +49,7 @@ def mend_streams() -> None:
                 os.close(nowhere)
             mode = "w" if number else "r"
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
-        elif number and isinstance(stream, io.TextIOWrapper):
+        elif number and isinstance(stream, io.TextIOWrapper) and stream.fileno() == number:
             setattr(sys, name, _robust(stream, number))
 
 

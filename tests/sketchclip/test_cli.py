@@ -216,6 +216,7 @@ def test_classes_have_short_and_long_names(run, model):
 def test_the_installed_command_succeeds(monkeypatch):
     # A console script exits with what its function returns, and main() returns a result.
     monkeypatch.setattr("sketchclip.cli.main", lambda *_: {"a": "result"})
+    monkeypatch.setattr("sketchclip.cli.listen", lambda: None)  # signals are those of the tests
     assert console() is None
     for script in entry_points(group="console_scripts", name="sketchclip"):
         assert script.value == "sketchclip.cli:console"
