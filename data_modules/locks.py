@@ -37,8 +37,9 @@ def locked(file: Path, busy: str) -> Iterator[None]:
         file.write_text(f"{os.getpid()} on {platform.node()}")
         yield
     finally:
-        if missing and [path.name for path in file.parent.iterdir()] == [file.name]:
-            with suppress(OSError):  # nothing came of it: leave no folder behind
+        with suppress(OSError):
+            # Nothing came of it: leave no folder behind.
+            if missing and [path.name for path in file.parent.iterdir()] == [file.name]:
                 file.unlink()
                 for folder in missing:
                     folder.rmdir()
