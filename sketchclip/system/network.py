@@ -1,5 +1,6 @@
 """Whether a server can be reached, before its library finds out by retries of a minute or more."""
 
+import logging
 import os
 import socket
 import threading
@@ -45,9 +46,12 @@ def hub() -> Iterator[str | None]:
         return
     # The environment variable of this name is read once, when the library is imported.
     constants.HF_HUB_OFFLINE = True
+    before = logging.root.manager.disable
+    logging.disable()  # libraries log the failure as well, and the caller's message says more
     try:
         yield problem
     finally:
+        logging.disable(before)
         constants.HF_HUB_OFFLINE = False
 
 

@@ -14,6 +14,9 @@ INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 # A key pressed twice, or a signal to the group and one to its first process, is one request.
 _ONE_REQUEST = 1.0
 
+# PyTorch's clean-up of a loader whose processes could not start fails; the message says why.
+_HALF_MADE_LOADER = "_MultiProcessingDataLoaderIter.__del__"
+
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM: whatever answers Ctrl-C answers it, too."""
@@ -100,6 +103,8 @@ def _imports_for_a_command(frame: FrameType | None) -> bool:
 
 def _again(ignored: Any, before: Any = sys.unraisablehook) -> None:
     """Repeat a request that Python has to ignore, as within ``__del__``, a moment later."""
+    if getattr(ignored.object, "__qualname__", "") == _HALF_MADE_LOADER:
+        return
     if not issubclass(ignored.exc_type, KeyboardInterrupt):
         before(ignored)
         return

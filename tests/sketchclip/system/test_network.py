@@ -1,5 +1,6 @@
 """Without a network a command answers in seconds, from the cache or with a message."""
 
+import logging
 import os
 import socket
 import threading
@@ -43,11 +44,13 @@ def test_a_proxy_is_asked_in_place_of_the_hub(port, monkeypatch):
     assert network.hub_problem() is None
 
 
-def test_without_a_network_the_library_is_told_so(monkeypatch):
+def test_without_a_network_the_library_is_told_so(monkeypatch, caplog):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with network.hub() as problem:
         assert problem == f"127.0.0.1 cannot be reached ({os.strerror(111)})"
         assert constants.is_offline_mode()
+        logging.error("a library's own words")
+    assert not caplog.records
     assert not constants.is_offline_mode()
 
 

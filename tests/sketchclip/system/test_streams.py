@@ -62,6 +62,20 @@ def test_a_signal_ends_in_one_line(body, number, status):
     assert (process.returncode, said) == (status, "Stopped.\n")
 
 
+def test_a_loader_that_could_not_start_adds_nothing_to_the_message():
+    loader = """
+    class _MultiProcessingDataLoaderIter:
+        def __del__(self):
+            self._shutdown
+    _MultiProcessingDataLoaderIter.__del__.__qualname__ = "_MultiProcessingDataLoaderIter.__del__"
+    _MultiProcessingDataLoaderIter()
+    raise OSError(28, "No space left on device", "a")
+"""
+    _, said = start(loader).communicate(timeout=60)
+    assert said.startswith("sketchclip: error: No space left on the disk of a,")
+    assert len(said.splitlines()) == 1
+
+
 def test_a_signal_while_a_command_imports_ends_at_once(tmp_path):
     swallows = "try:\n    print('at work', flush=True)\n    import time; time.sleep(60)\n"
     swallows += "except BaseException:\n    pass\n"
