@@ -41,7 +41,8 @@ def listen() -> None:
         (signal.SIGINT, signal.default_int_handler),
         (signal.SIGTERM, signal.SIG_DFL),
     ):
-        if signal.getsignal(number) is default:
+        current = signal.getsignal(number)
+        if current is default or getattr(current, "__module__", "") == "sketchclip":  # the first
             signal.signal(number, _answer)
     sys.unraisablehook = _again
 
