@@ -32,6 +32,7 @@ from data_modules.datasets.training import TrainingDataset
 from data_modules.datasets.unreadable import UnreadableFiles
 from data_modules.listing.scan import Listing
 from data_modules.prepared.reader import PreparedReader, open_reader
+from data_modules.ranges import CheckedArguments, Count, Natural, NotAll, Seed, SomePart, TruePart
 from data_modules.splits.catalogue import Catalogue
 from data_modules.splits.classes import (
     Gallery,
@@ -45,7 +46,7 @@ from data_modules.transforms import Augment, Augmented, Resize, Side, normalize
 from sketchclip.errors import SketchClipError
 
 
-class SketchPhotoDataModule(Dataset, LightningDataModule):
+class SketchPhotoDataModule(CheckedArguments, Dataset, LightningDataModule):
     """Sketches and photos in class folders, with a split into seen and unseen classes.
 
     A dataset subclasses it with class attributes alone and has no constructor of its own.
@@ -101,31 +102,30 @@ class SketchPhotoDataModule(Dataset, LightningDataModule):
         photo_files: str | None = None,
         split: str | None = None,
         validation: Validation = "pseudo_unseen",
-        val_fraction: float = 0.1,
-        train_fraction: float = 1.0,
-        seen_classes: int | None = None,
-        subset_seed: int | None = 0,
-        generalized: float = 0.0,
+        val_fraction: TruePart = 0.1,
+        train_fraction: SomePart = 1.0,
+        seen_classes: Count | None = None,
+        subset_seed: Seed | None = 0,
+        generalized: NotAll = 0.0,
         generalized_queries: GeneralizedQueries = "unseen",
         gallery: Gallery = "dedup",
-        batch_size: int = 64,
-        classes_per_batch: int = 16,
+        batch_size: Count = 64,
+        classes_per_batch: Count = 16,
         shuffle: bool = True,
-        eval_batch_size: int = 128,
-        num_workers: int | None = None,
+        eval_batch_size: Count = 128,
+        num_workers: Natural | None = None,
         resize: Resize = "letterbox",
         augment: Augmented = "none",
         normalization: Literal["model", "imagenet"] = "model",
         allow_trained_classes: bool = False,
         on_error: Literal["raise", "skip"] = "raise",
         prepared: str | None = None,
-        seed: int | None = None,
+        seed: Seed | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False)
-        self.num_workers = (
-            min(8, suggested_max_num_workers(1)) if num_workers is None else num_workers
-        )
+        most = min(8, suggested_max_num_workers(1))
+        self.num_workers = most if num_workers is None else num_workers
         # Lightning leaves seed_everything's value here, also for the processes that it starts.
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
         files = DatasetFiles(self, root, sketch_files, photo_files)

@@ -83,12 +83,6 @@ class Catalogue:
         """Sketches and photos of the training classes."""
         self.check()
         self.settings.check_generalized()
-        fraction = self.settings.train_fraction
-        if not 0 < fraction <= 1:
-            raise SketchClipError(
-                f"data.train_fraction={fraction}: expected a part of the training "
-                "samples of each class, above 0 and at most 1."
-            )
         if len(self.class_names) < 2:
             raise SketchClipError(
                 f"Split {self.split.name} leaves {len(self.class_names)} classes to train on: "

@@ -46,11 +46,6 @@ class SplitSettings:
     def check_generalized(self) -> None:
         """Refuse what generalised retrieval cannot be combined with."""
         given = f"data.generalized={self.generalized}"
-        if not 0 <= self.generalized < 1:
-            raise SketchClipError(
-                f"{given}: expected a part of the photos of each seen class, at least 0 and below "
-                "1, such as 0.2."
-            )
         if self.by_model and self.generalized:
             raise SketchClipError(
                 f"{given} puts photos of seen classes into the gallery, and the split "

@@ -5,10 +5,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from data_modules.ranges import CheckedArguments
 from data_modules.transforms import Side
 
 
-class Adaptation(nn.Module):
+class Adaptation(CheckedArguments, nn.Module):
     """Adds to the two branches of a method what they learn; by itself it adds nothing.
 
     A subclass keeps its constructor's arguments as attributes of the same names (they go into

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from data_modules.ranges import Count, NonNegative
 from data_modules.transforms import Side
 from sketchclip.adaptations.base import Adaptation, random_prompts
 
@@ -24,7 +25,7 @@ class ConditionedPrompts(Adaptation):
         std: Standard deviation of the prompts' initialisation.
     """
 
-    def __init__(self, n_prompts: int = 3, hidden: int = 32, std: float = 0.02) -> None:
+    def __init__(self, n_prompts: Count = 3, hidden: Count = 32, std: NonNegative = 0.02) -> None:
         super().__init__()
         self.n_prompts = n_prompts
         self.hidden = hidden

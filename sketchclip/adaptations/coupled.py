@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from data_modules.ranges import Count, NonNegative
 from data_modules.transforms import Side
 from sketchclip.adaptations.base import Adaptation, random_prompts
 
@@ -21,7 +22,7 @@ class CoupledPrompts(Adaptation):
         std: Standard deviation of the initialisation of the sketches' prompts.
     """
 
-    def __init__(self, n_prompts: int = 3, std: float = 0.02) -> None:
+    def __init__(self, n_prompts: Count = 3, std: NonNegative = 0.02) -> None:
         super().__init__()
         self.n_prompts = n_prompts
         self.std = std

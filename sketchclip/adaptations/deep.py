@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
+from data_modules.ranges import Count, NonNegative
 from data_modules.transforms import Side
 from sketchclip.adaptations.base import Adaptation, random_prompts
 from sketchclip.errors import SketchClipError
@@ -23,7 +24,7 @@ class DeepPrompts(Adaptation):
         std: Standard deviation of their initialisation.
     """
 
-    def __init__(self, n_prompts: int = 3, depth: int = 9, std: float = 0.02) -> None:
+    def __init__(self, n_prompts: Count = 3, depth: Count = 9, std: NonNegative = 0.02) -> None:
         super().__init__()
         self.n_prompts = n_prompts
         self.depth = depth

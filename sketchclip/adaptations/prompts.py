@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from data_modules.ranges import Natural, NonNegative
 from data_modules.transforms import Side
 from sketchclip.adaptations.base import Adaptation, random_prompts
 
@@ -21,7 +22,9 @@ class IndependentPrompts(Adaptation):
             mistake; for parity studies.
     """
 
-    def __init__(self, n_prompts: int = 3, std: float = 0.02, reads_prompt: bool = False) -> None:
+    def __init__(
+        self, n_prompts: Natural = 3, std: NonNegative = 0.02, reads_prompt: bool = False
+    ) -> None:
         super().__init__()
         self.n_prompts = n_prompts
         self.std = std
@@ -49,7 +52,7 @@ class CommonPrompts(Adaptation):
         std: Standard deviation of their initialisation.
     """
 
-    def __init__(self, n_prompts: int = 3, std: float = 0.02) -> None:
+    def __init__(self, n_prompts: Natural = 3, std: NonNegative = 0.02) -> None:
         super().__init__()
         self.n_prompts = n_prompts
         self.std = std

@@ -8,6 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from PIL import Image
 
+from data_modules.ranges import CheckedArguments, Count, Natural
 from sketchclip.loggers import WandbRun
 from sketchclip.metrics import RetrievalResults
 from sketchclip.plots.choice import choose
@@ -27,7 +28,7 @@ class Retrieved(NamedTuple):
     precision: float
 
 
-class RetrievalGrids(Callback):
+class RetrievalGrids(CheckedArguments, Callback):
     """Plots ``grids/epoch_<n>.png`` in training and ``retrieved.png`` in validate.
 
     With W&B the picture is ``val/retrieved``, and a test, whose ``grid.png`` RunReport plots, adds
@@ -40,7 +41,9 @@ class RetrievalGrids(Callback):
         table: Rows of the table that a test sends to W&B; 0 for none.
     """
 
-    def __init__(self, queries: int = 8, every: int = 1, depth: int = 10, table: int = 100) -> None:
+    def __init__(
+        self, queries: Natural = 8, every: Count = 1, depth: Count = 10, table: Natural = 100
+    ) -> None:
         self.queries = queries
         self.every = every
         self.depth = depth

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from data_modules.batch import SIDES
+from data_modules.ranges import Natural, Part
 from data_modules.transforms import Side
 from sketchclip.adaptations import Adaptation
 from sketchclip.clip.backbone import CLIPModel
@@ -51,12 +52,12 @@ class TextGuidedPrompts(Adaptation):
         self,
         text_context: Literal["seen_classes", "image"] = "seen_classes",
         maps: MapForm = "mean",
-        text_tokens: int = 4,
+        text_tokens: Natural = 4,
         word_prompts: bool = True,
-        layer_prompts: int = 2,
+        layer_prompts: Natural = 2,
         sketch_words: str = "a sketch of a",
         photo_words: str = "a photo of a",
-        momentum: float = 0.99,
+        momentum: Part = 0.99,
     ) -> None:
         super().__init__()
         self.text_context = text_context

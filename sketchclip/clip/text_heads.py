@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from data_modules.ranges import CheckedArguments, Count, NonNegative
 from sketchclip.clip.backbone import CLIPModel
 from sketchclip.clip.text import TEMPLATE, encode_classes
 from sketchclip.semantics.class_names import spoken
@@ -16,7 +17,7 @@ from sketchclip.semantics.vector_file import vector_size
 from sketchclip.semantics.word_vectors import PACKAGED, class_vectors
 
 
-class TextHead(nn.Module, ABC):
+class TextHead(CheckedArguments, nn.Module, ABC):
     """Gives the embeddings of the seen classes.
 
     A subclass keeps its constructor's arguments as attributes of the same names. What depends on
@@ -84,7 +85,7 @@ class LearnedContext(TextHead):
 
     tokens: Tensor | None
 
-    def __init__(self, n_context: int = 4, std: float = 0.02) -> None:
+    def __init__(self, n_context: Count = 4, std: NonNegative = 0.02) -> None:
         super().__init__()
         self.n_context = n_context
         self.std = std

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sketchclip.commands.arguments import Parser, listed, numbers
+from data_modules.ranges import Count
+from sketchclip.commands.arguments import Parser, listed, seeds
 from sketchclip.runs.ablation import run_all
 from sketchclip.runs.ablation_grid import read_grid
 from sketchclip.runs.folder import ROOT
@@ -25,8 +26,10 @@ def run(args: Sequence[str]) -> dict[str, Any]:
     given, extra = given[:at], given[at + 1 :]
     parser = Parser(prog="sketchclip ablate", description=__doc__, epilog=_EXAMPLES)
     parser.add_argument("grid", help="YAML with cells, one for each run")
-    parser.add_argument("--seeds", default="0,1,2", help="comma-separated (default: 0,1,2)")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
+    parser.add_argument(
+        "--seeds", type=seeds, default="0,1,2", help="comma-separated (default: 0,1,2)"
+    )
+    parser.add_argument("--jobs", type=Count, default=1, help="runs at a time (default: 1)")
     parser.add_argument("--config", action="append", default=[], help="after those of each run")
     parser.add_argument("--cells", type=listed, default=[], help="names (default: all)")
     parser.add_argument(
@@ -34,8 +37,7 @@ def run(args: Sequence[str]) -> dict[str, Any]:
     )
     parser.add_argument("--commands", action="store_true", help="print the runs, run nothing")
     options = parser.parse_args(given)
-    seeds = numbers("--seeds", options.seeds)
-    runs = read_grid(options.grid, seeds, options.config, options.cells)
+    runs = read_grid(options.grid, options.seeds, options.config, options.cells)
     output = options.output or default_output(options.grid)
     if options.commands:
         configs = [part for config in options.config for part in ("--config", config)]

@@ -1,9 +1,12 @@
 """Parser and shared argument types of the commands that do not use LightningCLI."""
 
 import argparse
+from argparse import ArgumentTypeError
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
+from data_modules.ranges import Count, Natural, Part, Port, Positive, Seed, range_error
 from sketchclip.errors import SketchClipError
 
 if TYPE_CHECKING:
@@ -20,10 +23,13 @@ class Parser(argparse.ArgumentParser):
         kwargs["formatter_class"] = argparse.RawDescriptionHelpFormatter
         plain = (description or "").replace("``", "")
         super().__init__(description=plain, **kwargs)
+        for kind in (Count, Natural, Part, Port, Positive, Seed):  # 'type=Count'
+            self.register("type", kind, _read_as(kind))
 
     def error(self, message: str) -> NoReturn:
         """Raise SketchClipError, which ends the command with status 2."""
-        raise SketchClipError(f"{message}. See {self.prog} --help")
+        told = message.removeprefix("argument ")
+        raise SketchClipError(f"{told}. See {self.prog} --help")
 
 
 def listed(text: str) -> list[str]:
@@ -44,13 +50,27 @@ def save_picture(picture: "Image", file: Path) -> None:
         raise SketchClipError(f"Cannot write {file} ({error}).") from error
 
 
-def numbers(option: str, text: str) -> list[int]:
-    """Parse comma-separated whole numbers.
+def _read_as(kind: Any) -> Callable[[str], Any]:
+    """Reader of numbers of a type with a range."""
+    base = get_args(kind)[0]
 
-    >>> numbers("--seeds", "0,1,2")
+    def parse(text: str) -> Any:
+        try:
+            value = base(text)
+        except ValueError:
+            what = "a whole number" if base is int else "a number"
+            raise ArgumentTypeError(f"expected {what}, found {text!r}") from None
+        if wrong := range_error(kind, value):
+            raise ArgumentTypeError(wrong)
+        return value
+
+    return parse
+
+
+def seeds(text: str) -> list[int]:
+    """Parse comma-separated seeds.
+
+    >>> seeds("0,1,2")
     [0, 1, 2]
     """
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise SketchClipError(f"{option}={text}: expected numbers such as 0,1,2.") from None
+    return [_read_as(Seed)(part) for part in text.split(",")]

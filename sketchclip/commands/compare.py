@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_modules.ranges import Count, Seed
 from sketchclip.commands.arguments import Parser
 
 
@@ -17,8 +18,8 @@ def run(args: Sequence[str]) -> dict[str, dict[str, float]]:
     parser = Parser(prog="sketchclip compare", description=__doc__)
     parser.add_argument("run_a", type=Path, help="folder with metrics.json and queries.csv")
     parser.add_argument("run_b", type=Path)
-    parser.add_argument("--resamples", type=int, default=9999, help="default: 9999")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the resamples")
+    parser.add_argument("--resamples", type=Count, default=9999, help="default: 9999")
+    parser.add_argument("--seed", type=Seed, default=0, help="seed of the resamples")
     options = parser.parse_args(list(args))
 
     from rich.table import Table

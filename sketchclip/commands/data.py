@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from data_modules.ranges import Count, Natural
 from sketchclip.commands.arguments import Parser
 from sketchclip.errors import SketchClipError
 
@@ -50,7 +51,7 @@ def _parser() -> Parser:
     )
     prepare.set_defaults(action=_prepare)
     prepare.add_argument("--out", metavar="FOLDER", required=True, help="new folder of the images")
-    prepare.add_argument("--size", type=int, default=224, help="side in pixels (default: 224)")
+    prepare.add_argument("--size", type=Count, default=224, help="side in pixels (default: 224)")
     prepare.add_argument(
         "--resize", default="letterbox", help="as data.resize of the training (default: letterbox)"
     )
@@ -65,7 +66,10 @@ def _parser() -> Parser:
             text = f"as data.{name}, for other layouts"
             command.add_argument(f"--{name}", metavar="PATTERN", help=text)
         command.add_argument(
-            "--workers", type=int, default=cores or 1, help="processes (default: all cores)"
+            "--workers",
+            type=Natural,
+            default=cores or 1,
+            help="processes (default: all cores)",
         )
     return parser
 
@@ -89,8 +93,6 @@ def run(args: Sequence[str]) -> dict[str, Any]:
         raise SketchClipError(
             f"{root} {no_folder(root)}. Expected the folder of a dataset, as data.root."
         )
-    if options.workers < 0:
-        raise SketchClipError(f"--workers {options.workers}: expected a number of processes.")
     with warnings.catch_warnings():
         # The report holds what a data module would warn of, with its paths.
         warnings.simplefilter("ignore")

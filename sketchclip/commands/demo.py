@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from data_modules.ranges import Port
 from sketchclip.commands.arguments import Parser
 from sketchclip.errors import SketchClipError
 
@@ -30,7 +31,7 @@ def run(args: Sequence[str]) -> None:
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default: this machine only)"
     )
-    parser.add_argument("--port", type=int, help="default: 7860, or the next free one")
+    parser.add_argument("--port", type=Port, help="default: 7860, or the next free one")
     parser.add_argument(
         "--allow-host",
         action="append",

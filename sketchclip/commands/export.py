@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from data_modules.ranges import Count
 from sketchclip.commands.arguments import Parser
 from sketchclip.errors import SketchClipError
 
@@ -59,13 +60,11 @@ def _parse(args: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--int8", action="store_true", help="also write ONNX with 8-bit weights")
     parser.add_argument(
         "--queries",
-        type=int,
+        type=Count,
         default=20,
         help="sketches a class that ONNX is checked with (default: 20, all)",
     )
     options = parser.parse_args(list(args))
-    if options.queries < 1:
-        raise SketchClipError(f"--queries {options.queries}: expected at least one a class.")
     if options.int8 and not options.onnx:
         raise SketchClipError("--int8 is a form of ONNX: give --onnx, too.")
     return options

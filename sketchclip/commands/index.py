@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data_modules.ranges import Count
 from sketchclip.commands.arguments import Parser
 from sketchclip.errors import SketchClipError, printable
 from sketchclip.system.signals import say_stopped, stop_status
@@ -46,10 +47,8 @@ def run(args: Sequence[str]) -> "UpdateSummary":
         "--verify", action="store_true", help="read every file, do not trust its time of change"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
-    parser.add_argument("--readers", type=int, default=4, help="threads that read (default: 4)")
+    parser.add_argument("--readers", type=Count, default=4, help="threads that read (default: 4)")
     options = parser.parse_args(list(args))
-    if options.readers < 1:
-        raise SketchClipError(f"--readers {options.readers}: expected at least one.")
 
     from sketchclip.pretrained.model import FROZEN, load_model
     from sketchclip.search.engine import VectorEngine

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from data_modules.ranges import Count, Positive, Seed
 from sketchclip.commands.arguments import Parser, listed
 from sketchclip.errors import SketchClipError, printable
 from sketchclip.plots.classes import plot_classes
@@ -42,9 +43,9 @@ def run(args: Sequence[str]) -> list[Path]:
     parser.add_argument("--metric", help="default: Acc@1, mAP@200 on Sketchy, else mAP@all")
     parser.add_argument("--formats", type=listed, default=["png", "svg"], help="png,svg,pdf")
     parser.add_argument("--classes", type=listed, default=[], help="in colour on the map")
-    parser.add_argument("--points", type=int, default=2000, help="images on the map (2000)")
-    parser.add_argument("--perplexity", type=float, default=30, help="perplexity of t-SNE (30)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of t-SNE (0)")
+    parser.add_argument("--points", type=Count, default=2000, help="images on the map (2000)")
+    parser.add_argument("--perplexity", type=Positive, default=30, help="perplexity of t-SNE (30)")
+    parser.add_argument("--seed", type=Seed, default=0, help="seed of t-SNE (0)")
     options = parser.parse_args(list(args))
     for name, known in (("figures", kinds), ("formats", ["png", "svg", "pdf"])):
         if unknown := {*getattr(options, name)} - {*known}:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from rich.table import Table
 
-from sketchclip.commands.arguments import Parser, numbers
+from data_modules.ranges import Count
+from sketchclip.commands.arguments import Parser, seeds
 from sketchclip.config import find_config
 from sketchclip.semantics.class_names import spoken
 from sketchclip.tables.console import print_whole
@@ -32,11 +33,13 @@ Next:
 def run(args: Sequence[str]) -> dict[str, Any]:
     """Run the command; return the content of ``results.json``."""
     parser = Parser(prog="sketchclip quickstart", description=__doc__)
-    parser.add_argument("--seeds", default="0,1,2", help="seeds of the trainings (default: 0,1,2)")
+    parser.add_argument(
+        "--seeds", type=seeds, default="0,1,2", help="seeds of the trainings (default: 0,1,2)"
+    )
     parser.add_argument("--output", type=Path, default=Path("runs/quickstart"), help="folder")
-    parser.add_argument("--epochs", type=int, help="epochs in place of those of the config")
+    parser.add_argument("--epochs", type=Count, help="epochs in place of those of the config")
     options = parser.parse_args(args)
-    return quickstart(numbers("--seeds", options.seeds), options.output, options.epochs)
+    return quickstart(options.seeds, options.output, options.epochs)
 
 
 def quickstart(seeds: list[int], folder: Path, epochs: int | None = None) -> dict[str, Any]:

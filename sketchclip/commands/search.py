@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data_modules.ranges import Count, Part
 from sketchclip.commands.arguments import Parser, save_picture
 from sketchclip.errors import SketchClipError, printable
 
@@ -29,17 +30,22 @@ def run(args: Sequence[str]) -> "list[Hit]":
     parser = Parser(prog="sketchclip search", description=__doc__, epilog=_EXAMPLES)
     parser.add_argument("sketch", type=Path, nargs="?", help="file, or - for standard input")
     parser.add_argument("--index", required=True, help="folder or URI of 'sketchclip index'")
-    parser.add_argument("-k", type=int, default=20, help="photos (default: 20)")
+    parser.add_argument("-k", type=Count, default=20, help="photos (default: 20)")
     parser.add_argument("--class-filter", metavar="CLASS", help="search only this class")
     parser.add_argument("--text", help="a sentence that describes the photo")
     parser.add_argument(
-        "--text-weight", type=float, default=0.5, help="0: sketch alone, 1: text (default: 0.5)"
+        "--text-weight",
+        type=Part,
+        default=0.5,
+        help="0: sketch alone, 1: text (default: 0.5)",
     )
     parser.add_argument("--save", type=Path, metavar="FILE", help="picture of the first photos")
     parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
     parser.add_argument("--model", help="where the model of the index is now, if it was moved")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     options = parser.parse_args(list(args))
+    if options.text is not None and not options.text.strip():
+        raise SketchClipError("--text: expected words, found none.")
     if options.sketch is None and options.text is None:
         raise SketchClipError("Nothing to search for: give a sketch, --text, or both.")
 
@@ -68,6 +74,8 @@ def run(args: Sequence[str]) -> "list[Hit]":
     else:
         scored = "score" if rescore else model.similarity
         note = f"{len(index):,} photos of {options.index}, {model.name}"
+        if len(hits) < options.k:
+            note += f"; fewer than {options.k:,} are there to be found"
         if hits and hits[0].shortlist:
             note += f"; its score compared the {hits[0].shortlist:,} nearest by vector"
         _print(hits, note, scored)

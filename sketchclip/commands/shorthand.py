@@ -1,5 +1,6 @@
 """Short forms of the command line, spelled out before it is parsed."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ _METHOD = frozenset({"--config", "--model", "--model.class_path"})
 _NAME_IT = (
     "Name method and data: --config FILE, or --model CLASS and --data CLASS with their settings."
 )
+_NEGATIVE = re.compile(r"-(\d*\.?\d+e[-+]?\d+|\.?inf|\.?nan)", re.IGNORECASE)
 _SHORT = {"wandb": "sketchclip.loggers.WandbRun", "csv": "sketchclip.loggers.RunFiles"}
 
 
@@ -37,6 +39,10 @@ def spell_out(args: Sequence[str]) -> list[str]:
     asked = any(a == "-h" or a.partition("=")[0].endswith(("--help", ".help")) for a in args)
     if not args or args[0] not in TRAINER_COMMANDS or asked:
         return args
+    # Options such as -1e-4 and -.inf are numbers; argparse knows -1 and -0.5 alone.
+    for at in reversed(range(1, len(args))):
+        if args[at - 1].startswith("--") and _NEGATIVE.fullmatch(args[at]):
+            args[at - 1 : at + 1] = [f"{args[at - 1]}={args[at]}"]
     for at, (before, word) in enumerate(zip(["", *args], [*args], strict=False)):
         name, equals, value = word.partition("=")
         if equals and name == "--trainer.logger":

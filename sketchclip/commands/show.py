@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+from data_modules.ranges import Count, Seed
 from sketchclip.commands.arguments import Parser, listed, save_picture
 from sketchclip.errors import SketchClipError
 from sketchclip.plots.choice import Pick
@@ -21,16 +22,14 @@ def run(args: Sequence[str]) -> Path:
     parser.add_argument("run", type=Path, help="folder of a test, or of a run of 'ablate'")
     parser.add_argument("--baseline", type=Path, help="test on the same queries, shown below")
     parser.add_argument("--pick", choices=get_args(Pick), default="random")
-    parser.add_argument("-n", type=int, default=8, dest="count", help="queries (default: 8)")
+    parser.add_argument("-n", type=Count, default=8, dest="count", help="queries (default: 8)")
     parser.add_argument("-o", type=Path, default=Path("grid.png"), help="default: grid.png")
     parser.add_argument("--root", type=Path, help="folder of the data, if it was moved")
     parser.add_argument(
         "--labels", type=listed, default=[], help="of run and baseline: Ours,Frozen"
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of random choices (default: 0)")
+    parser.add_argument("--seed", type=Seed, default=0, help="seed of random choices (default: 0)")
     options = parser.parse_args(list(args))
-    if options.count < 1:
-        raise SketchClipError(f"-n {options.count}: expected at least one query.")
     labels, runs = options.labels, 1 + (options.baseline is not None)
     if labels and len(labels) != runs:
         raise SketchClipError(f"--labels {','.join(labels)}: expected {runs} names.")

@@ -29,6 +29,12 @@ from sketchclip.callbacks.grids import RetrievalGrids
 from sketchclip.callbacks.report import RunReport
 from sketchclip.callbacks.training import TrainingReport
 from sketchclip.checkpoint import CompactCheckpointIO
+from sketchclip.commands.settings import (
+    check_settings,
+    lightning_errors,
+    missing_monitors,
+    short_error,
+)
 from sketchclip.commands.shorthand import option, spell_out
 from sketchclip.config import LayeredConfig, consumed
 from sketchclip.errors import printable
@@ -38,7 +44,7 @@ from sketchclip.pretrained.checkpoint_file import read_checkpoint
 from sketchclip.pretrained.find import find_checkpoint
 from sketchclip.pretrained.trained_encoder import TrainedEncoder  # noqa: F401 (found by its name)
 from sketchclip.runs.folder import RunFolder
-from sketchclip.runs.resume import check_limits, check_settings
+from sketchclip.runs.resume import check_limits, check_same_settings
 from sketchclip.system.signals import say_stopped, stop_status
 
 # The data decides the class names (a test may be on other data), and the backbone's hash, not the
@@ -69,7 +75,7 @@ class PlainParser(LightningArgumentParser):
         """Print the message and exit with status 2."""
         if not self.exit_on_error:
             super().error(message, ex)
-        told = printable(message, lines=True)
+        told = printable(short_error(message), lines=True)
         print(f"sketchclip: error: {told}\nSee {self.prog} --help", file=sys.stderr)
         raise SystemExit(2)
 
@@ -119,6 +125,11 @@ class SketchClipCLI(LightningCLI):
                 )
         return parser
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, and refuse numbers that cannot be before anything is seeded or loaded."""
+        super().parse_arguments(parser, args)
+        check_settings(self.config.subcommand, self.config[self.config.subcommand])
+
     def before_instantiate_classes(self) -> None:
         """Put results of evaluating a run into its folder, unless the user names another."""
         config = self.config[self.subcommand]
@@ -134,6 +145,11 @@ class SketchClipCLI(LightningCLI):
                 options.kind = folder.kind
             else:  # Lightning's own loggers take a name and make the folder themselves
                 options.version = folder.free().name
+
+    def instantiate_classes(self) -> None:
+        """Build model, data and trainer, or say in one message what Lightning refuses."""
+        with lightning_errors(self.config[self.subcommand].trainer.as_dict()):
+            super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Keep the run in one folder, with compact checkpoints unless the user sets a plugin."""
@@ -152,9 +168,11 @@ class SketchClipCLI(LightningCLI):
         return super().instantiate_trainer(plugins=plugins, **kwargs)
 
     def _run_subcommand(self, subcommand: str) -> None:
+        settings = self.config[subcommand].trainer.as_dict()
         before = signal.getsignal(signal.SIGINT)
         try:
-            super()._run_subcommand(subcommand)
+            with lightning_errors(settings), missing_monitors(self.trainer):
+                super()._run_subcommand(subcommand)
         except SystemExit as stop:
             if self.trainer.interrupted and isinstance(stop.__context__, KeyboardInterrupt):
                 say_stopped(how_to_resume(self.trainer))
@@ -185,7 +203,7 @@ class SketchClipCLI(LightningCLI):
                 checkpoint = read_checkpoint(Path(path), ["pytorch-lightning_version"])
                 now = config.model.get("init_args", Namespace()).as_dict()
                 free = _NOT_COMPARED | {*_class(config.model.class_path).test_settings}
-                check_settings(path, checkpoint["hyper_parameters"], now, free)
+                check_same_settings(path, checkpoint["hyper_parameters"], now, free)
         if command == "fit":
             check_limits(config.trainer.as_dict(), path, checkpoint)
 

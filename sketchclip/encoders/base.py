@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from data_modules.batch import Channels, Preprocessing
+from data_modules.ranges import CheckedArguments
 from data_modules.transforms import Interpolation, Side
 from sketchclip.errors import SketchClipError
 
@@ -15,7 +16,7 @@ Classifier = tuple[Tensor, Tensor]
 """Weight, (C, dim), and bias, (C,), of a linear classifier of embeddings."""
 
 
-class ImageEncoder(nn.Module, ABC):
+class ImageEncoder(CheckedArguments, nn.Module, ABC):
     """Embeds sketches and photos; any method of ``sketchclip.methods.earlier`` takes one.
 
     A subclass keeps its constructor's arguments as attributes of the same names: they go into

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from data_modules.ranges import Count
 from data_modules.transforms import Side
 from sketchclip.encoders.timm_encoder import TimmEncoder
 
@@ -53,7 +54,7 @@ class CSEResNet(TimmEncoder):
         name: str = "legacy_seresnet50.in1k",
         pretrained: str | None = None,
         frozen: bool = False,
-        size: int | None = None,
+        size: Count | None = None,
     ) -> None:
         super().__init__(name, pretrained, frozen, size)
         owners = [module for module in self.net.modules() if hasattr(module, "se_module")]

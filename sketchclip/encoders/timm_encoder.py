@@ -10,6 +10,7 @@ import torch
 from timm.models import checkpoint_seq
 from torch import Tensor, nn
 
+from data_modules.ranges import Count, NotAll
 from data_modules.transforms import Interpolation, Side
 from sketchclip.checkpoint import mark_pretrained, read_state_dict
 from sketchclip.encoders.base import Classifier, ImageEncoder
@@ -42,10 +43,10 @@ class TimmEncoder(ImageEncoder):
         name: str = "resnet50.tv_in1k",
         pretrained: str | None = None,
         frozen: bool = False,
-        size: int | None = None,
+        size: Count | None = None,
         attention: bool = False,
-        dropout: float = 0.0,
-        token_dropout: float = 0.0,
+        dropout: NotAll = 0.0,
+        token_dropout: NotAll = 0.0,
         stem: bool = False,
     ) -> None:
         super().__init__()

@@ -4,10 +4,11 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from data_modules.ranges import CheckedArguments, Cosine, NonNegative
 from sketchclip.losses import capacity_loss, mean_cosine
 
 
-class Capacity(nn.Module):
+class Capacity(CheckedArguments, nn.Module):
     """Holds the mean cosine of each side's embeddings near a target (Gong et al., IJCAI 2024).
 
     The paper gives no target. A mean cosine is at least 1/B in a batch of B, at least 1/C where C
@@ -24,10 +25,10 @@ class Capacity(nn.Module):
 
     def __init__(
         self,
-        sketch: float,
-        photo: float,
-        sketch_weight: float = 1.0,
-        photo_weight: float = 1.0,
+        sketch: Cosine,
+        photo: Cosine,
+        sketch_weight: NonNegative = 1.0,
+        photo_weight: NonNegative = 1.0,
         squared: bool = False,
     ) -> None:
         super().__init__()

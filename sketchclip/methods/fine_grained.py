@@ -13,6 +13,7 @@ from jsonargparse import lazy_instance
 from torch import Tensor
 
 from data_modules.batch import BatchSpec, TrainingBatch
+from data_modules.ranges import Count, NonNegative, Positive
 from sketchclip.adaptations import Adaptation, CommonPrompts
 from sketchclip.clip.encoder import CLIPEncoderMixin
 from sketchclip.clip.text_heads import TemplateText, TextHead
@@ -76,22 +77,22 @@ class FineGrainedPromptLearning(CLIPEncoderMixin, RetrievalModule):
         adaptation: Adaptation = lazy_instance(CommonPrompts),
         layer_norm: LayerNormMode = "shared",
         also_train: AlsoTrain = "nothing",
-        margin: float = 0.3,
+        margin: NonNegative = 0.3,
         negatives: Literal["random_same_class", "batch_hard"] = "random_same_class",
-        lambda_cls: float = 0.5,
-        cls_temperature: Literal["clip", "raw"] | float = "clip",
+        lambda_cls: NonNegative = 0.5,
+        cls_temperature: Literal["clip", "raw"] | Positive = "clip",
         text_head: TextHead = lazy_instance(TemplateText),
-        lambda_delta: float = 0.1,
-        delta_temperature: float = 1.0,
+        lambda_delta: NonNegative = 0.1,
+        delta_temperature: Positive = 1.0,
         delta_order: DeltaOrder = "as_sampled",
         delta_gather: bool = False,
-        lambda_ps: float = 1.0,
-        patches: int = 2,
-        ps_margin: float = 0.3,
+        lambda_ps: NonNegative = 1.0,
+        patches: Count = 2,
+        ps_margin: NonNegative = 0.3,
         ps_negative: Literal["same_photo", "hard_negative"] = "same_photo",
         ps_scope: Literal["sample", "batch"] = "sample",
-        prompt_lr: float = 1e-5,
-        ln_lr: float = 1e-5,
+        prompt_lr: NonNegative = 1e-5,
+        ln_lr: NonNegative = 1e-5,
         grad_checkpointing: bool = False,
     ) -> None:
         super().__init__()

@@ -7,12 +7,13 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
+from data_modules.ranges import CheckedArguments
 from data_modules.transforms import Side
 from sketchclip.metrics import TwoStages
 from sketchclip.metrics.vectors import Score, Similarity, as_product
 
 
-class RankedModule(LightningModule, ABC):
+class RankedModule(CheckedArguments, LightningModule, ABC):
     """Embeds sketches and photos and compares them; evaluation and search do so in the same way.
 
     Most methods implement :meth:`embed` alone. One with a score of its own overrides :meth:`score`

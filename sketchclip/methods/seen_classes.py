@@ -16,6 +16,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import LambdaLR
 
 from data_modules.batch import BatchSpec, TrainingBatch
+from data_modules.ranges import Count, NonNegative, Part
 from data_modules.transforms import Side
 from sketchclip.encoders import ImageEncoder, TimmEncoder
 from sketchclip.methods.encoded import EncodedMethod
@@ -47,9 +48,9 @@ class SeenClassClassifier(EncodedMethod):
         class_names: Sequence[str],
         encoder: ImageEncoder = lazy_instance(TimmEncoder, name="vgg16.tv_in1k", dropout=0.5),
         twins: bool = True,
-        dim: int = 512,
-        lr: float = 0.01,
-        decay: float = 0.6,
+        dim: Count = 512,
+        lr: NonNegative = 0.01,
+        decay: Part = 0.6,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["encoder"])

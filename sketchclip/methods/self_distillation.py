@@ -19,6 +19,7 @@ from jsonargparse import lazy_instance
 from torch import Tensor, nn
 
 from data_modules.batch import BatchSpec, ImageBatch
+from data_modules.ranges import Count, Natural, NonNegative, Part, SomePart
 from data_modules.transforms import Side
 from sketchclip.encoders import ImageEncoder, TimmEncoder, load_prototypes
 from sketchclip.errors import SketchClipError
@@ -55,17 +56,17 @@ class SelfDistillation(WarmCosineMethod):
         self,
         encoder: ImageEncoder = lazy_instance(TimmEncoder, name="vit_small_patch8_224.dino"),
         prototype_head: str | None = None,
-        prototypes: int = 65536,
-        hidden: int = 2048,
-        projection: int = 256,
-        crops: int = 2,
-        small_crops: int = 0,
-        scale: tuple[float, float] = (0.4, 1.0),
-        small_scale: tuple[float, float] = (0.05, 0.4),
-        momentum: float = 0.996,
-        lr: float = 5e-4,
-        encoder_rate: float = 1.0,
-        warmup_epochs: float = 5,
+        prototypes: Count = 65536,
+        hidden: Count = 2048,
+        projection: Count = 256,
+        crops: Count = 2,
+        small_crops: Natural = 0,
+        scale: tuple[SomePart, SomePart] = (0.4, 1.0),
+        small_scale: tuple[SomePart, SomePart] = (0.05, 0.4),
+        momentum: Part = 0.996,
+        lr: NonNegative = 5e-4,
+        encoder_rate: NonNegative = 1.0,
+        warmup_epochs: NonNegative = 5,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["encoder"])

@@ -12,6 +12,7 @@ from jsonargparse import lazy_instance
 from torch import Tensor
 
 from data_modules.batch import BatchSpec, TrainingBatch
+from data_modules.ranges import NonNegative, Positive
 from sketchclip.adaptations import Adaptation, IndependentPrompts
 from sketchclip.clip.encoder import CLIPEncoderMixin
 from sketchclip.clip.text_heads import TemplateText, TextHead
@@ -57,14 +58,14 @@ class ZeroShotPromptLearning(CLIPEncoderMixin, RetrievalModule):
         adaptation: Adaptation = lazy_instance(IndependentPrompts),
         layer_norm: LayerNormMode = "per_branch",
         also_train: AlsoTrain = "nothing",
-        margin: float = 0.3,
+        margin: NonNegative = 0.3,
         negatives: Literal["random", "in_batch"] = "random",
-        lambda_cls: float = 0.5,
-        cls_temperature: Literal["clip", "raw"] | float = "clip",
+        lambda_cls: NonNegative = 0.5,
+        cls_temperature: Literal["clip", "raw"] | Positive = "clip",
         text_head: TextHead = lazy_instance(TemplateText),
         capacity: Capacity | None = None,
-        prompt_lr: float = 1e-5,
-        ln_lr: float = 1e-5,
+        prompt_lr: NonNegative = 1e-5,
+        ln_lr: NonNegative = 1e-5,
         grad_checkpointing: bool = False,
     ) -> None:
         super().__init__()

@@ -67,7 +67,7 @@ def retrieval_scores(
 
     Raises:
         SketchClipError: If a side is empty, shapes disagree, a score is NaN or infinite, or a
-            target is of another class.
+            target is of another class; if a cut-off is below 1.
 
     Example:
         >>> result = retrieval_scores(
@@ -79,6 +79,9 @@ def retrieval_scores(
         >>> result["rank"].item(), result["rank_all"].item(), result["Acc@1"].item()
         (2.0, 3.0, 0.0)
     """
+    for name, cuts in (("precision_k", precision_k), ("map_k", map_k), ("accuracy_k", accuracy_k)):
+        if min(cuts, default=1) < 1:
+            raise SketchClipError(f"{name}: expected at least 1, found {min(cuts)}.")
     _check(queries, query_labels, gallery, gallery_labels, alike=score is None)
     queries, gallery = queries.detach(), gallery.detach()
     labels = [np.asarray(x.cpu()) for x in (query_labels, gallery_labels)]

@@ -14,7 +14,7 @@ _LIGHTNINGS_EPOCHS = 1000
 _UNITS = {"max_epochs": "epoch", "max_steps": "step"}
 
 
-def check_settings(
+def check_same_settings(
     path: str, saved: Mapping[str, Any], settings: Mapping[str, Any], free: Collection[str]
 ) -> None:
     """Refuse settings of a method that differ from those that a checkpoint was trained with.

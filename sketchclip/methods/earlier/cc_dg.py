@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from data_modules.batch import BatchSpec, TrainingBatch
+from data_modules.ranges import Count, Natural, NonNegative, Positive
 from data_modules.transforms import Side
 from sketchclip.encoders import ImageEncoder, TimmEncoder
 from sketchclip.losses import code_entropies, reconstruction_ranking_loss, triplet_loss
@@ -64,18 +65,18 @@ class CCDG(EncodedMethod):
     def __init__(
         self,
         encoder: ImageEncoder = lazy_instance(TimmEncoder, name="resnet50.tv_in1k"),
-        dim: int = 512,
-        traits: int = 100,
-        hidden: int = 512,
-        rank: int = 16,
-        temperature: float = 1.0,
-        trait_epochs: int = 5,
-        trait_margin: float = 0.3,
-        lambda_sample: float = 0.1,
-        lambda_batch: float = 0.1,
-        margin: float = 0.3,
-        trait_lr: float = 1e-3,
-        lr: float = 1e-4,
+        dim: Count = 512,
+        traits: Count = 100,
+        hidden: Count = 512,
+        rank: Count = 16,
+        temperature: Positive = 1.0,
+        trait_epochs: Natural = 5,
+        trait_margin: NonNegative = 0.3,
+        lambda_sample: NonNegative = 0.1,
+        lambda_batch: NonNegative = 0.1,
+        margin: NonNegative = 0.3,
+        trait_lr: NonNegative = 1e-3,
+        lr: NonNegative = 1e-4,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["encoder"])

@@ -24,6 +24,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim import Adam, Optimizer
 
 from data_modules.batch import BatchSpec, TrainingBatch
+from data_modules.ranges import Count, NonNegative
 from data_modules.transforms import Side
 from sketchclip.encoders import ImageEncoder, TimmEncoder
 from sketchclip.errors import SketchClipError
@@ -61,13 +62,13 @@ class CrossGrad(EncodedMethod):
         self,
         class_names: Sequence[str],
         encoder: ImageEncoder = lazy_instance(TimmEncoder, name="resnet50.tv_in1k"),
-        dim: int = 512,
-        margin: float = 0.3,
-        eps: float = 1.0,
-        clamp: float = 0.1,
-        alpha_label: float = 0.5,
-        alpha_domain: float = 0.5,
-        lr: float = 1e-4,
+        dim: Count = 512,
+        margin: NonNegative = 0.3,
+        eps: NonNegative = 1.0,
+        clamp: NonNegative = 0.1,
+        alpha_label: NonNegative = 0.5,
+        alpha_domain: NonNegative = 0.5,
+        lr: NonNegative = 1e-4,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["encoder"])

@@ -21,6 +21,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from data_modules.batch import BatchSpec, TrainingBatch
+from data_modules.ranges import Count, NonNegative
 from data_modules.transforms import Side
 from sketchclip.encoders import ImageEncoder, TimmEncoder
 from sketchclip.losses import kl_normal
@@ -54,14 +55,14 @@ class CVAE(EncodedMethod):
     def __init__(
         self,
         encoder: ImageEncoder = lazy_instance(TimmEncoder, name="vgg16.tv_in1k", frozen=True),
-        latent: int = 1024,
-        hidden: int = 2048,
-        samples: int = 100,
-        kl_weight: float = 1.0,
-        feedback: float = 10.0,
+        latent: Count = 1024,
+        hidden: Count = 2048,
+        samples: Count = 100,
+        kl_weight: NonNegative = 1.0,
+        feedback: NonNegative = 10.0,
         nonnegative: bool = True,
         pairing: Literal["class", "instance"] = "class",
-        lr: float = 2e-4,
+        lr: NonNegative = 2e-4,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["encoder"])
@@ -149,14 +150,14 @@ class CAAE(CVAE):
     def __init__(
         self,
         encoder: ImageEncoder = lazy_instance(TimmEncoder, name="vgg16.tv_in1k", frozen=True),
-        latent: int = 1024,
-        hidden: int = 2048,
-        samples: int = 100,
-        lambda_adv: float = 1.0,
-        feedback: float = 10.0,
+        latent: Count = 1024,
+        hidden: Count = 2048,
+        samples: Count = 100,
+        lambda_adv: NonNegative = 1.0,
+        feedback: NonNegative = 10.0,
         nonnegative: bool = True,
         pairing: Literal["class", "instance"] = "class",
-        lr: float = 2e-4,
+        lr: NonNegative = 2e-4,
     ) -> None:
         super().__init__(encoder, latent, hidden, samples, 0.0, feedback, nonnegative, pairing, lr)
 

@@ -20,6 +20,7 @@ from jsonargparse import lazy_instance
 from torch import Tensor, nn
 
 from data_modules.batch import TrainingBatch
+from data_modules.ranges import Count, NonNegative
 from data_modules.transforms import Side
 from sketchclip.clip.class_text import CLIPText
 from sketchclip.encoders import ImageEncoder, TimmEncoder
@@ -61,14 +62,14 @@ class Doodle2Search(EncodedMethod):
         ),
         twins: bool = True,
         semantics: ClassSemantics = lazy_instance(CLIPText),
-        dim: int = 256,
-        margin: float = 1.0,
-        lambda_triplet: float = 1.0,
-        lambda_domain: float = 1.0,
-        lambda_semantic: float = 1.0,
-        semantic_reversal: float = 0.5,
+        dim: Count = 256,
+        margin: NonNegative = 1.0,
+        lambda_triplet: NonNegative = 1.0,
+        lambda_domain: NonNegative = 1.0,
+        lambda_semantic: NonNegative = 1.0,
+        semantic_reversal: NonNegative = 0.5,
         ramp_unit: Literal["epoch", "batch"] = "epoch",
-        lr: float = 1e-4,
+        lr: NonNegative = 1e-4,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["encoder", "semantics"])

@@ -20,6 +20,7 @@ from jsonargparse import lazy_instance
 from torch import Tensor, nn
 
 from data_modules.batch import SIDES, BatchSpec, TrainingBatch
+from data_modules.ranges import Count, Natural, NonNegative
 from data_modules.transforms import Side
 from sketchclip.encoders import ImageEncoder, TimmEncoder
 from sketchclip.losses import kl_normal
@@ -50,13 +51,13 @@ class IIAE(EncodedMethod):
     def __init__(
         self,
         encoder: ImageEncoder = lazy_instance(TimmEncoder, name="vgg16.tv_in1k", frozen=True),
-        dim: int = 64,
-        hidden: int = 512,
-        beta: float = 0.5,
-        lambda_shared: float = 1.0,
-        reconstruction: float = 10.0,
-        warmup: int = 2000,
-        lr: float = 2e-4,
+        dim: Count = 64,
+        hidden: Count = 512,
+        beta: NonNegative = 0.5,
+        lambda_shared: NonNegative = 1.0,
+        reconstruction: NonNegative = 10.0,
+        warmup: Natural = 2000,
+        lr: NonNegative = 2e-4,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["encoder"])

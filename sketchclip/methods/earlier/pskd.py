@@ -21,6 +21,7 @@ from jsonargparse import lazy_instance
 from torch import Tensor, nn
 
 from data_modules.batch import SIDES, ImageBatch
+from data_modules.ranges import Count, Natural, NonNegative, Part, Positive
 from sketchclip.encoders import ImageEncoder, TimmEncoder
 from sketchclip.losses import (
     correlated_distillation_loss,
@@ -61,17 +62,17 @@ class PSKD(TwoTokenMethod):
         self,
         class_names: Sequence[str],
         encoder: ImageEncoder = lazy_instance(TimmEncoder, name="vit_small_patch8_224.dino"),
-        bits: int | None = None,
-        hidden: int = 2048,
-        projection: int = 256,
-        teacher_epochs: int = 5,
-        lambda_prototype: float = 1.0,
-        lambda_distillation: float = 1.0,
-        smoothing: float = 0.1,
-        photos_per_sketch: float = 2.0,
-        lr: float = 5e-4,
-        encoder_rate: float = 0.1,
-        warmup_epochs: float = 5,
+        bits: Count | None = None,
+        hidden: Count = 2048,
+        projection: Count = 256,
+        teacher_epochs: Natural = 5,
+        lambda_prototype: NonNegative = 1.0,
+        lambda_distillation: NonNegative = 1.0,
+        smoothing: Part = 0.1,
+        photos_per_sketch: Positive = 2.0,
+        lr: NonNegative = 5e-4,
+        encoder_rate: NonNegative = 0.1,
+        warmup_epochs: NonNegative = 5,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["encoder"])

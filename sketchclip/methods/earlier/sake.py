@@ -22,6 +22,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from data_modules.batch import BatchSpec, ImageBatch
+from data_modules.ranges import Count, NonNegative
 from data_modules.transforms import Side
 from sketchclip.encoders import CSEResNet, ImageEncoder, Teacher
 from sketchclip.errors import SketchClipError
@@ -58,14 +59,14 @@ class SAKE(CodedMethod):
         self,
         class_names: Sequence[str],
         encoder: ImageEncoder = lazy_instance(CSEResNet),
-        dim: int = 512,
-        bits: int | None = None,
-        lambda_sake: float = 1.0,
-        lambda_kd: float = 1.0,
-        hint_weight: float = 0.3,
+        dim: Count = 512,
+        bits: Count | None = None,
+        lambda_sake: NonNegative = 1.0,
+        lambda_kd: NonNegative = 1.0,
+        hint_weight: NonNegative = 0.3,
         wordnet: str | None = None,
         senses: str | None = None,
-        lr: float = 1e-4,
+        lr: NonNegative = 1e-4,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["encoder"])

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
 
 from data_modules.batch import SIDES, BatchSpec, TrainingBatch
+from data_modules.ranges import Count, NonNegative, NotAll, Part
 from data_modules.transforms import Side
 from sketchclip.clip.class_text import CLIPText
 from sketchclip.encoders import ImageEncoder, TimmEncoder
@@ -81,25 +82,25 @@ class SEMPCYC(CodedMethod):
         class_names: Sequence[str],
         encoder: ImageEncoder = lazy_instance(TimmEncoder, name="vgg16.tv_in1k", frozen=True),
         semantics: ClassSemantics = lazy_instance(CLIPText),
-        dim: int = 64,
-        bits: int | None = None,
-        real_labels: tuple[float, float] = (0.7, 1.0),
-        fake_labels: tuple[float, float] = (0.0, 0.3),
-        lambda_semantic: float = 10.0,
-        lambda_sketch: float = 10.0,
-        lambda_photo: float = 10.0,
-        lambda_adversarial: float = 1.0,
-        lambda_cycle: float = 1.0,
-        lambda_cls: float = 1.0,
-        lambda_regression: float = 0.1,
-        lambda_discriminator_semantic: float = 0.25,
-        lambda_discriminator_sketch: float = 0.5,
-        lambda_discriminator_photo: float = 0.5,
-        lambda_norm: float = 1e-3,
-        lr: float = 1e-4,
-        discriminator_lr: float = 1e-4,
-        autoencoder_lr: float = 1e-2,
-        momentum: float = 0.9,
+        dim: Count = 64,
+        bits: Count | None = None,
+        real_labels: tuple[Part, Part] = (0.7, 1.0),
+        fake_labels: tuple[Part, Part] = (0.0, 0.3),
+        lambda_semantic: NonNegative = 10.0,
+        lambda_sketch: NonNegative = 10.0,
+        lambda_photo: NonNegative = 10.0,
+        lambda_adversarial: NonNegative = 1.0,
+        lambda_cycle: NonNegative = 1.0,
+        lambda_cls: NonNegative = 1.0,
+        lambda_regression: NonNegative = 0.1,
+        lambda_discriminator_semantic: NonNegative = 0.25,
+        lambda_discriminator_sketch: NonNegative = 0.5,
+        lambda_discriminator_photo: NonNegative = 0.5,
+        lambda_norm: NonNegative = 1e-3,
+        lr: NonNegative = 1e-4,
+        discriminator_lr: NonNegative = 1e-4,
+        autoencoder_lr: NonNegative = 1e-2,
+        momentum: NotAll = 0.9,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["encoder", "semantics"])

@@ -22,6 +22,7 @@ from jsonargparse import lazy_instance
 from torch import Tensor, nn
 
 from data_modules.batch import BatchSpec, TrainingBatch
+from data_modules.ranges import Count, Natural, NonNegative, Positive
 from sketchclip.encoders import ImageEncoder, TimmEncoder
 from sketchclip.errors import SketchClipError
 from sketchclip.losses import stroke_loss
@@ -78,23 +79,23 @@ class Sketch3T(AdaptiveMethod):
         self,
         encoder: ImageEncoder = lazy_instance(TimmEncoder, name="vgg16.tv_in1k"),
         adapt: str = "last_block",
-        dim: int = 64,
+        dim: Count = 64,
         sketch_target: Literal["strokes", "raster"] = "strokes",
-        stroke_points: int = 100,
-        hidden: int = 128,
-        map_size: int = 32,
+        stroke_points: Count = 100,
+        hidden: Count = 128,
+        map_size: Count = 32,
         normalize: bool = True,
-        margin: float = 0.3,
-        inner_lr: float = 5e-4,
-        lambda_auxiliary: float = 1.0,
-        lambda_outer: float = 0.0,
+        margin: NonNegative = 0.3,
+        inner_lr: Positive = 5e-4,
+        lambda_auxiliary: NonNegative = 1.0,
+        lambda_outer: NonNegative = 0.0,
         first_order: bool = False,
-        photo_steps: int = 4,
-        sketch_steps: int = 4,
+        photo_steps: Natural = 4,
+        sketch_steps: Natural = 4,
         adapt_decoders: bool = True,
         adapt_in_validation: bool = False,
-        queries_at_once: int = 16,
-        lr: float = 1e-4,
+        queries_at_once: Count = 16,
+        lr: NonNegative = 1e-4,
     ) -> None:
         super().__init__()
         if first_order and not lambda_outer:

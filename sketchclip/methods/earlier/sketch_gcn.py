@@ -24,6 +24,7 @@ from jsonargparse import lazy_instance
 from torch import Tensor, nn
 
 from data_modules.batch import TrainingBatch
+from data_modules.ranges import Count, NonNegative, Positive
 from data_modules.transforms import Side
 from sketchclip.clip.class_text import CLIPText
 from sketchclip.encoders import ImageEncoder, TimmEncoder
@@ -81,18 +82,18 @@ class SketchGCN(EncodedMethod):
         class_names: Sequence[str],
         encoder: ImageEncoder = lazy_instance(TimmEncoder, name="vgg16.tv_in1k"),
         semantics: ClassSemantics = lazy_instance(CLIPText),
-        dim: int = 512,
-        hidden: int = 1024,
-        latent: int = 64,
+        dim: Count = 512,
+        hidden: Count = 1024,
+        latent: Count = 64,
         adjacency: Literal["gaussian", "learned"] = "gaussian",
-        t: float = 0.1,
-        margin: float = 0.3,
-        lambda_feature: float = 1.0,
-        lambda_triplet: float = 1.0,
-        lambda_cls: float = 1.0,
-        lambda_semantic: float = 1.0,
-        kl_weight: float = 1.0,
-        lr: float = 1e-4,
+        t: Positive = 0.1,
+        margin: NonNegative = 0.3,
+        lambda_feature: NonNegative = 1.0,
+        lambda_triplet: NonNegative = 1.0,
+        lambda_cls: NonNegative = 1.0,
+        lambda_semantic: NonNegative = 1.0,
+        kl_weight: NonNegative = 1.0,
+        lr: NonNegative = 1e-4,
     ) -> None:
         super().__init__()
         if t <= 0:

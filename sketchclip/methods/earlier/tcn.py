@@ -22,6 +22,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from data_modules.batch import BatchSpec, TrainingBatch
+from data_modules.ranges import Count, NonNegative
 from data_modules.transforms import Side
 from sketchclip.clip.class_text import CLIPText
 from sketchclip.encoders import ImageEncoder, Teacher, TimmEncoder, TwinEncoder
@@ -63,13 +64,13 @@ class TCN(CodedMethod):
         encoder: ImageEncoder = lazy_instance(TimmEncoder, name="resnet50.tv_in1k"),
         twins: bool = True,
         semantics: ClassSemantics = lazy_instance(CLIPText),
-        dim: int = 512,
-        bits: int | None = None,
+        dim: Count = 512,
+        bits: Count | None = None,
         norm: Literal["shared", "side"] = "shared",
-        lambda_kd: float = 1.0,
-        lambda_coupling: float = 1000.0,
-        lambda_semantic: float = 1.0,
-        lr: float = 1e-4,
+        lambda_kd: NonNegative = 1.0,
+        lambda_coupling: NonNegative = 1000.0,
+        lambda_semantic: NonNegative = 1.0,
+        lr: NonNegative = 1e-4,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["encoder", "semantics"])

@@ -22,6 +22,7 @@ from jsonargparse import lazy_instance
 from torch import Tensor, nn
 
 from data_modules.batch import SIDES, ImageBatch
+from data_modules.ranges import Count, NonNegative, Part, Positive
 from data_modules.transforms import Side
 from sketchclip.encoders import ImageEncoder, TimmEncoder, frozen_copy, load_prototypes
 from sketchclip.errors import SketchClipError
@@ -71,20 +72,20 @@ class TVT(TwoTokenMethod):
         class_names: Sequence[str],
         encoder: ImageEncoder = lazy_instance(TimmEncoder, name="vit_small_patch8_224.dino"),
         sketch_teacher: ImageEncoder | None = None,
-        bits: int | None = None,
+        bits: Count | None = None,
         distill: Literal["prototypes", "cosine"] = "prototypes",
         prototype_head: str | None = None,
-        prototypes: int = 65536,
-        hidden: int = 2048,
-        projection: int = 256,
-        lambda_uniform: float = 0.25,
-        weight: float = 2.0,
-        weight_epochs: float = 20,
-        smoothing: float = 0.1,
-        photos_per_sketch: float = 2.0,
-        lr: float = 1e-3,
-        encoder_rate: float = 0.1,
-        warmup_epochs: float = 5,
+        prototypes: Count = 65536,
+        hidden: Count = 2048,
+        projection: Count = 256,
+        lambda_uniform: NonNegative = 0.25,
+        weight: NonNegative = 2.0,
+        weight_epochs: NonNegative = 20,
+        smoothing: Part = 0.1,
+        photos_per_sketch: Positive = 2.0,
+        lr: NonNegative = 1e-3,
+        encoder_rate: NonNegative = 0.1,
+        warmup_epochs: NonNegative = 5,
     ) -> None:
         super().__init__()
         # The teacher is another run, which loading this one for search must do without.

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from data_modules.batch import BatchSpec, ImageBatch
+from data_modules.ranges import Finite, NonNegative, Part
 from data_modules.transforms import Side
 from sketchclip.adaptations import FullFineTuning
 from sketchclip.clip.captions import CaptionEncoder
@@ -85,17 +86,17 @@ class MARL(CLIPEncoderMixin, RetrievalModule):
         retrieval: Literal["converted", "plain"] = "converted",
         captions: Literal["shared", "own"] = "shared",
         modes: Literal[3, 4] = 4,
-        mode_std: float = 1.0,
-        logit_scale: float = 2.6592,
-        lambda_clip: float = 1.0,
-        lambda_semantic: float = 0.1,
-        lambda_mode: float = 0.1,
-        lambda_reconstruct: float = 0.02,
-        lambda_orthogonal: float = 0.0,
-        clip_lr: float = 5e-8,
-        mode_lr: float = 5e-3,
-        weight_decay: float = 0.1,
-        warmup: float = 0.05,
+        mode_std: NonNegative = 1.0,
+        logit_scale: Finite = 2.6592,
+        lambda_clip: NonNegative = 1.0,
+        lambda_semantic: NonNegative = 0.1,
+        lambda_mode: NonNegative = 0.1,
+        lambda_reconstruct: NonNegative = 0.02,
+        lambda_orthogonal: NonNegative = 0.0,
+        clip_lr: NonNegative = 5e-8,
+        mode_lr: NonNegative = 5e-3,
+        weight_decay: NonNegative = 0.1,
+        warmup: Part = 0.05,
         grad_checkpointing: bool = False,
     ) -> None:
         super().__init__()

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from data_modules.batch import TrainingBatch
+from data_modules.ranges import NonNegative
 from data_modules.transforms import Side
 from sketchclip.encoders import ImageEncoder, TimmEncoder
 from sketchclip.losses import triplet_loss
@@ -48,9 +49,9 @@ class MCC(EncodedMethod):
         capacity: Capacity,
         encoder: ImageEncoder = lazy_instance(TimmEncoder, name="vit_small_patch16_224.dino"),
         criterion: Literal["classes", "triplet"] = "triplet",
-        margin: float = 0.3,
-        lr: float = 1e-5,
-        head_lr: float = 1e-3,
+        margin: NonNegative = 0.3,
+        lr: NonNegative = 1e-5,
+        head_lr: NonNegative = 1e-3,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["encoder", "capacity"])

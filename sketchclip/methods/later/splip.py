@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from data_modules.batch import BatchSpec, TrainingBatch
+from data_modules.ranges import Count, NonNegative, Positive
 from sketchclip.checkpoint import pretrained_networks
 from sketchclip.clip import TextGuidedPrompts
 from sketchclip.clip.encoder import CLIPEncoderMixin
@@ -76,16 +77,16 @@ class SpLIP(CLIPEncoderMixin, RetrievalModule):
         pretrained: str | None = None,
         adaptation: TextGuidedPrompts = lazy_instance(TextGuidedPrompts),
         layer_norm: LayerNormMode = "shared",
-        lambda_triplet: float = 1.0,
-        margin: Literal["formula"] | float | None = None,
+        lambda_triplet: NonNegative = 1.0,
+        margin: Literal["formula"] | NonNegative | None = None,
         distance: UnitDistance = "squared",
-        lambda_cls: float = 1.0,
-        temperature: Literal["clip"] | float = 0.07,
-        lambda_jigsaw: float = 0.5,
-        permutations: int = 100,
-        blocks: int = 3,
-        lr: float = 1e-3,
-        lr_ln: float = 1e-4,
+        lambda_cls: NonNegative = 1.0,
+        temperature: Literal["clip"] | Positive = 0.07,
+        lambda_jigsaw: NonNegative = 0.5,
+        permutations: Count = 100,
+        blocks: Count = 3,
+        lr: NonNegative = 1e-3,
+        lr_ln: NonNegative = 1e-4,
         grad_checkpointing: bool = False,
     ) -> None:
         super().__init__()

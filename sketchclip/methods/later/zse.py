@@ -21,6 +21,7 @@ from jsonargparse import lazy_instance
 from torch import Tensor
 
 from data_modules.batch import BatchSpec, Pairing, SecondSketch, TrainingBatch
+from data_modules.ranges import Count, Natural, NonNegative, NotAll
 from data_modules.transforms import Side
 from sketchclip.encoders import ImageEncoder, TimmEncoder
 from sketchclip.errors import SketchClipError
@@ -75,27 +76,22 @@ class ZSESBIR(EncodedMethod):
             TimmEncoder, name="vit_base_patch16_224.sam_in1k", token_dropout=0.1, stem=True
         ),
         retrieval: Literal["ret", "rn"] = "ret",
-        shortlist: int = 1000,
+        shortlist: Natural = 1000,
         swap: Swap = "keys",
         token_map: TokenMap = "grid",
         second_sketch: Literal["same_class", "other_class"] = "same_class",
-        heads: int = 8,
-        hidden: int = 1024,
-        relation_dim: int = 512,
-        dropout: float = 0.1,
-        margin: float = 1.0,
-        lambda_triplet: float = 2.0,
-        lambda_relation: float = 4.0,
-        lr: float = 1e-5,
-        weight_decay: float = 1e-2,
+        heads: Count = 8,
+        hidden: Count = 1024,
+        relation_dim: Count = 512,
+        dropout: NotAll = 0.1,
+        margin: NonNegative = 1.0,
+        lambda_triplet: NonNegative = 2.0,
+        lambda_relation: NonNegative = 4.0,
+        lr: NonNegative = 1e-5,
+        weight_decay: NonNegative = 1e-2,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["encoder"])
-        if shortlist < 0:
-            raise SketchClipError(
-                f"model.shortlist={shortlist}: expected the number of photos that rn scores for "
-                "each sketch, such as 1000, or 0 for all."
-            )
         self.shortlist = shortlist
         second: SecondSketch = second_sketch
         self.training_batch = BatchSpec(pairing=self.pairing, second_sketch=second)

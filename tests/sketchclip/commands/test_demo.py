@@ -33,7 +33,7 @@ def test_what_cannot_be_is_told(told, used, tmp_path):
     assert "an index knows its model" in told("--index", "a", "--model", "frozen")
     assert "--index: expected one or two, got 3" in told("--index", "a", "b", "c")
     assert f"Port {used} of 127.0.0.1 is in use" in told("--port", str(used))
-    assert "--port 70000: expected 0 to 65535" in told("--port", "70000")
+    assert "--port: expected 0 to 65535, found 70000" in told("--port", "70000")
     missing = str(tmp_path / "none")
     assert f"no index at {missing}" in told("--index", missing, "--port", "0")
     assert "See sketchclip demo --help" in told("--colour", "red")

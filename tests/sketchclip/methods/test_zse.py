@@ -155,7 +155,7 @@ def test_a_run_validated_by_ret_is_tested_by_rn(tree: Path, tmp_path: Path) -> N
     ("options", "told"),
     [
         ({"heads": 7}, "heads=7: expected a divisor of the 64 numbers"),
-        ({"shortlist": -1}, "shortlist=-1: expected the number of photos"),
+        ({"shortlist": -1}, "shortlist of ZSESBIR: expected at least 0, found -1"),
     ],
 )
 def test_settings_out_of_range(options: dict[str, Any], told: str) -> None:
