@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from data_modules.ranges import Count
 from sketchclip.commands.arguments import Parser
 from sketchclip.errors import SketchClipError
+from sketchclip.runs.arrays import as_integers, as_states, read_archive, read_array
 
+_TARGETS = "row numbers of photos, -1 for none"
 _EVALUATE = "Scores embeddings of any program by the protocol of 'sketchclip test'."
 _FILES = """files:
   .npy   one array; labels go with --sketch_labels and --photo_labels
@@ -33,9 +35,9 @@ def run(args: Sequence[str]) -> dict[str, float]:
     parser.add_argument(
         "--similarity", choices=("cosine", "euclidean", "hamming"), default="cosine"
     )
-    parser.add_argument("--map_k", type=int, nargs="*", default=[200], help="default: 200")
-    parser.add_argument("--precision_k", type=int, nargs="*", default=[100, 200])
-    parser.add_argument("--accuracy_k", type=int, nargs="*", default=[1, 5, 10])
+    for name, usual in (("map", [200]), ("precision", [100, 200]), ("accuracy", [1, 5, 10])):
+        text = f"cut-offs (default: {' '.join(map(str, usual))})"
+        parser.add_argument(f"--{name}_k", type=Count, nargs="*", default=usual, help=text)
     parser.add_argument("--out", type=Path, help="folder for metrics.json and queries.csv")
     options = parser.parse_args(list(args))
 
@@ -52,16 +54,14 @@ def run(args: Sequence[str]) -> dict[str, float]:
     )
     photos = _read(options.photos, options.photo_labels)
     sketches = _read(options.sketches, options.sketch_labels)
-    paired = np.full(len(sketches[0]), -1)
+    count, gallery = len(sketches[0]), len(photos[0])
+    paired = np.full(count, -1)
     if options.targets is not None:
-        paired = _array(options.targets)
-        if paired.shape != (len(sketches[0]),):
-            raise SketchClipError(
-                f"{options.targets}: expected one row number for each of {len(sketches[0])} "
-                f"sketches, found shape {paired.shape}."
-            )
+        paired = as_integers(
+            read_array(options.targets), options.targets, count, _TARGETS, -1, gallery
+        )
     for side, (states, labels), instances in (
-        ("gallery", photos, np.arange(len(photos[0]))),
+        ("gallery", photos, np.arange(gallery)),
         ("query", sketches, paired),
     ):
         parts = (states, labels, np.arange(len(labels)), instances)
@@ -69,10 +69,14 @@ def run(args: Sequence[str]) -> dict[str, float]:
         metric.update(state, label, index, side, instance)
     found = metric.results()
     metrics = dict(found.metrics)
-    title = f"{options.sketches}: {len(sketches[0]):,} sketches, {len(photos[0]):,} photos, "
+    title = f"{options.sketches}: {count:,} sketches, {gallery:,} photos, "
     title += f"{len(np.unique(sketches[1]))} classes, {options.similarity}"
     protocol = "the gallery is every photo given"
     print_metrics(title, metrics, protocol)
+    beyond = sorted({k for k in (*options.precision_k, *options.map_k) if k > gallery})
+    if beyond:
+        cuts = ", ".join(map(str, beyond))
+        print(f"Beyond the gallery of {gallery:,} photos: {cuts}; P@k counts k photos all the same")
     if options.out is not None:
         names = {int(label): str(label) for label in np.unique(sketches[1])}
         summary = {
@@ -81,8 +85,8 @@ def run(args: Sequence[str]) -> dict[str, float]:
             "definition": DEFINITION,
             "protocol": protocol,
             "similarity": options.similarity,
-            "queries": len(sketches[0]),
-            "gallery": len(photos[0]),
+            "queries": count,
+            "gallery": gallery,
             "classes": by_class(found.values, found.labels, names),
             **versions(METRIC_PACKAGES),
         }
@@ -95,47 +99,15 @@ def run(args: Sequence[str]) -> dict[str, float]:
 def _read(path: Path, labels: Path | None) -> tuple[np.ndarray, np.ndarray]:
     """Read and check embeddings and labels of one side."""
     if path.suffix == ".npz":
-        with _load(path) as archive:
-            missing = {"state", "label"} - {*archive.files}
-            if missing:
-                raise SketchClipError(
-                    f"{path}: expected arrays 'state' and 'label', found {archive.files}."
-                )
-            states, ids = archive["state"], archive["label"]
-        ids = ids if labels is None else _array(labels)
+        found = read_archive(path, ["state"] if labels else ["state", "label"])
+        states = found["state"]
+        ids = read_array(labels) if labels else found["label"]
     elif labels is None:
         raise SketchClipError(
             f"{path} holds embeddings alone. Name their class ids with --sketch_labels and "
             "--photo_labels."
         )
     else:
-        states, ids = _array(path), _array(labels)
-    if states.ndim != 2 or not np.issubdtype(states.dtype, np.number):
-        raise SketchClipError(f"{path}: expected numbers (N, D), found {_shape(states)}.")
-    if ids.shape != states.shape[:1] or not np.issubdtype(ids.dtype, np.integer):
-        raise SketchClipError(
-            f"{labels or path}: expected {len(states)} integer class ids, found {_shape(ids)}."
-        )
-    if len(ids) and ids.min() < 0:
-        raise SketchClipError(f"{labels or path}: class ids start at 0, found {ids.min()}.")
-    return states, ids.astype(np.int64)
-
-
-def _array(path: Path) -> np.ndarray:
-    loaded = _load(path)
-    if not isinstance(loaded, np.ndarray):
-        raise SketchClipError(f"{path}: expected one array (.npy), found an archive.")
-    return loaded
-
-
-def _load(path: Path) -> Any:
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise SketchClipError(
-            f"Cannot read {path} ({error}). Expected an array of numbers saved by numpy.save."
-        ) from error
-
-
-def _shape(array: np.ndarray) -> str:
-    return f"{array.dtype} of shape {array.shape}"
+        states, ids = read_array(path), read_array(labels)
+    states = as_states(states, path)
+    return states, as_integers(ids, labels or path, len(states), "integer class ids", 0)

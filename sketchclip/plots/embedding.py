@@ -8,6 +8,7 @@ import numpy as np
 
 from sketchclip.errors import SketchClipError
 from sketchclip.plots.style import COLOURS, LIGHT, caption, new_figure, shorten
+from sketchclip.runs.arrays import as_states, read_archive
 from sketchclip.runs.reading import Run
 
 _DIMENSIONS = 50  # that PCA keeps for t-SNE
@@ -72,16 +73,19 @@ def _load(folder: Path, side: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
     states, labels, index = [], [], []
     try:
         for file in files:
-            with np.load(file, allow_pickle=False) as arrays:
-                states.append(arrays["state"])
-                labels.append(arrays["label"])
-                index.append(arrays["index"])
-                names = [str(name) for name in arrays["class_names"]]
+            arrays = read_archive(file, ("state", "label", "index", "class_names"))
+            states.append(arrays["state"])
+            labels.append(arrays["label"])
+            index.append(arrays["index"])
+            names = [str(name) for name in arrays["class_names"]]
         # Processes fill up their last batch with images of others.
         first = np.unique(np.concatenate(index), return_index=True)[1]
         state = np.concatenate(states)[first]
-        return state.reshape(len(state), -1), np.concatenate(labels)[first], names
-    except (OSError, ValueError, KeyError) as error:
+        state = as_states(state.reshape(len(state), -1), folder / f"{side}.npz")
+        return state, np.concatenate(labels)[first], names
+    except (ValueError, IndexError, TypeError) as error:
+        if isinstance(error, SketchClipError):
+            raise
         raise SketchClipError(
             f"{folder}: no embeddings of 'sketchclip predict' ({error})"
         ) from error

@@ -47,7 +47,7 @@ def picture(
     """
     folders = [results_folder(path) for path in (run, baseline) if path is not None]
     summaries, queries, values = zip(*map(read_results, folders), strict=True)
-    rankings = [read_rankings(folder) for folder in folders]
+    rankings = [read_rankings(f, len(q)) for f, q in zip(folders, queries, strict=True)]
     if baseline is not None:
         check_same_queries(folders, summaries, queries)
     elif pick == "most_improved":

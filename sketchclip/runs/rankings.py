@@ -1,6 +1,5 @@
 """First photos of every query of a test, in a file small enough to keep with each run."""
 
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from sketchclip.errors import SketchClipError
+from sketchclip.runs.arrays import read_archive
 
 RANKINGS = "rankings.npz"
 SHOWN = 10
@@ -64,18 +64,35 @@ def write_rankings(
     )
 
 
-def read_rankings(folder: Path) -> Rankings:
+def read_rankings(folder: Path, queries: int | None = None) -> Rankings:
     """Read ``rankings.npz`` of a run folder.
 
+    Args:
+        folder: Folder of the run.
+        queries: Number of rows of queries.csv; None if it does not matter.
+
     Raises:
-        SketchClipError: If it is missing or damaged.
+        SketchClipError: If it is missing, damaged, or of other queries.
     """
-    try:
-        with np.load(folder / RANKINGS, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in ("path", "shown", "hit", "own")}
-            return Rankings(**arrays, root=Path(str(file["root"])))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    file = folder / RANKINGS
+    if not file.is_file():
         raise SketchClipError(
-            f"{folder} holds no rankings ({error}). Expected {RANKINGS}, as 'sketchclip test' "
-            "writes it; repeat the test of an older run."
-        ) from error
+            f"{folder} holds no rankings. Expected {RANKINGS}, as 'sketchclip test' writes it; "
+            "repeat the test of an older run."
+        )
+    arrays = read_archive(file, ("path", "shown", "hit", "own", "root"))
+    found = Rankings(**{**arrays, "root": Path(str(arrays["root"]))})
+    count = found.own.size if queries is None else queries
+    rows = found.shown.shape[:1], found.hit.shape[:1], found.own.shape
+    if rows != ((count,),) * 3 or found.shown.shape != found.hit.shape or found.path.ndim != 1:
+        raise SketchClipError(
+            f"{file} has the photos of {found.own.size:,} of {count:,} queries: test again."
+        )
+    for name, low in (("shown", 0), ("own", -1)):
+        rows_of_path = getattr(found, name)
+        if (
+            rows_of_path.dtype.kind not in "iu"
+            or not ((rows_of_path >= low) & (rows_of_path < len(found.path))).all()
+        ):
+            raise SketchClipError(f"{file}: {name} names photos that it does not hold: test again.")
+    return found

@@ -12,7 +12,7 @@ from data_modules.listing.entries import is_hidden
 from sketchclip.config import read_settings
 from sketchclip.errors import SketchClipError
 from sketchclip.runs.folder import CONFIG, COST, ENVIRONMENT, FINISHED
-from sketchclip.runs.results import METRICS_FILE, SAME_METRICS
+from sketchclip.runs.results import METRICS_FILE, SAME_METRICS, read_summary
 
 STEPS = "metrics.csv"
 EMBEDDINGS = Path("embeddings") / "sketch.npz"
@@ -23,6 +23,11 @@ _NOT_SETTINGS = re.compile(
     r"default_root|log_every).*|data\.(root|seed|subset_seed|num_workers|eval_batch_size|"
     r"prepared)|model\.class_names"
 )
+
+
+# Files of other programs, or half-written ones.
+_UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError)
+_UNREADABLE += (yaml.YAMLError, csv.Error)
 
 
 @dataclass(frozen=True)
@@ -85,15 +90,18 @@ def find_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
         for folder in _run_folders(path):
             try:
                 runs[folder.resolve()] = _read(folder)
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                left_out.append(f"{folder}: cannot be read ({error})")
+            except _UNREADABLE as error:
+                ours = isinstance(error, SketchClipError)
+                left_out.append(str(error) if ours else f"{folder}: cannot be read ({error})")
         steps = (file.parent for file in path.rglob("log.txt") if not _below_hidden(file, path))
         unfinished = [folder for folder in steps if not (folder / FINISHED).is_file()]
         left_out += [f"{folder}: failed or still running (no {FINISHED})" for folder in unfinished]
     if not runs:
+        reasons = "".join(f"\n  {line}" for line in left_out)
         raise SketchClipError(
             f"No run in {', '.join(map(str, paths))}. Expected {METRICS_FILE} of 'sketchclip "
             f"test', {STEPS} of 'sketchclip fit' or {EMBEDDINGS} of 'sketchclip predict'."
+            f"{reasons}"
         )
     return list(runs.values()), left_out
 
@@ -126,7 +134,7 @@ def _read(folder: Path) -> Run:
     elif (folder / METRICS_FILE).is_file() and (folder.parent / CONFIG).is_file():
         fit = folder.parent  # 'sketchclip test' of a run writes inside it
     tested = (test / METRICS_FILE).is_file()
-    summary = json.loads((test / METRICS_FILE).read_text("utf-8")) if tested else {}
+    summary = read_summary(test / METRICS_FILE) if tested else {}
     config = next((p / CONFIG for p in (fit, test) if (p / CONFIG).is_file()), None)
     content = read_settings(config) if config else {}
     trained = (fit / STEPS).is_file() and _has_losses(fit / STEPS)

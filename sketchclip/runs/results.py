@@ -1,6 +1,7 @@
 """Results of a test on disk: metrics.json, and queries.csv with a row for each query."""
 
 import csv
+import io
 import json
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
@@ -9,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from sketchclip.errors import SketchClipError
+from sketchclip.errors import SketchClipError, first_line
 from sketchclip.runs.uncertainty import bootstrap_interval, harmonic_interval
 
 METRICS_FILE, QUERIES = "metrics.json", "queries.csv"
+FIRST_COLUMNS = ["query", "class"]
+_AGAIN = "test again. Expected what 'sketchclip test' and 'evaluate --out' write."
 LEVEL = 0.95
 SAME_QUERIES = ("dataset", "split", "protocol", "queries", "gallery", "unseen_classes")
 """Entries that two tests share if their queries can be compared one by one."""
@@ -68,7 +71,7 @@ def write_results(
     (folder / METRICS_FILE).write_text(text, encoding="utf-8")
     with (folder / QUERIES).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["query", "class", *values])
+        writer.writerow([*FIRST_COLUMNS, *values])
         for row, (path, label) in enumerate(zip(paths, labels, strict=True)):
             cells = ("" if np.isnan(v[row]) else f"{v[row]:.9g}" for v in values.values())
             writer.writerow([path, class_names[int(label)], *cells])
@@ -84,21 +87,64 @@ def read_results(run: Path) -> tuple[dict[str, Any], list[str], dict[str, np.nda
         SketchClipError: If a file is missing or is not what ``sketchclip test`` wrote.
     """
     folder = run.parent if run.name == METRICS_FILE else run
+    summary = read_summary(folder / METRICS_FILE)
+    file = folder / QUERIES
     try:
-        summary = json.loads((folder / METRICS_FILE).read_text("utf-8"))
-        with (folder / QUERIES).open(newline="", encoding="utf-8") as file:
-            header, *rows = csv.reader(file)
-        columns = list(zip(*rows, strict=True))
+        text = file.read_text("utf-8")
+        header, *rows = list(csv.reader(io.StringIO(text, newline=""), strict=True)) or [[]]
+        whole = [row for row in rows if len(row) == len(header)]
+        # A number may be cut as well: every row ends with a line break.
+        cut = bool(whole) and whole[-1] is rows[-1] and not text.endswith("\n")
+        columns = list(zip(*whole, strict=True)) or [()] * len(header)
         values = {
             name: np.array([float(cell) if cell else np.nan for cell in column])
             for name, column in zip(header[2:], columns[2:], strict=True)
         }
-        return summary, list(columns[0]), values
-    except (OSError, ValueError, IndexError) as error:
+    except (OSError, ValueError, csv.Error) as error:
+        raise SketchClipError(f"{file} cannot be read ({first_line(error)}): {_AGAIN}") from error
+    expected = _queries(summary, len(rows))
+    count = len(whole) - cut
+    if count != expected or header[:2] != FIRST_COLUMNS:
+        raise SketchClipError(f"{file} has {count:,} of {expected:,} queries: {_AGAIN}")
+    for name, column in values.items():
+        if np.isinf(column).any():
+            raise SketchClipError(f"{file}: {name} is infinite: {_AGAIN}")
+    return summary, list(columns[0]), values
+
+
+def read_summary(file: Path) -> dict[str, Any]:
+    """Read metrics.json.
+
+    Raises:
+        SketchClipError: If it is missing or is not what ``sketchclip test`` wrote.
+    """
+    try:
+        summary = json.loads(file.read_text("utf-8"))
+        if not isinstance(summary, dict) or not isinstance(summary.get("metrics"), dict):
+            raise ValueError("no figures under 'metrics'")
+        for name, value in summary["metrics"].items():
+            if not isinstance(value, int | float):
+                raise ValueError(f"{name} is {value!r:.40}, no number")
+        for name in {"queries", "gallery"} & {*summary}:
+            if not isinstance(summary[name], int):
+                raise ValueError(f"{name} is {summary[name]!r:.40}, no number")
+    except FileNotFoundError as error:
         raise SketchClipError(
-            f"{folder} holds no results ({error}). Expected {METRICS_FILE} and {QUERIES}, as "
+            f"{file.parent} holds no results. Expected {METRICS_FILE} and {QUERIES}, as "
             "'sketchclip test' and 'sketchclip evaluate --out' write them."
         ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise SketchClipError(f"{file} cannot be read ({first_line(error)}): {_AGAIN}") from error
+    found: dict[str, Any] = summary
+    return found
+
+
+def _queries(summary: Mapping[str, Any], rows: int) -> int:
+    """Number of rows that queries.csv has: of a test of a part of the data fewer than queries."""
+    try:
+        return sum(int(of_class["queries"]) for of_class in summary["classes"].values())
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return rows
 
 
 def check_same_queries(

@@ -9,6 +9,7 @@ import numpy as np
 
 from sketchclip.errors import SketchClipError
 from sketchclip.runs.reading import Run, find_runs
+from sketchclip.runs.results import METRICS_FILE, SAME_METRICS
 from sketchclip.tables.paper import label_of
 
 _SUBSETS = ("train_fraction", "seen_classes")
@@ -82,6 +83,10 @@ def collect(folders: Sequence[Path]) -> tuple[list[Group], list[str]]:
         if not run.summary or run.summary.get("partial"):
             why = "tested a part of the data" if run.summary else "was not tested"
             left_out += [f"{run.folder}: {why}"] * bool(run.summary or run.steps)
+            continue
+        if lacking := [key for key in SAME_METRICS[:5] if key not in run.summary]:
+            why = f"no {', '.join(lacking)} in {METRICS_FILE}, which 'sketchclip test' writes"
+            left_out.append(f"{run.folder}: {why}")
             continue
         group = groups.setdefault(
             run.group,

@@ -2,6 +2,9 @@
 
 import csv
 import json
+import re
+import shutil
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,6 +14,8 @@ import pytest
 from data_modules import SketchPhotoFolder
 from data_modules.batch import Protocol
 from sketchclip.cli import main
+from sketchclip.errors import SketchClipError
+from sketchclip.runs.rankings import RANKINGS, read_rankings, write_rankings
 from sketchclip.runs.results import by_class, intervals, read_results
 
 
@@ -146,7 +151,7 @@ BAD = {
     ),
     "targets of another length": (
         lambda a: [*labels(a), "--targets", a["gl"]],
-        "expected one row number for each of 6",
+        "expected 6 row numbers of photos",
     ),
     "target of another class": (
         lambda a: [*labels(a), "--targets", a["ql"].with_name("wrong.npy")],
@@ -175,7 +180,144 @@ def test_class_ids_may_be_any_numbers(arrays, tmp_path):
 
 def test_evaluate_never_unpickles(arrays, capsys):
     np.save(arrays["q"], np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    assert "allow_pickle" in failure(capsys, *command(arrays, *labels(arrays)))
+    assert "one of Python objects" in failure(capsys, *command(arrays, *labels(arrays)))
+
+
+DTYPES = [">f4", ">f8", "f2", "g", "i1", ">i8", "u2", "u8", "?"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_numbers_of_any_type_and_byte_order_are_scored(dtype, arrays, tmp_path):
+    plain = np.round(np.load(arrays["q"]) * 20).clip(0).astype(np.dtype(dtype).newbyteorder("="))
+    figures = []
+    for array in (plain.astype(np.float64), plain.astype(dtype)):
+        np.save(arrays["q"], array)
+        np.save(arrays["ql"], (np.arange(6) % 3).astype(">u2"))
+        figures.append(main(command(arrays, *labels(arrays), "--targets", arrays["own"])))
+    assert figures[0] == figures[1]
+
+
+UNUSABLE = {
+    "complex": (np.ones((6, 4), complex), "complex128 of shape (6, 4)"),
+    "texts": (np.full((6, 4), "1"), "<U1 of shape (6, 4)"),
+    "dates": (np.zeros((6, 4), "M8[s]"), "datetime64[s] of shape (6, 4)"),
+    "records": (np.zeros(6, [("a", "f4")]), "('a', '<f4')"),
+    "one row": (np.ones(4), "shape (4,)"),
+    "no axis": (np.float32(1), "shape ()"),
+    "no row": (np.ones((0, 4)), "shape (0, 4)"),
+    "no column": (np.ones((6, 0)), "shape (6, 0)"),
+    "NaN": (np.array([[1.0, np.nan]] * 6), "row 0 holds NaN or infinity"),
+    "too large": (np.array([[1.0, 1]] * 5 + [[1, 1e300]]), "row 5 holds a number too large"),
+}
+
+
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_other_arrays_are_refused_by_name(case, arrays, capsys):
+    array, message = UNUSABLE[case]
+    np.save(arrays["q"], array)
+    told = failure(capsys, *command(arrays, *labels(arrays)))
+    assert str(arrays["q"]) in told
+    assert message in told
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([0, 1, 2, 0, 1, 99], "99 in row 5, expected row numbers of photos, -1 for none, -1 to 8"),
+        ([0, -2, 2, 0, -3, 2], "-2 in row 1"),
+        ([2**64 - 1] * 6, "18446744073709551615 in row 0"),
+        ([0.0] * 6, "float64 of shape (6,)"),
+        ([True] * 6, "bool of shape (6,)"),
+    ],
+)
+def test_targets_outside_the_gallery_are_refused_by_row(values, message, arrays, capsys):
+    np.save(arrays["own"], np.array(values))
+    told = failure(capsys, *command(arrays, *labels(arrays), "--targets", arrays["own"]))
+    assert f"{arrays['own']}: " in told
+    assert message in told
+
+
+@pytest.mark.parametrize("ending", [".npy", ".npz"])
+def test_damaged_arrays_are_named(ending, arrays, tmp_path, capsys):
+    q, file = np.load(arrays["q"]), tmp_path / f"damaged{ending}"
+    if ending == ".npy":
+        np.save(file, q)
+    else:
+        np.savez_compressed(file, state=q, label=np.arange(6) % 3)
+    whole, generator = file.read_bytes(), np.random.default_rng(0)
+    given = ["evaluate", "--sketches", str(file), "--photos", str(arrays["g"])]
+    given += [str(a) for a in labels(arrays)]
+    for length in {*range(0, 140, 7), len(whole) // 2, len(whole) - 1}:
+        file.write_bytes(whole[:length])
+        assert f"Cannot read {file}" in failure(capsys, *given)
+    for _ in range(40):  # what is changed inside may stay readable, but never ends in a traceback
+        changed = bytearray(whole)
+        for at in generator.integers(min(len(whole), 140), size=5):
+            changed[at] = generator.integers(256)
+        file.write_bytes(changed)
+        with suppress(SystemExit):
+            main(given)
+
+
+@pytest.fixture
+def scored(arrays, tmp_path):
+    """Folder of 'evaluate --out', and a copy to damage."""
+    main(command(arrays, *labels(arrays), "--out", tmp_path / "scored"))
+    shutil.copytree(tmp_path / "scored", tmp_path / "cut")
+    return tmp_path / "scored", tmp_path / "cut"
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (lambda text: text[: len(text) // 2 + 3], r"has [123] of 6 queries: test again"),
+        (lambda text: text[:-3], "has 5 of 6 queries: test again"),
+        (lambda text: text[: text.index(b"\n") + 1], "has 0 of 6 queries"),
+        (lambda text: text[:8], "has 0 of 6 queries"),
+        (lambda text: b"", "has 0 of 6 queries"),
+        (lambda text: text[:-9] + b"x" + text[-8:], "cannot be read .*test again"),
+        (lambda text: text + b"\xff\0", "cannot be read .*test again"),
+    ],
+)
+def test_half_written_queries_are_no_results(part, message, scored, tmp_path, capsys):
+    whole, cut = scored
+    file = cut / "queries.csv"
+    file.write_bytes(part(file.read_bytes()))
+    for args in (("compare", cut, whole), ("compare", whole, cut), ("show", cut)):
+        told = failure(capsys, *args)
+        assert str(file) in told
+        assert re.search(message, told), told
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"metrics": {"mAP@all": "x"}}', "\0"])
+def test_damaged_metrics_are_no_results(text, scored, tmp_path, capsys):
+    whole, cut = scored
+    (cut / "metrics.json").write_text(text)
+    for args in (("compare", cut, whole), ("show", cut), ("table", cut), ("plot", cut)):
+        assert f"{cut / 'metrics.json'} cannot be read" in failure(capsys, *args)
+
+
+def test_a_table_needs_results_of_a_dataset(scored, capsys):
+    assert "no dataset, split in metrics.json" in failure(capsys, "table", scored[0])
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"own": np.full(4, -1)}, "has the photos of 4 of 6 queries: test again"),
+        ({"shown": np.full((6, 2), 7)}, "shown names photos that it does not hold"),
+        ({"root": None}, "expected the arrays path, shown, hit, own, root"),
+    ],
+)
+def test_rankings_of_other_queries_are_refused(changed, message, tmp_path):
+    shown, own = np.array([[0, 1]] * 6), np.full(6, -1)
+    write_rankings(tmp_path, shown, shown == 0, own, str, tmp_path)
+    assert read_rankings(tmp_path, 6).path.tolist() == ["0", "1"]
+    with np.load(tmp_path / RANKINGS) as saved:
+        kept = {name: array for name, array in {**saved, **changed}.items() if array is not None}
+    np.savez(tmp_path / RANKINGS, **kept)
+    with pytest.raises(SketchClipError, match=message):
+        read_rankings(tmp_path, 6)
 
 
 def test_compare_tells_a_difference_from_none(arrays, tmp_path):
