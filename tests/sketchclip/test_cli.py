@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -205,6 +206,13 @@ def test_every_option_says_what_it_means(entry):
     told = {action.dest: action.help for action in parser._actions}
     for name in names:
         assert len(str(told.get(name) or "").split()) >= 2, f"{entry.__name__}.{name}"
+
+
+@pytest.mark.parametrize("entry", _config_visible(), ids=lambda entry: entry.__name__)
+def test_every_number_has_a_range(entry):
+    for parameter in inspect.signature(entry).parameters.values():
+        kind = re.sub(r"Annotated\[(int|float), ", "Annotated[", str(parameter.annotation))
+        assert parameter.name == "version" or not re.search(r"\b(int|float)\b", kind), parameter
 
 
 @pytest.mark.parametrize("model", ["FrozenCLIP", "sketchclip.methods.FrozenCLIP"])
