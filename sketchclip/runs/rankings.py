@@ -81,7 +81,8 @@ def read_rankings(folder: Path, queries: int | None = None) -> Rankings:
             "repeat the test of an older run."
         )
     arrays = read_archive(file, ("path", "shown", "hit", "own", "root"))
-    found = Rankings(**{**arrays, "root": Path(str(arrays["root"]))})
+    root = Path(str(arrays.pop("root")))
+    found = Rankings(**arrays, root=root)
     count = found.own.size if queries is None else queries
     rows = found.shown.shape[:1], found.hit.shape[:1], found.own.shape
     if rows != ((count,),) * 3 or found.shown.shape != found.hit.shape or found.path.ndim != 1:

@@ -26,8 +26,10 @@ _NOT_SETTINGS = re.compile(
 
 
 # Files of other programs, or half-written ones.
-_UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError)
-_UNREADABLE += (yaml.YAMLError, csv.Error)
+_UNREADABLE = (
+    *(OSError, ValueError, LookupError, TypeError, AttributeError),
+    *(yaml.YAMLError, csv.Error),
+)
 
 
 @dataclass(frozen=True)
