@@ -168,7 +168,8 @@ def missing_monitors(trainer: Trainer) -> Iterator[None]:
     try:
         yield
     except (MisconfigurationException, RuntimeError) as error:
-        watching = {name: cb for cb in trainer.callbacks if (name := getattr(cb, "monitor", None))}
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        watching = {name: cb for cb in callbacks if (name := getattr(cb, "monitor", None))}
         logged = sorted(trainer.callback_metrics)
         for name, callback in watching.items():
             if name not in logged and name in str(error) and _of_lightning(error):

@@ -79,9 +79,9 @@ def retrieval_scores(
         >>> result["rank"].item(), result["rank_all"].item(), result["Acc@1"].item()
         (2.0, 3.0, 0.0)
     """
-    for name, cuts in (("precision_k", precision_k), ("map_k", map_k), ("accuracy_k", accuracy_k)):
-        if min(cuts, default=1) < 1:
-            raise SketchClipError(f"{name}: expected at least 1, found {min(cuts)}.")
+    for name, given in (("precision_k", precision_k), ("map_k", map_k), ("accuracy_k", accuracy_k)):
+        if min(given, default=1) < 1:
+            raise SketchClipError(f"{name}: expected at least 1, found {min(given)}.")
     _check(queries, query_labels, gallery, gallery_labels, alike=score is None)
     queries, gallery = queries.detach(), gallery.detach()
     labels = [np.asarray(x.cpu()) for x in (query_labels, gallery_labels)]

@@ -26,10 +26,7 @@ _NOT_SETTINGS = re.compile(
 
 
 # Files of other programs, or half-written ones.
-_UNREADABLE = (
-    *(OSError, ValueError, LookupError, TypeError, AttributeError),
-    *(yaml.YAMLError, csv.Error),
-)
+_UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, csv.Error)
 
 
 @dataclass(frozen=True)
