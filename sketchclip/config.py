@@ -157,8 +157,6 @@ def find_config(value: str) -> Path:
         SketchClipError: If there is none.
     """
     path = Path(value)
-    if path.is_dir():
-        raise SketchClipError(f"Config {value} is a folder. Expected a YAML file in it.")
     if path.is_file():
         return path
     inside = f"/{path.as_posix()}".partition("/experiments/")[2]

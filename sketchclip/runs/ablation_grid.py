@@ -2,13 +2,11 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_modules.listing.entries import is_hidden
 from sketchclip.config import base_of, find_config, read_yaml
 from sketchclip.errors import SketchClipError
 from sketchclip.runs.grid_file import CELL_KEYS, read_grid_file
@@ -113,7 +111,6 @@ def read_grid(
     shared = [*content.get("configs", []), *(find_config(config) for config in configs)]
     runs = []
     for name, entry in content["cells"].items():
-        _check_name(source, str(name))
         if only and name not in only:
             continue
         if (base := entry.get("checkpoint_of")) is not None:
@@ -141,15 +138,6 @@ def _run(
         configs, settings = [*base.configs, *entry.get("config", [])], base.settings + settings
     train = entry.get("train", True) and base is None
     return AblationRun(name, seed, tuple(configs), settings, train, checkpoint, base)
-
-
-def _check_name(source: Path, name: str) -> None:
-    """Refuse a name that is no folder of its own in the output."""
-    if name.strip(" .") == "" or re.search(r"[/\\\0-\x1f]", name) or is_hidden(name):
-        raise SketchClipError(
-            f"{source}: {name!r}: expected a name that can be that of a folder, without / and \\, "
-            "and not beginning with a dot."
-        )
 
 
 def _check_base(source: Path, cells: Mapping[str, Any], name: str, base: str) -> None:

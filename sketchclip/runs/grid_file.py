@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from data_modules.listing.entries import is_hidden
 from sketchclip.config import base_of, read_yaml
 from sketchclip.errors import SketchClipError
 
@@ -67,10 +68,10 @@ def _cell(source: Path, name: Any, entry: Any) -> dict[str, Any]:
             f"{source}: cells: expected a text as the name of a run, found {name!r}. Put it into "
             f'quotes: "{text}": ...'
         )
-    if not _PLAIN.fullmatch(name):
+    if not _PLAIN.fullmatch(name) or is_hidden(name):
         raise SketchClipError(
             f"{source}: cells: {name!r} names a folder: expected 1 to 100 characters without "
-            "/ and \\, not with a dot, a hyphen or a blank in front."
+            "/ and \\, not with a dot, a hyphen or a blank in front, and none that systems use."
         )
     where = f"{name}: "
     if not isinstance(entry, Mapping):

@@ -184,7 +184,7 @@ def _write(path: Path, background: tuple[int, ...], seed: tuple[int, int]) -> No
         with path.open("a", encoding="utf-8") as file:
             file.write(f'{{"word": "{path.stem}", {STROKES.format(level)}}}\n')
     elif path.suffix == ".svg":
-        path.write_text(SVG.format(f'<path fill="none" d="M 9 9 L 700 {level}"/>'))
+        path.write_text(SVG.format(f'<path fill="none" stroke="black" d="M 9 9 L 700 {level}"/>'))
     else:
         image = Image.new("RGB", (24, 20), background)
         for x, y in product(range(4, 20), range(3)):

@@ -209,7 +209,8 @@ def test_the_one_backbone_table_has_every_row_on_one_encoder_and_budget(kind):
     table = [row for row in (*ROWS, *LATER) if row.group != "ablation"]
     expected = {row.id for row in table} - {"mcc_dino"}  # mcc_triplet, on one encoder
     rows = {row.id for row in table if row.fine_grained == (kind == "fine_grained")}
-    assert {cell.name for cell in cells if cell.train} == expected & rows
+    # A row may be another ranking of the training of another row.
+    assert {cell.name for cell in cells if cell.train or cell.name in rows} == expected & rows
     assert len({cell.configs[-1] for cell in cells}) == 1
     for cell in cells:
         settings = dict(cell.settings)

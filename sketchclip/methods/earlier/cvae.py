@@ -15,10 +15,10 @@ Released code of CVAE: ShivaKrishnaM/ZS-SBIR. CAAE has none: it is a reimplement
 from typing import ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from jsonargparse import lazy_instance
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from data_modules.batch import BatchSpec, TrainingBatch
 from data_modules.ranges import Count, NonNegative

@@ -106,9 +106,8 @@ def test_without_weights_and_network_one_screen_says_what_is_needed(tree, capfd,
     assert "Traceback" not in message
     for needed in (
         "'ViT-B-32-quickgelu', pretrained 'openai'",
-        "Network is unreachable",
-        "python -c \"import open_clip; open_clip.create_model('ViT-B-32-quickgelu'",
-        "--model.pretrained=/path/to/ViT-B-32.pt",
+        "huggingface.co cannot be reached",
+        "--model.pretrained=FILE",
         "--model.backbone=sketchclip-mini",
     ):
         assert needed in message

@@ -191,7 +191,9 @@ def test_what_a_user_can_mend_is_told_in_a_line(place, capsys, tmp_path):
     assert "Cannot write" in fails(
         capsys, "search", sketch, "--index", place, "--save", tmp_path / "grid.nothing"
     )
-    assert "--readers 0" in fails(capsys, "index", tmp_path, "-o", place, "--readers", "0")
+    assert "--readers: expected at least 1, found 0" in fails(
+        capsys, "index", tmp_path, "-o", place, "--readers", "0"
+    )
     for command in ("index", "search"):
         with pytest.raises(SystemExit) as stop:
             main([command, "--help"])

@@ -142,7 +142,7 @@ def test_marl_has_two_rates_and_one_vision_tower() -> None:
     ("settings", "message"),
     [
         ({"captions": "own", "modes": 3}, "captions=own.*model.modes=3"),
-        ({"lambda_mode": -1.0}, "none below 0"),
+        ({"lambda_mode": -1.0}, "lambda_mode.*expected at least 0"),
         (
             dict.fromkeys(["lambda_clip", "lambda_semantic", "lambda_mode"], 0.0)
             | {"lambda_reconstruct": 0.0},

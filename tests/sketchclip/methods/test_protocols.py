@@ -93,7 +93,7 @@ def test_a_model_that_trained_on_nothing_is_tested_on_everything(run):
 @pytest.mark.parametrize("command", ["fit", "validate"])
 def test_only_a_test_is_decided_by_the_model(run, trained, command, capsys):
     with pytest.raises(SystemExit) as stop:
-        main([command, "--ckpt_path", str(trained[0]), *BY_MODEL])
+        main([command, "--ckpt_path", str(trained[0]), *BY_MODEL, "--trainer.max_epochs", "9"])
     assert stop.value.code == 2
     assert "is for 'sketchclip test' and 'predict'" in capsys.readouterr().err
 

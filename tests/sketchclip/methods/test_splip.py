@@ -140,11 +140,11 @@ def test_a_solver_that_knows_nothing_has_the_logarithm_of_all_permutations() -> 
     [
         ({"sketch_words": "a drawing"}, "found 2 in 'a drawing' and 4 in 'a photo of a'"),
         ({"sketch_words": "", "photo_words": ""}, "found 0"),
-        ({"text_tokens": -1}, "text_tokens=-1"),
-        ({"layer_prompts": -2}, "layer_prompts=-2"),
+        ({"text_tokens": -1}, "text_tokens.*found -1"),
+        ({"layer_prompts": -2}, "layer_prompts.*found -2"),
         ({"blocks": 2}, "23 of 2 x 2"),
         ({"blocks": 1}, "at least 2 blocks"),
-        ({"permutations": 0}, "permutations=0"),
+        ({"permutations": 0}, "permutations.*found 0"),
         ({"lambda_triplet": 0, "lambda_cls": 0, "lambda_jigsaw": 0}, "all 0"),
     ],
 )

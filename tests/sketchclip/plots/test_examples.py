@@ -81,7 +81,7 @@ BAD = {
     "no results": (["nowhere"], "holds no results"),
     "no baseline": (["RUN", "--pick", "most_improved"], "--baseline"),
     "too few names": (["RUN", "--labels", "a,b"], "expected 1 names"),
-    "no query": (["RUN", "-n", "0"], "at least one"),
+    "no query": (["RUN", "-n", "0"], "expected at least 1"),
     "no picture format": (["RUN", "-o", "grid.xyz"], "Cannot write"),
     "run without rankings": (["OLD"], "repeat the test"),
 }

@@ -236,7 +236,10 @@ def test_nothing_is_overwritten_and_a_failure_leaves_nothing(exported, tmp_path,
         (["nowhere", "--to", str(tmp_path / "new")], "model=nowhere does not exist"),
         (["frozen", "--to", "hf://noname"], r"expected hf://owner/name"),
         (["frozen", "--to", str(tmp_path / "new"), "--int8"], "give --onnx, too"),
-        (["frozen", "--to", str(tmp_path / "n"), "--onnx", "--queries", "0"], "at least one"),
+        (
+            ["frozen", "--to", str(tmp_path / "n"), "--onnx", "--queries", "0"],
+            "expected at least 1",
+        ),
         (["frozen"], "--to. See sketchclip export --help"),
     ):
         with pytest.raises(SystemExit) as stopped:
