@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 PINS := pyproject.toml constraints.txt
 SEEDS := 0,1,2
 JOBS := 2
+MINUTES := 180
 CELLS :=
 FG_CELLS :=
 # A file stays in one process, for its fixtures' sake. In the order of names: by number of tests, the
@@ -16,7 +17,7 @@ FG_CELLS :=
 PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart demo test test-all lint format docs embedded-table one-backbone-table \
+.PHONY: help quickstart demo test test-all campaign lint format docs embedded-table one-backbone-table \
   readme constraints build clean
 
 help: ## List the targets
@@ -63,6 +64,9 @@ test: $(VENV)/.dev ## Run the fast tests and all doctests
 
 test-all: $(VENV)/.dev ## Run every test
 	$(BIN)/pytest $(PARALLEL)
+
+campaign: $(VENV)/.dev ## Try damaged inputs, interruptions and faults for MINUTES (180), and resume
+	$(BIN)/python -m tools.campaign --minutes $(MINUTES) --output runs/campaign
 
 lint: $(VENV)/.dev ## Check style, formatting, types and the direction of imports
 	$(BIN)/ruff check .
