@@ -12,7 +12,7 @@ from tools.campaigns.kinds import arrays, drawings, images, models, results, set
 from tools.campaigns.kinds.cases import Case, Maker
 from tools.campaigns.log import FAULTS
 from tools.campaigns.observe import Observed, observe
-from tools.campaigns.samples import fixtures_in, make_fixtures
+from tools.campaigns.samples import fixtures_in, is_complete, make_fixtures
 from tools.campaigns.warm import preload
 from tools.campaigns.worker import DiedError, HangError, Worker
 
@@ -46,6 +46,26 @@ class Report:
     data: bytes | None = None
 
 
+def prepare_fixtures(folder: Path) -> None:
+    """Make the valid inputs in a process of its own, as threads cannot be forked.
+
+    Args:
+        folder: Of the campaign.
+
+    Raises:
+        RuntimeError: If the product cannot make them.
+    """
+    target = folder / "fixtures"
+    if is_complete(target):
+        return
+    worker = Worker(lambda where: observe(lambda: make_fixtures(where)), 1800)
+    try:
+        if (made := worker.ask(target)).outcome != "fine":
+            raise RuntimeError(f"The valid inputs cannot be made: {made.message} {made.details}")
+    finally:
+        worker.close()
+
+
 class Inputs:
     """Trials of changed inputs.
 
@@ -62,7 +82,6 @@ class Inputs:
     ) -> None:
         self._folder, self._makers = folder, makers or MAKERS
         self._worker = Worker(self._answer, limit)
-        self._maker = Worker(self._prepare, 1800)
         self._known: set[str] = set()
 
     @property
@@ -71,16 +90,9 @@ class Inputs:
         return list(self._makers)
 
     def prepare(self) -> None:
-        """Make the valid inputs in a process of its own: threads cannot be forked."""
-        preload()  # once, not in every worker
-        try:
-            if (problem := self._maker.ask(self._folder / "fixtures")).outcome != "fine":
-                raise RuntimeError(f"The valid inputs cannot be made: {problem.details}")
-        finally:
-            self._maker.close()
-
-    def _prepare(self, folder: Path) -> Observed:
-        return observe(lambda: make_fixtures(folder))
+        """Make the valid inputs, and import what every worker would else import."""
+        prepare_fixtures(self._folder)
+        preload()
 
     def trial(self, kind: str, seed: str) -> Report:
         """Make a case and try it."""
@@ -125,9 +137,8 @@ class Inputs:
         return self._makers[kind](Random(f"{kind} {seed}"), fixtures, scratch)
 
     def close(self) -> None:
-        """End the processes."""
+        """End the process."""
         self._worker.close()
-        self._maker.close()
 
 
 def _same(case: Case, data: bytes, wanted: Observed) -> bool:

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from random import Random
 
-from tools.campaigns.inputs import Inputs, Report
+from tools.campaigns.inputs import Report, prepare_fixtures
 from tools.campaigns.observe import Observed
 from tools.campaigns.processes import LIMIT, Ended, Launcher
 from tools.campaigns.tasks import RESUMED
@@ -38,9 +38,7 @@ class Interruptions:
 
     def prepare(self) -> None:
         """Make the valid inputs."""
-        inputs = Inputs(self._folder)
-        inputs.prepare()
-        inputs.close()
+        prepare_fixtures(self._folder)
 
     def trial(self, kind: str, seed: str) -> Report:
         """Interrupt a command at some moment, give it again, and compare the results."""
@@ -48,7 +46,7 @@ class Interruptions:
         whole = self._bench.undisturbed(kind)
         number = chance.choice((signal.SIGINT, signal.SIGINT, signal.SIGKILL))
         cold = chance.random() < COLD
-        moment = chance.uniform(0, 1.05 * whole.seconds + _START * cold)
+        moment = 0.02 + chance.uniform(0, 1.05 * whole.seconds + _START * cold)
         start = time.monotonic()
         task = RESUMED[kind]
         self._bench.lay_out(task)

@@ -59,7 +59,7 @@ class Launcher:
 
     def __init__(self, files: Path, env: Mapping[str, str] | None = None) -> None:
         self._files, self._env = files, dict(env or {})
-        self._server: subprocess.Popen[str] | None = None
+        self._server: subprocess.Popen[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._start = 0.0
         self.pid = 0
@@ -96,21 +96,19 @@ class Launcher:
                 env={**os.environ, "PYTHONPATH": str(REPOSITORY), **self._env},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                text=True,
-                bufsize=1,
+                bufsize=0,  # a buffer would hide lines from select
                 start_new_session=True,
             )
-            self._read(600)
+            self._read(1800)
         assert self._server.stdin is not None
-        self._server.stdin.write(line + "\n")
-        self._server.stdin.flush()
+        self._server.stdin.write(line.encode() + b"\n")
         return self._read(60)
 
     def _read(self, limit: float) -> str:
         assert self._server is not None
         assert self._server.stdout is not None
         ready, _, _ = select.select([self._server.stdout], [], [], limit)
-        answer = self._server.stdout.readline().strip() if ready else ""
+        answer = self._server.stdout.readline().decode().strip() if ready else ""
         if not answer:
             raise RuntimeError("The server of commands has ended.")
         return answer

@@ -49,11 +49,14 @@ def fixtures_in(folder: Path) -> Fixtures:
     return Fixtures(folder / "data", folder / "run", folder / "other", folder / "index")
 
 
+def is_complete(folder: Path) -> bool:
+    """Whether the valid inputs are there."""
+    return (folder / "complete").is_file()
+
+
 def make_fixtures(folder: Path) -> None:
-    """Make the valid inputs, unless they are there."""
+    """Make the valid inputs anew."""
     found = fixtures_in(folder)
-    if (folder / "complete").is_file():
-        return
     shutil.rmtree(folder, ignore_errors=True)
     draw_data(found.data)
     options = fit_options(found.data, folder / "runs")

@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 
 from sketchclip.errors import SketchClipError
-from tools.campaigns.inputs import Inputs, Report
+from tools.campaigns.inputs import Report, prepare_fixtures
 from tools.campaigns.observe import Observed
 from tools.campaigns.processes import LIMIT, Command, Ended, Launcher
 from tools.campaigns.tasks import WRITERS
@@ -45,9 +45,7 @@ class SystemFaults:
 
     def prepare(self) -> None:
         """Make the valid inputs."""
-        inputs = Inputs(self._folder)
-        inputs.prepare()
-        inputs.close()
+        prepare_fixtures(self._folder)
 
     def _compiled(self) -> Path | None:
         """The library that makes calls fail; None without a compiler."""
@@ -114,8 +112,8 @@ class SystemFaults:
             return Command(args, work, mount=mount), f"a disk of {size} bytes"
         if kind == "readonly":
             return Command(args, work, mount={"kind": "readonly", "folder": str(out)}), "read-only"
-        if kind == "file_size":
-            size = chance.choice((0, 100, 4096, 20_000))
+        if kind == "file_size":  # above what commands print, which goes to files here
+            size = chance.choice((20_000, 65_536))
             return Command(args, work, limits={"RLIMIT_FSIZE": size}), f"files of {size} bytes"
         count = chance.randint(12, 40)
         return Command(args, work, limits={"RLIMIT_NOFILE": count}), f"{count} handles"

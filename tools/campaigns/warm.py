@@ -74,10 +74,16 @@ def serve() -> bool:
     preload()
     print("ready", flush=True)
     for line in sys.stdin:
+        waits, begins = os.pipe()
         process = os.fork()
         if not process:
+            os.close(waits)
             _become(json.loads(line))
+            os.close(begins)
             return True
+        os.close(begins)
+        os.read(waits, 1)  # until the child is the command, so that no signal meets it before
+        os.close(waits)
         print(process, flush=True)
         _, status = os.waitpid(process, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)

@@ -1,5 +1,6 @@
 """Drawings: SVG, Quick, Draw! lines, and strokes as JSON; points must be those of the file."""
 
+import io
 import json
 import math
 from pathlib import Path
@@ -80,7 +81,7 @@ def ndjson(chance: Random, _: Fixtures, scratch: Path) -> Case:
 
     def attempt(content: bytes) -> None:
         path.write_bytes(content)
-        lines = content.split(b"\n")
+        lines = io.BytesIO(content).readlines()  # ended by line feeds alone
         refused: Exception | None = None
         for number in range(min(count_drawings(path), 6)):
             one = path.with_name(f"{path.name}#{number}")
