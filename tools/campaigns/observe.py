@@ -76,7 +76,7 @@ def refusal(stderr: str, named: Sequence[str] = ()) -> Observed:
         problems.append("a traceback")
     if not message:
         problems.append("no text")
-    if named and not any(name in stderr for name in named):
+    if named and not any(name.lower() in stderr.lower() for name in named):
         problems.append(f"names none of {', '.join(named)}")
     if problems:
         place = f"unclear {problems[0].partition(' none of')[0]} {general(message)}"

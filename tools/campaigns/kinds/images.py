@@ -16,7 +16,7 @@ from tools.campaigns.kinds.mutate import mutate_bytes
 from tools.campaigns.observe import WrongResultError
 
 READ = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
-OTHERS = ("TIFF", "PPM", "ICO", "PCX", "TGA", "JPEG2000")
+OTHERS = ("TIFF", "PPM", "ICO")
 """Formats that Pillow writes and the product does not take: one message, never junk."""
 
 _MODES = {

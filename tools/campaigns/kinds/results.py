@@ -5,11 +5,14 @@ import io
 import json
 import math
 import shutil
+import warnings
 from pathlib import Path
 from random import Random
 
 import numpy as np
 
+from data_modules.prepared.reader import FileReader, open_reader
+from data_modules.transforms import Fit
 from sketchclip.cli import main
 from sketchclip.runs.results import read_results
 from tools.campaigns.kinds.arrays import archive, unusual
@@ -17,6 +20,7 @@ from tools.campaigns.kinds.cases import Case, Fixtures, Maker
 from tools.campaigns.kinds.mutate import mutate_bytes, mutate_tree, reencode
 from tools.campaigns.observe import WrongResultError
 
+_FIT = Fit(32, "letterbox", "bicubic")
 _FILES = ("metrics.json", "queries.csv", "rankings.npz", "config.yaml", "cost.json", "metrics.csv")
 
 
@@ -133,4 +137,33 @@ def index_folder(chance: Random, fixtures: Fixtures, scratch: Path) -> Case:
     return Case(f"{path.relative_to(place)}: {done}", data, attempt, (str(place),))
 
 
-MAKERS: dict[str, Maker] = {"run": run_folder, "index": index_folder}
+def prepared(chance: Random, fixtures: Fixtures, scratch: Path) -> Case:
+    """A folder of 'data prepare' with one file changed: refused, or the pixels of the images."""
+    source = fixtures.data.parent / "prepared"
+    if not source.is_dir():
+        args = ["data", "prepare", str(fixtures.data), "--out", str(scratch / "new")]
+        main([*args, "--size", str(_FIT.size), "--workers", "1"])
+        (scratch / "new").rename(source)
+    place = scratch / "prepared"
+    shutil.copytree(source, place)
+    files = sorted(path for path in place.iterdir() if path.stat().st_size)
+    path = chance.choice(files)
+    data, done = mutate_bytes(path.read_bytes(), chance)
+    images = sorted(fixtures.data.rglob("*.*"))[::5]
+    # Numbers in the others have no checksum: a flipped bit is another pixel.
+    exact = path.suffix == ".json"
+
+    def attempt(content: bytes) -> None:
+        path.write_bytes(content)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of images that are read from their files
+            reader = open_reader(_FIT, str(place), fixtures.data)
+            for image in images:
+                found, wanted = reader(image), FileReader(_FIT)(image)
+                if found.shape != wanted.shape or (exact and (found != wanted).any()):
+                    raise WrongResultError(f"other pixels than {image.name} has")
+
+    return Case(f"{path.name}: {done}", data, attempt, (str(place),))
+
+
+MAKERS: dict[str, Maker] = {"run": run_folder, "index": index_folder, "prepared": prepared}
