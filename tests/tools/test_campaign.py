@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from data_modules.images.read import read_image
 from sketchclip.errors import SketchClipError
@@ -152,8 +153,6 @@ def test_messages_of_one_fault_are_alike():
 
 
 def test_checks_of_results_can_fail(tmp_path):
-    from PIL import Image
-
     path = tmp_path / "a.png"
     Image.new("RGB", (5, 4), (9, 99, 200)).save(path)
     pixels = read_image(path)

@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tools.campaigns.inputs import Report
-from tools.campaigns.observe import Observed
+from tools.campaigns.observe import Observed, Report
 from tools.campaigns.processes import REPOSITORY
 
 CLIENTS = 50

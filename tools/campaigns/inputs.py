@@ -3,7 +3,6 @@
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
@@ -11,7 +10,7 @@ from tools.campaigns.kept import halve
 from tools.campaigns.kinds import arrays, drawings, images, models, results, settings
 from tools.campaigns.kinds.cases import Case, Maker
 from tools.campaigns.log import FAULTS
-from tools.campaigns.observe import Observed, observe
+from tools.campaigns.observe import Observed, Report, observe
 from tools.campaigns.samples import fixtures_in, is_complete, make_fixtures
 from tools.campaigns.warm import preload
 from tools.campaigns.worker import DiedError, HangError, Worker
@@ -27,23 +26,6 @@ MAKERS: dict[str, Maker] = {
     **models.MAKERS,
     **results.MAKERS,
 }
-
-
-@dataclass(frozen=True)
-class Report:
-    """End of a trial of any part.
-
-    Attributes:
-        done: What was done.
-        observed: How it ended.
-        seconds: Duration.
-        data: Input to keep, if it is a fault.
-    """
-
-    done: str
-    observed: Observed
-    seconds: float
-    data: bytes | None = None
 
 
 def prepare_fixtures(folder: Path) -> None:

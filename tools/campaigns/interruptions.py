@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 from random import Random
 
-from tools.campaigns.inputs import Report, prepare_fixtures
-from tools.campaigns.observe import Observed
+from tools.campaigns.inputs import prepare_fixtures
+from tools.campaigns.observe import Observed, Report
 from tools.campaigns.processes import LIMIT, Ended, Launcher
 from tools.campaigns.tasks import RESUMED
 from tools.campaigns.undisturbed import Bench

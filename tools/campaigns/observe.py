@@ -34,6 +34,23 @@ class Observed:
     details: str = ""
 
 
+@dataclass(frozen=True)
+class Report:
+    """End of a trial of any part.
+
+    Attributes:
+        done: What was done.
+        observed: How it ended.
+        seconds: Duration.
+        data: Input to keep, if it is a fault.
+    """
+
+    done: str
+    observed: Observed
+    seconds: float
+    data: bytes | None = None
+
+
 def observe(attempt: Callable[[], object], named: Sequence[str] = ()) -> Observed:
     """Call something and classify its end.
 

@@ -43,7 +43,7 @@ static int opened_below(int fd) {
   char link[64], path[PATH_MAX];
   snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
   ssize_t size = syscall(SYS_readlinkat, AT_FDCWD, link, path, sizeof path - 1);
-  if (size <= 0) return 0;
+  if (size <= 0 || path[0] != '/') return 0; /* a pipe or a timer has no path */
   path[size] = 0;
   return below(path);
 }

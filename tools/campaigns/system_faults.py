@@ -9,8 +9,8 @@ from pathlib import Path
 from random import Random
 
 from sketchclip.errors import SketchClipError
-from tools.campaigns.inputs import Report, prepare_fixtures
-from tools.campaigns.observe import Observed
+from tools.campaigns.inputs import prepare_fixtures
+from tools.campaigns.observe import Observed, Report
 from tools.campaigns.processes import LIMIT, Command, Ended, Launcher
 from tools.campaigns.tasks import WRITERS
 from tools.campaigns.undisturbed import Bench, status_of

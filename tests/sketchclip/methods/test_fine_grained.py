@@ -176,7 +176,7 @@ def test_hard_negatives_are_not_farther_than_sampled_ones(make, batch):
 
 @pytest.mark.parametrize("patches", [0, 33])
 def test_blocks_without_pixels_are_refused(make, patches):
-    with pytest.raises(SketchClipError, match="patches.*(at least 1|at most the 32 pixels)"):
+    with pytest.raises(SketchClipError, match=r"patches.*(at least 1|at most the 32 pixels)"):
         make(patches=patches)
 
 
