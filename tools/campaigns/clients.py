@@ -200,7 +200,7 @@ class Clients:
 
     def _port(self, out: Path) -> int | None:
         assert self._server is not None
-        end = time.monotonic() + 300
+        end = time.monotonic() + 900
         while time.monotonic() < end and self._server.poll() is None:
             if found := _ADDRESS.search(out.read_text("utf-8")):
                 return int(found[1])

@@ -47,7 +47,8 @@ def run_folder(chance: Random, fixtures: Fixtures, scratch: Path) -> Case:
             _check_values(run / "test")
 
     # A folder of runs reports what it leaves out; the folder is then what a refusal can name.
-    return Case(f"{command} {path.name}: {done}", data, attempt, (path.name, str(run)))
+    names = (path.name, str(run), "the reasons are above")
+    return Case(f"{command} {path.name}: {done}", data, attempt, names)
 
 
 def _changed(path: Path, chance: Random) -> tuple[bytes, str]:

@@ -92,6 +92,9 @@ def _check_text(content: bytes) -> Any:
     return found
 
 
+_NAMED = ("key", "option", "does not exist")  # with the key, the option, the other file
+
+
 def config(chance: Random, fixtures: Fixtures, scratch: Path) -> Case:
     """A config of a training, up to the settings that would run."""
     data, done = _text(json.loads(json.dumps(_CONFIG)), chance)
@@ -115,7 +118,7 @@ def config(chance: Random, fixtures: Fixtures, scratch: Path) -> Case:
             if type(value) in (int, float) and not _equal(shown.get(name), value):
                 raise WrongResultError(f"{name} is {value}, and {shown.get(name)} would run")
 
-    return Case(done, data, attempt, (path.name, "key", "option", *_words(done)))
+    return Case(done, data, attempt, (path.name, *_NAMED, *_words(done)))
 
 
 def _words(done: str) -> tuple[str, ...]:
