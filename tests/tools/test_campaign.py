@@ -1,6 +1,7 @@
 """The campaign finds what is planted, says what it is, keeps it small, and goes on where it was."""
 
 import csv
+import json
 import os
 import shutil
 import signal
@@ -18,6 +19,7 @@ from sketchclip.errors import SketchClipError
 from tools import campaign
 from tools.campaign import Campaign
 from tools.campaigns.inputs import Inputs
+from tools.campaigns.interruptions import Interruptions
 from tools.campaigns.kept import Kept, halve
 from tools.campaigns.kinds import arrays, drawings, images
 from tools.campaigns.kinds.arrays import check_metrics, reference
@@ -26,9 +28,10 @@ from tools.campaigns.kinds.drawings import check_ink, check_strokes
 from tools.campaigns.kinds.images import check_pixels
 from tools.campaigns.log import Log, summary
 from tools.campaigns.observe import WrongResultError, general
-from tools.campaigns.processes import Ended
+from tools.campaigns.processes import Ended, Launcher
 from tools.campaigns.system_faults import SystemFaults
-from tools.campaigns.undisturbed import status_of
+from tools.campaigns.tasks import Task
+from tools.campaigns.undisturbed import Bench, status_of
 
 CONTENT = b"ten bytes, then a planted X, then more of it"
 
@@ -206,6 +209,69 @@ ERROR = "sketchclip: error: /out/a: the disk is full.\n"
 )
 def test_ends_of_commands_are_told_apart(status, stderr, outcome):
     assert status_of(Ended(status, "", stderr, 1.0)).outcome == outcome
+
+
+def test_a_case_that_cannot_be_made_is_seen(tmp_path):
+    part = Inputs(tmp_path, {"broken": lambda *_: 1 // 0})
+    report = part.trial("broken", "0")
+    part.close()
+    assert report.observed.outcome == "traceback"
+    assert "ZeroDivisionError" in report.observed.message
+
+
+@pytest.mark.parametrize(
+    ("status", "stderr", "left", "partial", "outcome"),
+    [
+        (130, "Stopped.", [], [], None),
+        (0, "", [], [], None),  # it had ended
+        (130, TRACEBACK, [], [], "traceback"),
+        (1, "", [], [], "unclear"),
+        (None, "", [], [], "hang"),
+        (130, "", [4], [], "wrong"),
+        (130, "", [], ["last.ckpt.partial"], "wrong"),
+    ],
+)
+def test_what_ctrl_c_leaves_is_checked(
+    status, stderr, left, partial, outcome, tmp_path, monkeypatch
+):
+    part = Interruptions(tmp_path)
+    monkeypatch.setattr(part._launcher, "left", lambda: left)
+    monkeypatch.setattr(part._launcher, "kill", lambda: None)
+    monkeypatch.setattr(part._bench, "partial", lambda: partial)
+    monkeypatch.setattr(part._bench, "compared", lambda *_, **__: None)
+    found = part._check("fit", Ended(status, "", stderr, 1.0), signal.SIGINT)
+    assert (found and found.outcome) == outcome
+
+
+@pytest.mark.parametrize(
+    ("files", "last", "outcome"),
+    [
+        ({"a": "1", "b": "2"}, True, None),
+        ({"a": "1"}, False, None),
+        ({"a": "1"}, True, "lost"),
+        ({"a": "1", "b": "3"}, False, "wrong"),
+        ({"a": "1", "b": "2", "c": "3"}, True, "wrong"),
+        ({"a": "1", "b": "2", "x.partial": ""}, True, "wrong"),
+        ({"a": "unreadable"}, False, "lost"),
+    ],
+)
+def test_results_are_compared_with_an_undisturbed_run(files, last, outcome, tmp_path):
+    def result(_, work: Path) -> dict[str, str]:
+        found = {path.name: path.read_text() for path in (work / "out").glob("?")}
+        assert "unreadable" not in found.values()
+        return found
+
+    (tmp_path / "fixtures").mkdir()
+    known = {"result": {"a": "1", "b": "2"}, "names": ["a", "b"], "seconds": 1.0}
+    (tmp_path / "fixtures" / "task.json").write_text(json.dumps(known))
+    bench = Bench(tmp_path, {"task": Task(lambda *_: [], result)}, Launcher(tmp_path / "output"))
+    (bench.work / "out").mkdir(parents=True)
+    for name, content in files.items():
+        (bench.work / "out" / name).write_text(content)
+    found = bench.compared("task", last)
+    bench.close()
+    assert (found and found.outcome) == outcome
+    assert bench.partial() == [name for name in files if name == "x.partial"]
 
 
 @pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")

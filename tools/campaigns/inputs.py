@@ -98,7 +98,11 @@ class Inputs:
         """Of the worker: one case, from its kind and seed alone."""
         kind, seed, attempt, known = request
         scratch = self._folder / "scratch" / "input"
-        case = self.case(kind, seed, scratch)
+        made: list[Case] = []
+        seen = observe(lambda: made.append(self.case(kind, seed, scratch)))
+        if not made:  # a defect of the campaign, which is to be seen
+            return Report("a case could not be made", seen, 0)
+        case = made[0]
         if not attempt:
             return Report(case.done, Observed("fine"), 0, case.data)
         start = time.monotonic()

@@ -40,7 +40,7 @@ def unusual(array: np.ndarray, chance: Random) -> tuple[np.ndarray, str]:
         return array.astype(dtype), dtype
     if kind == "value":
         value = chance.choice(_UNUSUAL if array.dtype.kind == "f" else (-1, 0, 2**31, 2**62, 99))
-        changed = array.copy()
+        changed = array.astype(np.int64) if array.dtype.kind in "iu" else array.copy()
         changed.flat[chance.randrange(array.size)] = value
         if chance.random() < 0.2:
             changed[:] = value
