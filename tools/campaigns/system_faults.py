@@ -93,7 +93,7 @@ class SystemFaults:
     ) -> tuple[Command, str]:
         work, out = self._bench.work, self._bench.work / "out"
         if kind in _CALLS:
-            number = int(2 ** chance.uniform(0, 5))
+            number = int(2 ** chance.uniform(0, 5 if kind in ("open", "read", "write") else 1.5))
             code = chance.choice((*_ERRORS, *((0,) if kind in ("read", "write") else ())))
             env = {
                 "FAULT_CALL": kind,
