@@ -11,6 +11,7 @@ was one. docs/reliability.md says what is promised.
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -46,6 +47,8 @@ def main(args: Sequence[str] | None = None) -> int:
         names = [options.repeat.partition("/")[0]]
     if unknown := {*names} - {*SHARES}:
         parser.error(f"--parts {','.join(sorted(unknown))}: expected some of {','.join(SHARES)}")
+    # A shell's background jobs ignore Ctrl+C, and what they start would, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     folder = options.output.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("SKETCHCLIP_CACHE", str(folder / "cache"))

@@ -240,9 +240,9 @@ class Clients:
         assert self._server is not None
         self._server.send_signal(signal.SIGINT)
         try:
-            status = self._server.wait(30)
+            status = self._server.wait(60)
         except subprocess.TimeoutExpired:
-            return Observed("hang", "no end within 30 s of Ctrl+C", "Ctrl+C")
+            return Observed("hang", "no end within 60 s of Ctrl+C", "Ctrl+C")
         said = err.read_text("utf-8", "replace")
         if "Traceback" in said:
             last = said.strip().splitlines()[-1]
