@@ -12,7 +12,8 @@ from tests.helpers.paths import REPOSITORY
 
 # A command that prints, and then waits as its work would.
 PROGRAM = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 from sketchclip.commands import compare
 from sketchclip import cli
 
