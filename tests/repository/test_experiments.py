@@ -33,7 +33,8 @@ CONFIGS = [path for path in FILES if path not in GRIDS and path.name != "base.ya
 # Other forms of a method that the default run tests in one, and those that take longest.
 LEFT = (
     *("mcc_dino.yaml", "mcc_triplet.yaml", "splip_fine_grained.yaml", "zse_fine_grained.yaml"),
-    *("cross_grad.yaml", "pskd.yaml", "sketch_gcn.yaml", "zse_rn.yaml"),
+    *("cross_grad.yaml", "pskd.yaml", "sketch_gcn.yaml", "zse_rn.yaml", "tcn.yaml", "iiae.yaml"),
+    *("sketch3t.yaml", "sake.yaml", "cc_dg.yaml", "grl.yaml"),
 )
 EMBEDDED = ("doodles.yaml", "emoji_pairs.yaml", "scarcity.yaml")
 

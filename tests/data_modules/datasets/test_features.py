@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -55,14 +56,17 @@ def images_of(data) -> list[Path]:
     )
 
 
+slow = partial(pytest.param, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     ("method", "flags"),
     [
         ("ZeroShotPromptLearning", []),
         ("ZeroShotPromptLearning", ["--model.negatives", "in_batch"]),
         ("ZeroShotPromptLearning", ["--model.adaptation.shared", "false"]),
-        ("FineGrainedPromptLearning", [*PAIRS, "--model.lambda_ps", "0"]),
-        ("FineGrainedPromptLearning", [*PAIRS, "--model.patches", "1"]),
+        slow("FineGrainedPromptLearning", [*PAIRS, "--model.lambda_ps", "0"]),
+        slow("FineGrainedPromptLearning", [*PAIRS, "--model.patches", "1"]),
     ],
     ids=["triplets", "pairs", "two heads", "no shuffling", "one patch"],
 )

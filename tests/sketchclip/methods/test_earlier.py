@@ -84,8 +84,8 @@ FALLING = {"CAAE": "train/reconstruction", "SEMPCYC": "train/cls"}
 FALLING |= dict.fromkeys(("PSKD", "TCN", "TVT"), "train/classes")
 FALLING["CCDG"] = "train/triplet"  # the trait network has learnt before, in the first epoch
 LARGE = (
-    *("CCDG", "CrossGrad", "Doodle2Search", "MARL", "MCC", "SeenClassClassifier"),
-    *("SelfDistillation", "TCN", "ZSESBIR", "ZSESBIRFineGrained"),
+    *("CCDG", "CrossGrad", "Doodle2Search", "MARL", "MCC", "PSKD", "SAKE", "SeenClassClassifier"),
+    *("SelfDistillation", "Sketch3T", "TCN", "TVT", "ZSESBIR", "ZSESBIRFineGrained"),
 )
 """Methods whose eighty steps take longest; the default run has the others."""
 every_method = pytest.mark.parametrize("method", SMALL)
