@@ -157,10 +157,6 @@ class SketchClipCLI(LightningCLI):
         kwargs["logger"] = with_files(trainer.get("logger"))
         if trainer.get("enable_progress_bar") is None and not sys.stderr.isatty():
             kwargs["enable_progress_bar"] = False  # TrainingReport prints a line an epoch
-        if trainer.get("enable_checkpointing") is False:  # Lightning refuses our callbacks then
-            ours = self.trainer_defaults
-            kept = [c for c in ours["callbacks"] if not isinstance(c, ModelCheckpoint)]
-            self.trainer_defaults = {**ours, "callbacks": kept}
         plugins = trainer.get("plugins") or []
         plugins = plugins if isinstance(plugins, list) else [plugins]
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):

@@ -59,8 +59,7 @@ def _robust(stream: io.TextIOWrapper, number: int) -> io.TextIOWrapper:
     return io.TextIOWrapper(
         io.BufferedWriter(outlet),
         encoding=stream.encoding,
-        # A terminal that lacks a letter of a path is no error either.
-        errors="backslashreplace" if stream.errors == "strict" else stream.errors,
+        errors=stream.errors,
         newline=None,
         line_buffering=stream.line_buffering,
         write_through=stream.write_through,
