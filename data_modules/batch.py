@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import default_collate
@@ -44,6 +45,27 @@ class Preprocessing:
     std: Channels
     resize: Resize = "letterbox"
     interpolation: Interpolation = "bicubic"
+
+    def __post_init__(self) -> None:
+        """Refuse what a damaged file may say.
+
+        Raises:
+            SketchClipError: If no image can be prepared so.
+        """
+        numbers = (*self.mean, *self.std)
+        if (
+            not (type(self.size) is int and self.size > 0)
+            or not len(self.mean) == len(self.std) == 3
+            or not all(isinstance(number, int | float) for number in numbers)
+            or not (np.isfinite(numbers).all() and min(self.std) > 0)
+            or self.resize not in get_args(Resize)
+            or self.interpolation not in get_args(Interpolation)
+        ):
+            raise SketchClipError(
+                "expected a size of at least 1, mean and std (above 0) of three channels, resize "
+                f"({', '.join(get_args(Resize))}) and interpolation "
+                f"({', '.join(get_args(Interpolation))}), found {self}"
+            )
 
     @property
     def fit(self) -> Fit:

@@ -135,7 +135,8 @@ def check_state(
         passed_over: Prefixes of names that need not be in the module.
 
     Raises:
-        SketchClipError: If a tensor is missing, unexpected, of another shape, or holds NaN.
+        SketchClipError: If a tensor is missing, unexpected, of another shape, or holds numbers that
+            are not finite.
     """
     whole = module.state_dict()
     expected = {name: _shape(whole[name]) for name in own_names(module)}
@@ -160,12 +161,13 @@ def check_state(
             "Use the settings it was trained with, those of config.yaml in its run, and the same "
             "version of the method's code."
         )
-    diverged = [n for n in sorted(found) if torch.isnan(torch.as_tensor(state[n])).any()]
+    diverged = [n for n in sorted(found) if not torch.as_tensor(state[n]).isfinite().all()]
     if diverged:
         raise SketchClipError(
-            f"{len(diverged)} of the checkpoint's {len(found)} tensors hold NaN, first "
-            f"{diverged[0]}: its embeddings are NaN. The training diverged, or the file is damaged."
-            " Use another checkpoint, such as best.ckpt, or train again with lower rates."
+            f"{len(diverged)} of the checkpoint's {len(found)} tensors hold NaN or "
+            f"infinity, first {diverged[0]}: its embeddings are NaN. The training diverged, or the "
+            "file is damaged. Use another checkpoint, such as best.ckpt, or train again with lower "
+            "rates."
         )
 
 

@@ -12,8 +12,8 @@ from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, get_loader
 from sketchclip.errors import SketchClipError, printable
 
 
-class _EachKeyOnce(yaml.SafeLoader):
-    """Refuses a mapping that has a key twice: the first value would be lost without a word.
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses circles, the character 0, and a mapping that has a key twice.
 
     Merge keys (``<<: *base``) are no second time; they are there to be overridden.
     """
@@ -21,6 +21,15 @@ class _EachKeyOnce(yaml.SafeLoader):
     def __init__(self, stream: Any) -> None:
         super().__init__(stream)
         self._checked: dict[int, yaml.MappingNode] = {}
+        self._open: list[str | None] = []  # anchors of the nodes that are being read
+
+    def construct_scalar(self, node: yaml.Node) -> Any:
+        value = super().construct_scalar(node)
+        if isinstance(value, str) and "\0" in value:  # no path has one, and none can be typed
+            raise yaml.MarkedYAMLError(
+                problem=f"line {node.start_mark.line + 1}: a text with the character 0"
+            )
+        return value
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         # Comes before any use of a mapping, and joins what it merges to its own keys.
@@ -43,6 +52,19 @@ class _EachKeyOnce(yaml.SafeLoader):
                 )
             lines[key] = line
 
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        # An anchor within itself is a circle, which no setting is and nothing here can walk.
+        event = self.peek_event()
+        anchor = getattr(event, "anchor", None)
+        if isinstance(event, yaml.AliasEvent) and anchor in self._open:
+            raise yaml.MarkedYAMLError(
+                problem=f"line {event.start_mark.line + 1}: *{anchor} stands within &{anchor}"
+            )
+        self._open.append(anchor)
+        node = super().compose_node(parent, index)
+        self._open.pop()
+        return node
+
 
 def load_yaml(text: str) -> Any:
     """Read YAML in which no mapping has a key twice.
@@ -53,7 +75,7 @@ def load_yaml(text: str) -> Any:
     Raises:
         yaml.YAMLError: If it is none.
     """
-    return yaml.load(text, _EachKeyOnce)
+    return yaml.load(text, _StrictLoader)
 
 
 def read_yaml(path: Path) -> Any:
@@ -67,7 +89,7 @@ def read_yaml(path: Path) -> Any:
     try:
         return load_yaml(path.read_text("utf-8"))
     except yaml.MarkedYAMLError as error:
-        if error.context is None and error.problem_mark is None:  # a key twice
+        if error.context is None and error.problem_mark is None:  # of the loader above
             raise SketchClipError(f"{path}: {error.problem}.") from error
         raise SketchClipError(f"{path} is no YAML: {_explained(error)}") from error
     except UnicodeDecodeError as error:

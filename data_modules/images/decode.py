@@ -114,6 +114,8 @@ def read_bytes(path: Path) -> bytes:
         if is_systemic(error):
             raise
         raise unreadable(path, f"{error.strerror or error}", remedy=again) from error
+    except ValueError as error:  # a name that no file can have
+        raise unreadable(path, f"{error}", remedy=again) from error
     if not data:
         raise unreadable(path, "it is empty")
     return data

@@ -11,7 +11,10 @@ import numpy as np
 from data_modules.images.read import read_image
 from data_modules.prepared.store import (
     Entry,
+    as_entry,
+    ask,
     check_settings,
+    damaged_index,
     digest_of,
     key_of,
     open_index,
@@ -26,6 +29,7 @@ Reader = Callable[[Path], np.ndarray]
 
 _FIND = "SELECT id, file, channels, start, size, mtime, digest FROM images WHERE key = ?"
 _UNKNOWN = -1
+_MOST = 1 << 30  # images: a larger number comes of damage
 
 
 class FileReader:
@@ -88,12 +92,14 @@ class PreparedReader:
     def _find(self, path: Path) -> tuple[int, Entry] | None:
         """Number and entry of an image; SQLite's connections do not survive a fork."""
         if self._process != os.getpid():
-            self._process = os.getpid()
             self._index = open_index(self.folder)
-            (last,) = self._index.execute("SELECT max(id) FROM images").fetchone()
-            self._stale = np.full((last or 0) + 1, _UNKNOWN, np.int8)
-        row = self._index.execute(_FIND, (key_of(path, self.root),)).fetchone()
-        return None if row is None else (row[0], Entry(*row[1:]))
+            ((last,),) = ask(self._index, self.folder, "SELECT coalesce(max(id), 0) FROM images")
+            if not (isinstance(last, int) and 0 <= last < _MOST):
+                raise damaged_index(self.folder, f"an image has the number {last!r:.40}")
+            self._stale = np.full(last + 1, _UNKNOWN, np.int8)
+            self._process = os.getpid()
+        rows = ask(self._index, self.folder, _FIND, key_of(path, self.root))
+        return (rows[0][0], as_entry(self.folder, rows[0][1:])) if rows else None
 
     def __call__(self, path: Path) -> np.ndarray:
         """Read one image: uint8 RGB, (size, size, 3), the caller's own."""

@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,21 +70,60 @@ def open_index(folder: Path, write: bool = False) -> sqlite3.Connection:
         index = sqlite3.connect(name, uri=True, timeout=60)
         if write or missing:
             index.execute(_TABLE)
-        index.execute(f"SELECT id, key, {_FIELDS} FROM images LIMIT 1").fetchall()
-        return index
     except sqlite3.DatabaseError as error:
-        raise SketchClipError(
-            f"Index {path} of prepared images is damaged ({error}). Delete it and run 'sketchclip "
-            "data prepare' again."
-        ) from error
+        raise damaged_index(folder, error) from error
+    ask(index, folder, f"SELECT id, key, {_FIELDS} FROM images LIMIT 1")
+    return index
+
+
+def ask(index: sqlite3.Connection, folder: Path, question: str, *values: Any) -> list[Any]:
+    """Rows of the index of a folder.
+
+    Raises:
+        SketchClipError: If the index is damaged.
+    """
+    try:
+        return index.execute(question, values).fetchall()
+    except (sqlite3.DatabaseError, UnicodeDecodeError, OverflowError) as error:
+        raise damaged_index(folder, error) from error
+
+
+def damaged_index(folder: Path, reason: object) -> SketchClipError:
+    """The error of an index that cannot be read."""
+    return SketchClipError(
+        f"Index {folder / INDEX} of prepared images is damaged ({reason}). Delete it and run "
+        "'sketchclip data prepare' again."
+    )
+
+
+def as_entry(folder: Path, values: Sequence[Any]) -> Entry:
+    """An entry of the index.
+
+    Raises:
+        SketchClipError: If a value cannot be one: SQLite keeps any type in any column.
+    """
+    entry = Entry(*values)
+    whole = all(isinstance(number, int) for number in entry[:-1])
+    if (
+        not (whole and isinstance(entry.digest, str) and entry.channels in (1, 3))
+        or min(entry.file, entry.start, entry.size) < 0
+    ):
+        raise damaged_index(folder, f"an image is at {entry}")
+    return entry
 
 
 def read_entries(folder: Path) -> dict[str, Entry]:
-    """Entries of all images by key."""
+    """Entries of all images by key.
+
+    Raises:
+        SketchClipError: If the index is damaged.
+    """
     index = open_index(folder)
-    rows = index.execute(f"SELECT key, {_FIELDS} FROM images").fetchall()
-    index.close()
-    return {key: Entry(*values) for key, *values in rows}
+    try:
+        rows = ask(index, folder, f"SELECT key, {_FIELDS} FROM images")
+    finally:
+        index.close()
+    return {key: as_entry(folder, values) for key, *values in rows}
 
 
 def put_entries(index: sqlite3.Connection, entries: Iterable[tuple[str, Entry]]) -> None:

@@ -119,7 +119,8 @@ def _load_file(model: CLIPModel, path: Path, name: str) -> None:
     try:
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:
-        lines = "\n".join(str(error).splitlines()[:6])
+        # PyTorch lists every name: a few say what the file is.
+        lines = "\n".join(f"{line.strip():.200}" for line in str(error).splitlines()[1:6])
         raise SketchClipError(
             f"{path} does not fit backbone '{name}':\n{lines}\n"
             "Name the architecture the file was made for with --model.backbone."

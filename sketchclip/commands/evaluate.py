@@ -60,14 +60,19 @@ def run(args: Sequence[str]) -> dict[str, float]:
         paired = as_integers(
             read_array(options.targets), options.targets, count, _TARGETS, -1, gallery
         )
-    for side, (states, labels), instances in (
-        ("gallery", photos, np.arange(gallery)),
-        ("query", sketches, paired),
-    ):
-        parts = (states, labels, np.arange(len(labels)), instances)
-        state, label, index, instance = map(torch.from_numpy, parts)
-        metric.update(state, label, index, side, instance)
-    found = metric.results()
+    try:
+        for side, (states, labels), instances in (
+            ("gallery", photos, np.arange(gallery)),
+            ("query", sketches, paired),
+        ):
+            parts = (states, labels, np.arange(len(labels)), instances)
+            state, label, index, instance = map(torch.from_numpy, parts)
+            metric.update(state, label, index, side, instance)
+        found = metric.results()
+    except SketchClipError as error:  # of files that do not fit together
+        given = (options.sketches, options.sketch_labels, options.photos, options.photo_labels)
+        files = ", ".join(str(file) for file in (*given, options.targets) if file)
+        raise SketchClipError(f"{files}: {error}") from error
     metrics = dict(found.metrics)
     title = f"{options.sketches}: {count:,} sketches, {gallery:,} photos, "
     title += f"{len(np.unique(sketches[1]))} classes, {options.similarity}"

@@ -1,5 +1,6 @@
 """``sketchclip table``: the paper's tables with reported and measured values."""
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -56,7 +57,7 @@ def run(args: Sequence[str]) -> list[ResultTable]:
         options.output.mkdir(parents=True, exist_ok=True)
         for ending, write in FORMATS.items():
             for number, table in enumerate(tables, start=1):
-                name = table.title.split(":")[0].lower().replace(" ", "_")
+                name = re.sub(r"[^\w.-]+", "_", table.title.split(":")[0].lower())
                 target = options.output / f"{number}_{name}.{ending}"
                 target.write_text(write(table), encoding="utf-8")
         print(f"Written: {options.output}/*.{{{','.join(FORMATS)}}}")

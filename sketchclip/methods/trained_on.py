@@ -11,6 +11,11 @@ from sketchclip.errors import SketchClipError
 
 UNKNOWN: dict[str, Any] = {"dataset": None}
 """Entry of a training whose loaders do not tell their classes."""
+_RECORD: dict[str, Any] = {
+    **dict.fromkeys(("dataset", "split", "generalized_queries"), str),
+    **dict.fromkeys(("classes", "subset_seed"), int),
+    "generalized": (int, float),
+}
 
 
 def note_training(module: Any, data: SketchPhotoDataModule | None) -> None:
@@ -39,7 +44,7 @@ def read_record(checkpoint: Mapping[str, Any]) -> tuple[list[str], list[dict[str
     """Training classes and entries of a checkpoint; one of unknown data for tensors without.
 
     Raises:
-        SketchClipError: If it does not say its classes.
+        SketchClipError: If it does not say its classes, or an entry is not what we write.
     """
     if "training_classes" not in checkpoint:
         raise SketchClipError(
@@ -47,6 +52,15 @@ def read_record(checkpoint: Mapping[str, Any]) -> tuple[list[str], list[dict[str
             "sketchclip. Expected the entry training_classes, as 'sketchclip fit' writes it."
         )
     classes, entries = list(checkpoint["training_classes"]), checkpoint.get("training_data", [])
+    for entry in entries:
+        if entry != UNKNOWN and not (
+            isinstance(entry, Mapping)
+            and all(isinstance(entry.get(name), kind) for name, kind in _RECORD.items())
+        ):
+            raise SketchClipError(
+                f"Its entry training_data holds {entry!r:.200}. Expected mappings with "
+                f"{', '.join(_RECORD)}, as 'sketchclip fit' writes them."
+            )
     if checkpoint["state_dict"] and not classes:
         entries = [UNKNOWN]
     return classes, list(entries)

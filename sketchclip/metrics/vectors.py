@@ -12,6 +12,8 @@ Score = Callable[[Tensor, Tensor], Tensor]
 
 Similarity = Literal["cosine", "euclidean", "hamming"]
 
+_SHORTEST, _LONGEST = 1e-12, 1e18  # lengths whose squares fp32 holds, and above F.normalize's eps
+
 
 def as_vectors(states: Tensor, similarity: Similarity) -> Tensor:
     """Vectors to store and search: unit vectors, plain ones, or codes of -1 and 1.
@@ -31,6 +33,17 @@ def as_vectors(states: Tensor, similarity: Similarity) -> Tensor:
     return states.float()
 
 
+def _of_safe_length(states: Tensor) -> Tensor:
+    """Scale vectors whose squares would leave the range of fp32, which keeps their directions."""
+    states = states.float()
+    length = torch.linalg.vector_norm(states, dim=-1, keepdim=True)
+    unsafe = ~((length > _SHORTEST) & (length < _LONGEST))
+    if not unsafe.any():
+        return states
+    largest = states.abs().amax(-1, keepdim=True)
+    return torch.where(unsafe & (largest > 0), states / largest, states)
+
+
 def as_product(states: Tensor, similarity: Similarity, side: Literal["query", "gallery"]) -> Tensor:
     """Vectors whose inner product orders the gallery as the similarity does.
 
@@ -46,7 +59,7 @@ def as_product(states: Tensor, similarity: Similarity, side: Literal["query", "g
     Returns:
         fp32, shape (N, D) or (N, D + 1).
     """
-    x = as_vectors(states, similarity)
+    x = as_vectors(_of_safe_length(states) if similarity == "cosine" else states, similarity)
     if similarity != "euclidean":
         return x
     last = torch.ones_like(x[:, :1]) if side == "query" else -0.5 * (x * x).sum(1, keepdim=True)

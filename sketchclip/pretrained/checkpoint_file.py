@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from sketchclip.checkpoint import CompactCheckpointIO
@@ -56,8 +57,15 @@ def _not_ours(content: Any, also: Sequence[str]) -> str:
     for name, kind in (_ENTRIES | _OPTIONAL).items():
         if name in content and not isinstance(content[name], kind):
             return f"its entry {name} is of type {type(content[name]).__name__}"
-    odd = [name for name, value in content["state_dict"].items() if not isinstance(value, Tensor)]
-    return f"its state_dict holds what is no tensor: {odd[0]}" if odd else ""
+    strange = [name for name in content["hyper_parameters"] if not isinstance(name, str)]
+    if strange:
+        return f"its hyper_parameters have the name {strange[0]!r:.80}, which is no text"
+    for name, value in content["state_dict"].items():
+        if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_complex():
+            return f"its state_dict holds what is no dense tensor of real numbers: {name}"
+        if value.is_quantized or value.device.type != "cpu":
+            return f"its state_dict holds a tensor without plain numbers: {name}"
+    return ""
 
 
 def _unreadable(path: Path, error: Exception) -> str:

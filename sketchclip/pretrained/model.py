@@ -73,10 +73,10 @@ class SearchModel:
         self._fit = preprocessing.fit
         self._reader = FileReader(self._fit)
         blank = np.zeros((1, preprocessing.size, preprocessing.size, 3), np.uint8)
-        state = self._states(blank, "gallery")
+        sketch, state = (self._states(blank, side) for side in ("query", "gallery"))
         self._state_shape = state.shape[1:]
         vectors = self._vectors(state)
-        if not np.isfinite(vectors).all():
+        if not (np.isfinite(vectors).all() and np.isfinite(self._vectors(sketch)).all()):
             raise SketchClipError(
                 f"{name}: its embeddings are NaN or infinite, as after a training that diverged. "
                 "Use another checkpoint, such as best.ckpt, or train again with lower rates."

@@ -79,8 +79,9 @@ class Saved:
         try:
             return Preprocessing(**steps | {name: tuple(steps[name]) for name in ("mean", "std")})
         except (KeyError, TypeError, ValueError) as error:
+            reason = error if isinstance(error, SketchClipError) else repr(error)
             raise SketchClipError(
-                f"{self.checkpoint}: its entry preprocessing cannot be used ({error!r}). Expected "
+                f"{self.checkpoint}: its entry preprocessing cannot be used ({reason}). Expected "
                 f"{', '.join(field.name for field in fields(Preprocessing))}."
             ) from error
 
@@ -150,6 +151,11 @@ def build_module(saved: Saved, pretrained: str | None = None) -> RetrievalModule
         module.on_load_checkpoint(saved.content)
     except SketchClipError as error:
         raise SketchClipError(f"{saved.checkpoint}: {error}") from error
+    if (size := saved.preprocessing.size) != module.image_size:
+        raise SketchClipError(
+            f"{saved.checkpoint} prepares images of {size} pixels, and its settings make a model "
+            f"for {module.image_size}. The file is damaged: train or export again."
+        )
     module.load_state_dict(saved.content["state_dict"], strict=False)
     return module.eval()
 

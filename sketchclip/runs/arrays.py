@@ -42,9 +42,12 @@ def _load(path: Path, names: Sequence[str] | None) -> np.ndarray | dict[str, np.
         with loaded as archive:
             if names is None:
                 return {}
-            if {*names} <= {*archive.files}:
-                return {name: archive[name] for name in names}
-            held = ", ".join(archive.files) or "none"
+            arrays = {name: archive[name] for name in names if name in archive.files}
+            # What is no array, NumPy gives as bytes.
+            found = {name: a for name, a in arrays.items() if isinstance(a, np.ndarray)}
+            if len(found) == len(names):
+                return found
+            held = ", ".join({*archive.files} - (arrays.keys() - found.keys())) or "none"
     except Exception as error:  # nothing but NumPy's reading, which damage ends in many ways
         why = getattr(error, "strerror", None) or first_line(error)
         if "allow_pickle" in why:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from os.path import isdir, isfile
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def read_grid_file(source: Path, above: Sequence[Path] = ()) -> dict[str, Any]:
     content.pop("extends", None)
     if base is None:
         return content
-    if not base.is_file():
+    if not isfile(base):
         raise SketchClipError(f"{source}: extends: {base} does not exist.")
     below = read_grid_file(base, [*above, source])
     merged = {name: {**below["cells"].get(name, {}), **cell} for name, cell in cells.items()}
@@ -113,8 +114,8 @@ def _configs(source: Path, key: str, value: Any) -> list[Path]:
                 f"{source}: {key}: expected the path of a YAML file, found {config!r}."
             )
         path = source.parent / config
-        if not path.is_file():
-            what = "is a folder" if path.is_dir() else "does not exist"
+        if not isfile(path):  # of a text that is too long, too
+            what = "is a folder" if isdir(path) else "does not exist"
             raise SketchClipError(f"{source}: {key}: {config} {what} ({path}).")
         found.append(path)
     return found

@@ -85,7 +85,9 @@ def read_rankings(folder: Path, queries: int | None = None) -> Rankings:
     found = Rankings(**arrays, root=root)
     count = found.own.size if queries is None else queries
     rows = found.shown.shape[:1], found.hit.shape[:1], found.own.shape
-    if rows != ((count,),) * 3 or found.shown.shape != found.hit.shape or found.path.ndim != 1:
+    shape = found.shown.shape
+    whole = len(shape) == 2 and shape[1] > 0 and shape == found.hit.shape
+    if rows != ((count,),) * 3 or not whole or found.path.ndim != 1:
         raise SketchClipError(
             f"{file} has the photos of {found.own.size:,} of {count:,} queries: test again."
         )

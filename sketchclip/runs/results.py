@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -17,6 +18,16 @@ METRICS_FILE, QUERIES = "metrics.json", "queries.csv"
 FIRST_COLUMNS = ["query", "class"]
 _AGAIN = "test again. Expected what 'sketchclip test' and 'evaluate --out' write."
 LEVEL = 0.95
+_TYPES: dict[str, Any] = {
+    **dict.fromkeys(("metrics", "classes", "interval_95"), dict),
+    **dict.fromkeys(("queries", "gallery", "seed", "training_classes"), int),
+    **dict.fromkeys(("dataset", "split", "protocol", "definition", "method", "ranking"), str),
+    "backbone": (dict, type(None)),
+    "unseen_classes": list,
+    "train_fraction": (int, float),
+    "partial": bool,
+}
+"""Types of entries of metrics.json."""
 SAME_QUERIES = ("dataset", "split", "protocol", "queries", "gallery", "unseen_classes")
 """Entries that two tests share if their queries can be compared one by one."""
 SAME_METRICS = (*SAME_QUERIES, "definition", "backbone", "generalized", "partial")
@@ -102,13 +113,29 @@ def read_results(run: Path) -> tuple[dict[str, Any], list[str], dict[str, np.nda
         }
     except (OSError, ValueError, csv.Error) as error:
         raise SketchClipError(f"{file} cannot be read ({first_line(error)}): {_AGAIN}") from error
-    expected = _queries(summary, len(rows))
+    stated = _queries(summary)
+    expected = len(rows) if stated is None else sum(stated.values())
     count = len(whole) - cut
     if count != expected or header[:2] != FIRST_COLUMNS:
         raise SketchClipError(f"{file} has {count:,} of {expected:,} queries: {_AGAIN}")
+    if len({*header}) < len(header) or "mAP@all" not in values:
+        raise SketchClipError(f"{file} has the columns {', '.join(header)!r:.200}: {_AGAIN}")
+    if len(rows) != count:
+        raise SketchClipError(f"{file}: {len(rows) - count} rows are not whole: {_AGAIN}")
+    for name, number in Counter(columns[1]).items():
+        if stated is not None and number != stated.get(name, 0):
+            raise SketchClipError(
+                f"{file} has {number:,} queries of {name!r:.80}, and {METRICS_FILE} "
+                f"{stated.get(name, 0):,}: {_AGAIN}"
+            )
     for name, column in values.items():
-        if np.isinf(column).any():
-            raise SketchClipError(f"{file}: {name} is infinite: {_AGAIN}")
+        low, high = (1, np.inf) if name.startswith("rank") else (0, 1 + 1e-6)
+        odd = np.flatnonzero((column < low) | (column > high) | np.isinf(column))
+        if len(odd):
+            raise SketchClipError(
+                f"{file}: {name} of {columns[0][odd[0]]} is {column[odd[0]]:g}, which it cannot "
+                f"be: {_AGAIN}"
+            )
     return summary, list(columns[0]), values
 
 
@@ -120,14 +147,9 @@ def read_summary(file: Path) -> dict[str, Any]:
     """
     try:
         summary = json.loads(file.read_text("utf-8"))
-        if not isinstance(summary, dict) or not isinstance(summary.get("metrics"), dict):
+        if not isinstance(summary, dict) or "metrics" not in summary:
             raise ValueError("no figures under 'metrics'")
-        for name, value in summary["metrics"].items():
-            if not isinstance(value, int | float):
-                raise ValueError(f"{name} is {value!r:.40}, no number")
-        for name in {"queries", "gallery"} & {*summary}:
-            if not isinstance(summary[name], int):
-                raise ValueError(f"{name} is {summary[name]!r:.40}, no number")
+        _check_types(summary)
     except FileNotFoundError as error:
         raise SketchClipError(
             f"{file.parent} holds no results. Expected {METRICS_FILE} and {QUERIES}, as "
@@ -139,12 +161,30 @@ def read_summary(file: Path) -> dict[str, Any]:
     return found
 
 
-def _queries(summary: Mapping[str, Any], rows: int) -> int:
-    """Number of rows that queries.csv has: of a test of a part of the data fewer than queries."""
-    try:
-        return sum(int(of_class["queries"]) for of_class in summary["classes"].values())
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return rows
+def _check_types(summary: Mapping[str, Any]) -> None:
+    """Refuse entries that tables and figures cannot use; those of others may be absent."""
+    for name in _TYPES.keys() & summary.keys():
+        kind, value = _TYPES[name], summary[name]
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise ValueError(f"{name} is {value!r:.40}")
+    if "mAP@all" not in summary["metrics"]:
+        raise ValueError("no mAP@all under 'metrics'")
+    tables = {"metrics": summary["metrics"], **summary.get("classes", {})}
+    for where, table in tables.items():
+        if not isinstance(table, dict):
+            raise ValueError(f"the figures of {where} are {table!r:.40}")
+        for name, value in table.items():
+            if not isinstance(value, int | float) or isinstance(value, bool):
+                raise ValueError(f"{name} of {where} is {value!r:.40}, no number")
+    for name, ends in summary.get("interval_95", {}).items():
+        if not (isinstance(ends, list) and len(ends) == 2 and {*map(type, ends)} <= {int, float}):
+            raise ValueError(f"the interval of {name} is {ends!r:.40}, no two numbers")
+
+
+def _queries(summary: Mapping[str, Any]) -> dict[str, int] | None:
+    """Rows of queries.csv by class: of a test of a part of the data fewer than queries."""
+    found = {name: of.get("queries") for name, of in summary.get("classes", {}).items()}
+    return None if not found or None in found.values() else found
 
 
 def check_same_queries(

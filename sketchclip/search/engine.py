@@ -8,6 +8,7 @@ is one transaction: after a crash it has happened or it has not.
 import json
 import math
 import os
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -33,6 +34,8 @@ _REFRESH = timedelta(seconds=2)
 _KEEP = timedelta(minutes=10)
 # Measured at a million vectors, see docs/search.md.
 _PROBES, _REFINE, _BITS = 20, 10, 512
+# LanceDB's errors end with the line of its own code that raised them.
+_SOURCE = re.compile(r",?\s*/\S+\.rs:\d+:\d+")
 
 
 class VectorEngine:
@@ -266,8 +269,9 @@ class VectorEngine:
             raise
         except Exception as error:  # LanceDB raises RuntimeError, ValueError, OSError and its own
             raise SketchClipError(
-                f"Cannot {doing} the index {self.place}: {first_line(error)}. Check that "
-                "it can be reached and written to; if it is damaged, make the index again."
+                f"Cannot {doing} the index {self.place}: {_SOURCE.sub('', first_line(error))}. "
+                "Check that it can be reached and written to; if it is damaged, make the index "
+                "again."
             ) from error
 
 

@@ -157,6 +157,14 @@ class PhotoIndex:
             raise SketchClipError(
                 f"The index has no class '{class_name}'. It has {shorten(self.classes)}."
             )
+        # A sum of a few hundred products is off by less than this in fp32.
+        most = 1.001 if self.engine.compares_directions and rescore is None else np.inf
+        odd = [r for r in found[:k] if not (np.isfinite(r["score"]) and abs(r["score"]) <= most)]
+        if odd:
+            raise SketchClipError(
+                f"The index {self.engine.place} is damaged: its vector of {odd[0]['path']} gives "
+                f"the score {odd[0]['score']}. Make the index again."
+            )
         return [_hit(row, rank, shortlist) for rank, row in enumerate(found[:k], 1)]
 
     def _nearest(self, vector: np.ndarray, k: int, class_name: str | None) -> list[dict[str, Any]]:

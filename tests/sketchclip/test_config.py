@@ -26,6 +26,8 @@ BAD = {
     "list": ("- a\n", r"expected a mapping"),
     "no date": ("a: 2020-13-45\n", r"is no YAML: month"),
     "deep": ("[" * 4000, r"is no YAML"),
+    "anchor within itself": ("a: 1\nb: &b [*b]\n", r"a\.yaml: line 2: \*b stands within &b"),
+    "character 0": ('a: 1\nb: "x\\0"\n', r"a\.yaml: line 2: a text with the character 0"),
     "two documents": ("a: 1\n---\na: 2\n", r"expected a single document"),
 }
 
@@ -80,6 +82,7 @@ GRIDS = {
     "dots": ("cells: {..: c.yaml}\n", r"'\.\.' names a folder"),
     "no config": ("cells: {a: }\n", r"a: config: expected the path of a YAML file, found None"),
     "config 5": ("cells: {a: [c.yaml, 5]}\n", r"a: config: expected the path .* found 5"),
+    "config, long": (f"cells: {{a: {'x' * 5000}}}\n", r"a: config: x+ does not exist"),
     "config folder": ("cells: {a: .}\n", r"a: config: \. is a folder"),
     "configs 5": ("cells: {a: c.yaml}\nconfigs: 5\n", r"configs: expected the path"),
     "seeds": ("cells: {a: {config: c.yaml, seeds: x}}\n", r"a: seeds: expected whole numbers"),

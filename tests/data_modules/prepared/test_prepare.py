@@ -4,6 +4,7 @@ import os
 import pickle
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -375,6 +376,25 @@ def test_a_damaged_index_is_one_clear_error(files, root, folder):
     path.write_bytes(path.read_bytes()[:100].ljust(4096, b"x"))
     with pytest.raises(SketchClipError, match=f"{path} .* damaged"):
         PreparedReader(folder, FIT, root)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE images SET channels = 7",
+        "UPDATE images SET start = -5",
+        "UPDATE images SET size = 'many'",
+        "UPDATE images SET digest = CAST(X'80ff' AS TEXT)",
+        "UPDATE images SET id = 99999999999",
+    ],
+)
+def test_values_that_no_entry_has_are_damage(change, files, root, folder):
+    prepare(files, root, folder, FIT)
+    path = folder / "index.sqlite"
+    with sqlite3.connect(path) as index:
+        index.execute(change + " WHERE id = 1")
+    with pytest.raises(SketchClipError, match=f"{path} .* damaged"):
+        _same(PreparedReader(folder, FIT, root), files)
 
 
 def _drawings(path: Path, shift: int) -> list[Path]:

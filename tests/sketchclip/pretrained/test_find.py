@@ -99,7 +99,15 @@ DAMAGED = {
     "kind.ckpt": (lambda path: torch.save(content(state_dict=[]), path), "state_dict is of type l"),
     "odd.ckpt": (
         lambda path: torch.save(content(state_dict={"a": "b"}), path),
-        "holds what is no tensor: a",
+        "holds what is no dense tensor of real numbers: a",
+    ),
+    "sparse.ckpt": (
+        lambda path: torch.save(content(state_dict={"a": torch.ones(2).to_sparse()}), path),
+        "no dense tensor of real numbers: a",
+    ),
+    "name.ckpt": (
+        lambda path: torch.save(content(hyper_parameters={None: 1}), path),
+        "hyper_parameters have the name None",
     ),
     "backbone.ckpt": (lambda path: torch.save(content(backbone="x"), path), "backbone is of type"),
     "plain.safetensors": (

@@ -16,7 +16,7 @@ from data_modules.images.read import read_image
 from sketchclip.checkpoint import write_safetensors
 from sketchclip.cli import main
 from sketchclip.errors import SketchClipError
-from sketchclip.methods import FrozenCLIP
+from sketchclip.methods import FrozenCLIP, ZeroShotPromptLearning
 
 CUSTOM = """
 from sketchclip.methods import ZeroShotPromptLearning
@@ -243,3 +243,48 @@ def test_the_package_loads_without_pytorch():
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match="nothing_such"):
         sketchclip.nothing_such  # noqa: B018
+
+
+ENTRIES = {
+    "no mean": (("preprocessing", "mean"), None, "entry preprocessing cannot be used"),
+    "std of texts": (("preprocessing", "std"), ["a", "b", "c"], "std .above 0. of three channels"),
+    "std in lists": (("preprocessing", "std"), [[1.0], [1.0], [1.0]], "of three channels"),
+    "std 0": (("preprocessing", "std"), [0.0, 1.0, 1.0], "std .above 0. of three channels"),
+    "two channels": (("preprocessing", "mean"), [0.5, 0.5], "of three channels"),
+    "size true": (("preprocessing", "size"), True, "expected a size of at least 1"),
+    "size -1": (("preprocessing", "size"), -1, "expected a size of at least 1"),
+    "another size": (("preprocessing", "size"), 99, "prepares images of 99 pixels"),
+    "no resize": (("preprocessing", "resize"), "cut", "resize .letterbox"),
+    "training data": (("training_data",), [{"dataset": "x"}], "entry training_data holds"),
+    "training data None": (("training_data",), [None], "entry training_data holds"),
+    "infinite": (("state_dict", "*"), torch.inf, "tensors hold NaN or infinity"),
+}
+
+
+@pytest.fixture(scope="module")
+def trained(tree, tiny_weights, tmp_path_factory):
+    """Checkpoint of a short training."""
+    folder = tmp_path_factory.mktemp("trained")
+    data = SketchPhotoFolder(root=str(tree), split="random:3:0", num_workers=0, batch_size=4)
+    module = ZeroShotPromptLearning(data.class_names, "tiny", pretrained=str(tiny_weights))
+    trainer = Trainer(
+        max_steps=1, accelerator="cpu", logger=False, default_root_dir=folder, limit_val_batches=0
+    )
+    trainer.fit(module, data)
+    trainer.save_checkpoint(folder / "a.ckpt")
+    return folder / "a.ckpt"
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_entries_that_cannot_be_are_refused_with_the_file(name, trained, tmp_path):
+    (entry, *inside), value, message = ENTRIES[name]
+    content = torch.load(trained, weights_only=True)
+    if not inside:
+        content[entry] = value
+    elif inside == ["*"]:
+        next(iter(content[entry].values())).view(-1)[0] = value
+    else:
+        content[entry][inside[0]] = value
+    torch.save(content, tmp_path / "a.ckpt")
+    with pytest.raises(SketchClipError, match=rf"a\.ckpt.*{message}"):
+        sketchclip.from_pretrained(tmp_path / "a.ckpt")

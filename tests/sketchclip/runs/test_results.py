@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+import zipfile
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -259,6 +260,41 @@ def test_damaged_arrays_are_named(ending, arrays, tmp_path, capsys):
             main(given)
 
 
+def _last_cell(text: bytes, value: bytes) -> bytes:
+    start, _, _ = text.rpartition(b",")
+    return start + b"," + value + b"\n"
+
+
+def test_members_of_an_archive_that_are_no_arrays_are_named(arrays, tmp_path, capsys):
+    file = tmp_path / "q.npz"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.write(arrays["q"], "state.npy")
+        archive.writestr("label.npy", b"no array")
+    told = failure(
+        capsys, "evaluate", "--sketches", file, "--photos", arrays["g"], *labels(arrays)[2:]
+    )
+    assert f"{file}: expected the arrays state, label, found state." in told
+
+
+@pytest.mark.parametrize("scale", [1e30, 1e-30, 1e-40])
+def test_the_length_of_a_vector_is_no_part_of_its_direction(scale, arrays):
+    plain = main(command(arrays, *labels(arrays)))
+    for side in "qg":
+        states = np.load(arrays[side])
+        states[2] *= scale
+        np.save(arrays[side], states)
+    scaled = main(command(arrays, *labels(arrays)))
+    assert scaled == pytest.approx(plain, abs=1e-4 if scale == 1e-40 else 1e-6)
+
+
+def test_files_that_do_not_fit_together_are_all_named(arrays, capsys):
+    np.save(arrays["ql"], np.full(6, 99))
+    told = failure(capsys, *command(arrays, *labels(arrays)))
+    for key in ("q", "g", "ql", "gl"):
+        assert str(arrays[key]) in told
+    assert "class ids [99] have no photo" in told
+
+
 @pytest.fixture
 def scored(arrays, tmp_path):
     """Folder of 'evaluate --out', and a copy to damage."""
@@ -277,6 +313,12 @@ def scored(arrays, tmp_path):
         (lambda text: b"", "has 0 of 6 queries"),
         (lambda text: text[:-9] + b"x" + text[-8:], "cannot be read .*test again"),
         (lambda text: text + b"\xff\0", "cannot be read .*test again"),
+        (lambda text: text + b"5,1\n", "1 rows are not whole: test again"),
+        (lambda text: _last_cell(text, b"-1"), "of 5 is -1, which it cannot be: test again"),
+        (lambda text: _last_cell(text, b"1e308"), "of 5 is 1e.308, which it cannot be: test again"),
+        (lambda text: text.replace(b"\n5,2,", b"\n5,1,"), "3 queries of '1', and metrics.json 2"),
+        (lambda text: text.replace(b"mAP@all", b"mAP@al", 1), "has the columns 'query, class"),
+        (lambda text: text.replace(b"mAP@all", b"P@100", 1), "has the columns 'query, class"),
     ],
 )
 def test_half_written_queries_are_no_results(part, message, scored, tmp_path, capsys):
@@ -289,7 +331,20 @@ def test_half_written_queries_are_no_results(part, message, scored, tmp_path, ca
         assert re.search(message, told), told
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"metrics": {"mAP@all": "x"}}', "\0"])
+METRICS = {"mAP@all": 0.5}
+CHANGED = [
+    {"metrics": {"mAP@all": "x"}},
+    {"metrics": {"P@100": 0.5}},
+    {"metrics": METRICS, "backbone": "0"},
+    {"metrics": METRICS, "classes": {"a": 5}},
+    {"metrics": METRICS, "classes": {"a": {"queries": []}}},
+    {"metrics": METRICS, "queries": True},
+    {"metrics": METRICS, "interval_95": {"mAP@all": [0.1]}},
+    {"metrics": METRICS, "unseen_classes": {}},
+]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "\0", *map(json.dumps, CHANGED)])
 def test_damaged_metrics_are_no_results(text, scored, tmp_path, capsys):
     whole, cut = scored
     (cut / "metrics.json").write_text(text)
@@ -307,6 +362,7 @@ def test_a_table_needs_results_of_a_dataset(scored, capsys):
         ({"own": np.full(4, -1)}, "has the photos of 4 of 6 queries: test again"),
         ({"shown": np.full((6, 2), 7)}, "shown names photos that it does not hold"),
         ({"root": None}, "expected the arrays path, shown, hit, own, root"),
+        ({"shown": np.zeros((6, 0), int), "hit": np.zeros((6, 0), bool)}, "test again"),
     ],
 )
 def test_rankings_of_other_queries_are_refused(changed, message, tmp_path):

@@ -305,3 +305,13 @@ def test_a_model_that_was_moved_is_asked_for_and_kept(index, model, tmp_path):
         opened(tmp_path).load_model()
     index()
     assert opened(tmp_path).load_model(device="cpu").name == model.name
+
+
+def test_a_vector_that_cannot_be_is_damage(index, model, tmp_path):
+    index()
+    found = opened(tmp_path)
+    path = found.search(np.ones(model.dim), 1)[0].path
+    table = found.engine._table("photos")
+    table.update(where=f"path = '{path}'", values={"vector": [1e30] * model.dim})
+    with pytest.raises(SketchClipError, match=r"index .* is damaged: its vector of .*Make the ind"):
+        opened(tmp_path).search(np.ones(model.dim), 99)

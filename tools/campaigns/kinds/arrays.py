@@ -104,7 +104,7 @@ def check_metrics(
         else:
             states += [loaded, np.load(labels)]
     for values in states:
-        if values.dtype.kind not in "fiu":
+        if values.dtype.kind not in "fiub":  # codes may be of true and false
             raise WrongResultError(f"metrics of numbers of type {values.dtype.kind}")
         if not np.isfinite(values).all():
             raise WrongResultError("metrics of numbers that are not finite")

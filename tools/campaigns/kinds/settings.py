@@ -129,7 +129,7 @@ def _words(done: str) -> tuple[str, ...]:
 def _equal(one: Any, other: Any) -> bool:
     if isinstance(one, (int, float)) and isinstance(other, float) and math.isnan(other):
         return math.isnan(one)
-    return bool(one == other)
+    return bool(one == (float(other) if isinstance(one, float) else other))
 
 
 def grid(chance: Random, _: Fixtures, scratch: Path) -> Case:
