@@ -2,12 +2,20 @@
 
 import sys
 from collections.abc import Sequence
+from enum import Enum
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, get_loader, set_loader
+from jsonargparse import (
+    ActionConfigFile,
+    ArgumentParser,
+    Namespace,
+    get_loader,
+    set_dumper,
+    set_loader,
+)
 
 from sketchclip.errors import SketchClipError, printable
 
@@ -23,7 +31,7 @@ class _StrictLoader(yaml.SafeLoader):
         self._checked: dict[int, yaml.MappingNode] = {}
         self._open: list[str | None] = []  # anchors of the nodes that are being read
 
-    def construct_scalar(self, node: yaml.Node) -> Any:
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
         value = super().construct_scalar(node)
         if isinstance(value, str) and "\0" in value:  # no path has one, and none can be typed
             raise yaml.MarkedYAMLError(
@@ -57,9 +65,8 @@ class _StrictLoader(yaml.SafeLoader):
         event = self.peek_event()
         anchor = getattr(event, "anchor", None)
         if isinstance(event, yaml.AliasEvent) and anchor in self._open:
-            raise yaml.MarkedYAMLError(
-                problem=f"line {event.start_mark.line + 1}: *{anchor} stands within &{anchor}"
-            )
+            line = event.start_mark.line + 1  # type: ignore[union-attr]
+            raise yaml.MarkedYAMLError(problem=f"line {line}: *{anchor} stands within &{anchor}")
         self._open.append(anchor)
         node = super().compose_node(parent, index)
         self._open.pop()
@@ -159,6 +166,22 @@ def _load_once(text: str) -> Any:
     return _load_by_default(text)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes a member of an enumeration, as defaults of Lightning's callbacks are, as its value."""
+
+
+_Dumper.add_multi_representer(Enum, lambda dumper, member: dumper.represent_data(member.value))
+
+
+def _dump(tree: Any) -> str:
+    return str(
+        yaml.dump(
+            tree, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False
+        )
+    )
+
+
+set_dumper("yaml", _dump)
 _load_by_default = get_loader("yaml")
 set_loader("yaml", _load_once, (yaml.YAMLError,))
 

@@ -12,7 +12,7 @@ from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from sketchclip.errors import SketchClipError, first_line
-from sketchclip.runs.folder import RunFolder
+from sketchclip.runs.folder import RunFolder, discard_without_results
 from sketchclip.system.network import problem_of
 
 STEP = "trainer/global_step"
@@ -47,11 +47,20 @@ class RunFiles(CSVLogger):
         super().__init__(save_dir, name, version)
         self.kind = kind
 
-    def discard_empty(self) -> None:
-        """Remove the folder, and those above it up to save_dir, where nothing was written."""
+    def discard_empty(self, failed: bool) -> None:
+        """Remove the folder, and those above it up to save_dir, where nothing was written.
+
+        Args:
+            failed: Whether the run has failed or was stopped: then a folder goes that holds no
+                result, even if it says what the run was to do.
+        """
         if self._version is not None and is_main():
             with contextlib.suppress(OSError):  # not empty: it holds the run
-                for folder in (self.log_dir, self.root_dir, self.save_dir):
+                if failed:
+                    discard_without_results(Path(self.log_dir))
+                else:
+                    os.rmdir(self.log_dir)
+                for folder in (self.root_dir, self.save_dir):
                     os.rmdir(folder)
 
     @property

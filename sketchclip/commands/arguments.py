@@ -25,6 +25,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(description=plain, **kwargs)
         for kind in (Count, Natural, Part, Port, Positive, Seed):  # 'type=Count'
             self.register("type", kind, _read_as(kind))
+        self.register("type", Path, _read_path)
 
     def error(self, message: str) -> NoReturn:
         """Raise SketchClipError, which ends the command with status 2."""
@@ -48,6 +49,14 @@ def save_picture(picture: "Image", file: Path) -> None:
         picture.save(file)
     except (OSError, ValueError) as error:
         raise SketchClipError(f"Cannot write {file} ({error}).") from error
+
+
+def _read_path(text: str) -> Path:
+    """A path; a shell leaves the ~ of ``--out=~/x`` as it is."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ArgumentTypeError(f"{text}: {error}") from None
 
 
 def _read_as(kind: Any) -> Callable[[str], Any]:

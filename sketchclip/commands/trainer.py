@@ -181,7 +181,7 @@ class SketchClipCLI(LightningCLI):
                 if isinstance(logger, WandbRun):
                     logger.close()
                 if isinstance(logger, RunFiles):
-                    logger.discard_empty()
+                    logger.discard_empty(failed=sys.exc_info()[0] is not None)
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         options = super()._prepare_subcommand_kwargs(subcommand)

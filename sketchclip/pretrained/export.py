@@ -1,6 +1,7 @@
 """Export a model: a folder with its trained tensors, settings, figures and card."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -10,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from data_modules.locks import locked
 from sketchclip import __version__
 from sketchclip.checkpoint import write_safetensors
 from sketchclip.errors import SketchClipError
@@ -105,11 +107,17 @@ def destination(target: str, private: bool) -> Iterator[tuple[Path, str]]:
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise SketchClipError(f"--to {target} exists already. Name a new folder, or remove it.")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as building:
-            folder = Path(building) / path.name
-            folder.mkdir()
-            yield folder, path.name
-            folder.replace(path)  # also over an empty folder
+        # One name for all: what a killed export has left is known, and goes.
+        building = path.parent / f".{path.name}.partial"
+        left = building.exists()
+        with locked(building / "lock", f"Another export is writing {path}"):
+            folder = building / path.name
+            try:
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                yield folder, path.name
+                folder.replace(path)  # also over an empty folder
+            finally:
+                shutil.rmtree(building if left else folder, ignore_errors=True)
     except OSError as error:
         raise SketchClipError(f"Cannot write --to {target} ({error}).") from error

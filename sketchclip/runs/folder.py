@@ -10,6 +10,7 @@ from sketchclip.errors import SketchClipError
 
 ROOT = Path("runs")
 CONFIG, ENVIRONMENT, CHECKPOINTS, LAST = "config.yaml", "environment.json", "checkpoints", "last"
+_DESCRIPTION = {CONFIG, ENVIRONMENT, "hparams.yaml"}
 COST = "cost.json"
 """File in a run with the parameters, speed and memory of its training."""
 FIT = "fit"
@@ -47,6 +48,22 @@ def link_last(folder: Path) -> None:
     except OSError:  # file systems and accounts without links: its name, as text
         new.write_text(folder.name + "\n", encoding="utf-8")
     new.replace(link)
+
+
+def discard_without_results(folder: Path) -> None:
+    """Remove the folder of a run that ended before it wrote more than what it was to do."""
+    if {path.name for path in folder.iterdir()} - _DESCRIPTION:
+        return
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+    link = folder.parent / LAST
+    if link.is_symlink() and not link.exists():
+        link.unlink()
+        numbers = [p.name.removeprefix("version_") for p in folder.parent.glob("version_*")]
+        before = max((int(number) for number in numbers if number.isdecimal()), default=-1)
+        if before >= 0:
+            link_last(folder.parent / f"version_{before}")
 
 
 def run_of(checkpoint: Path) -> Path | None:

@@ -282,7 +282,8 @@ def _settings(error: BaseException, _: str) -> str | None:
 
 
 def _text(error: BaseException, _: str) -> str | None:
-    if type(error).__module__.partition(".")[0] == "yaml":
+    kind = type(error)
+    if kind.__module__.partition(".")[0] == "yaml" and kind.__name__ != "RepresenterError":
         return f"{_path_of(error) or 'A file'} is no YAML: {error}"
     loop = re.match("Symlink loop from '?(.*?)'?$", str(error))
     if loop and isinstance(error, RuntimeError):

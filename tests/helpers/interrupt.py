@@ -26,3 +26,5 @@ class PressCtrlC(Callback):
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         raise KeyboardInterrupt
+
+    on_predict_epoch_start = on_test_epoch_start

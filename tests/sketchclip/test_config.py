@@ -112,3 +112,12 @@ def test_the_hash_of_a_run_ends_where_configs_extend_each_other(folder):
     (folder / "grid.yaml").write_text("cells: {a: a.yaml}\n")
     with pytest.raises(SketchClipError, match="cannot build on itself"):
         read_grid(str(folder / "grid.yaml"), [0])[0].settings_hash()
+
+
+def test_a_default_of_an_enumeration_is_written_as_its_value():
+    from jsonargparse import ArgumentParser
+    from lightning.pytorch.callbacks import Timer
+
+    parser = ArgumentParser()
+    parser.add_class_arguments(Timer, "timer")
+    assert "interval: step" in parser.dump(parser.parse_args(["--timer.duration", "00:00:01:00"]))

@@ -38,3 +38,19 @@ def test_a_training_without_a_checkpoint_says_so(run, capfd):
 
 def test_a_test_that_is_interrupted_has_nothing_to_say(run, capfd):
     assert stopped(run, capfd, "test", PRESS) == "Stopped."
+
+
+@pytest.mark.parametrize("command", ["fit", "test", "predict"])
+def test_what_was_stopped_before_a_result_leaves_no_folder(command, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    runs = ("--trainer.logger.save_dir", "runs", "--trainer.logger.name", "x")
+    fit = ("--trainer.max_epochs", "1", "--grids.queries", "0", *runs)
+    run("fit", *fit)
+    run("fit", *fit)
+    before = sorted(Path("runs").rglob("*"))
+    evaluated = ("--ckpt_path", "runs/x/version_0", *runs)
+    with pytest.raises(SystemExit) as stop:
+        run(command, *(fit if command == "fit" else evaluated), PRESS)
+    assert stop.value.code == 130
+    assert sorted(Path("runs").rglob("*")) == before
+    assert Path("runs/x/last").resolve().name == "version_1"

@@ -15,6 +15,7 @@ from sketchclip import from_pretrained
 from sketchclip.cli import main
 from sketchclip.errors import SketchClipError
 from sketchclip.pretrained.card import model_card
+from sketchclip.pretrained.export import destination
 from sketchclip.pretrained.publishable import publishable, publishable_config
 from tests.conftest import draw_tree
 from tests.helpers.hub_server import serve
@@ -248,6 +249,32 @@ def test_nothing_is_overwritten_and_a_failure_leaves_nothing(exported, tmp_path,
         assert re.search(message, capsys.readouterr().err), message
     assert {path: path.read_bytes() for path in exported.iterdir()} == before
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_export_has_left_goes(tmp_path):
+    for name in ("deep/first", "deep/second"):
+        target = tmp_path / name
+        left = target.with_name(f".{target.name}.partial")
+        if name == "deep/second":
+            (left / target.name).mkdir(parents=True)
+            (left / target.name / "model.safetensors").write_text("half")
+        with destination(str(target), private=True) as (folder, _):
+            assert not list(folder.iterdir())
+            busy = f"Another export is writing {target}"
+            with (
+                pytest.raises(SketchClipError, match=busy),
+                destination(str(target), private=True),
+            ):
+                raise AssertionError("a second export may not begin")
+            (folder / "config.json").write_text("{}")
+        assert [path.name for path in target.iterdir()] == ["config.json"]
+        assert not left.exists()
+    with (
+        pytest.raises(KeyboardInterrupt),
+        destination(str(tmp_path / "new" / "model"), private=True),
+    ):
+        raise KeyboardInterrupt
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_damaged_export_is_refused(exported, tmp_path):
