@@ -11,7 +11,7 @@ from sketchclip.tables.build import build_tables
 from sketchclip.tables.comparison import against_table, cost_table, order_table
 from sketchclip.tables.formats import FORMATS, ResultTable, markdown
 from sketchclip.tables.measured import Group, collect
-from sketchclip.tables.paper import label_of
+from sketchclip.tables.paper import is_named
 
 _EXAMPLES = """examples:
   sketchclip table runs/embedded/category                print as Markdown
@@ -66,5 +66,5 @@ def run(args: Sequence[str]) -> list[ResultTable]:
 
 def _check_row(row: str, groups: Sequence[Group]) -> None:
     names = dict.fromkeys(name for group in groups for name in group.runs)
-    if not any(row in (name, label_of(name)) for name in names):
+    if not any(is_named(name, row) for name in names):
         raise SketchClipError(f"--against: expected one of {', '.join(names)}, found {row!r}.")

@@ -11,7 +11,13 @@ from sketchclip.errors import SketchClipError
 from sketchclip.plots.choice import Pick, choose
 from sketchclip.plots.retrieval_grid import Ranking, retrieval_grid
 from sketchclip.runs.rankings import Rankings, read_rankings
-from sketchclip.runs.results import METRICS_FILE, check_same_queries, read_classes, read_results
+from sketchclip.runs.results import (
+    METRICS_FILE,
+    QUERIES,
+    check_same_queries,
+    read_classes,
+    read_results,
+)
 
 
 def results_folder(run: Path) -> Path:
@@ -53,7 +59,7 @@ def picture(
     elif pick == "most_improved":
         raise SketchClipError("most_improved needs a run to compare with: --baseline RUN.")
     classes = read_classes(folders[0])
-    scores, by = zip(*map(_scores, values), strict=True)
+    scores, by = zip(*map(_scores, folders, values), strict=True)
     chosen = choose(scores, classes, pick, count, seed)
     names = list(labels) or (_names(summaries) if baseline is not None else [""])
     rows = [
@@ -79,7 +85,9 @@ def picture(
     return retrieval_grid(title, rows, [_choice_note(pick, by[0], seed), legend])
 
 
-def _scores(values: dict[str, np.ndarray]) -> tuple[np.ndarray, str]:
+def _scores(folder: Path, values: dict[str, np.ndarray]) -> tuple[np.ndarray, str]:
+    if "mAP@all" not in values:
+        raise SketchClipError(f"{folder / QUERIES}: expected a column mAP@all: test again.")
     if "rank_all" in values:
         return 1 / values["rank_all"], "rank of the paired photo"
     return values["mAP@all"], "average precision"

@@ -108,16 +108,16 @@ def destination(target: str, private: bool) -> Iterator[tuple[Path, str]]:
         raise SketchClipError(f"--to {target} exists already. Name a new folder, or remove it.")
     try:
         # One name for all: what a killed export has left is known, and goes.
-        building = path.parent / f".{path.name}.partial"
-        left = building.exists()
-        with locked(building / "lock", f"Another export is writing {path}"):
-            folder = building / path.name
+        partial = path.parent / f".{path.name}.partial"
+        left = partial.exists()
+        with locked(partial / "lock", f"Another export is writing {path}"):
+            folder = partial / path.name
             try:
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir()
                 yield folder, path.name
                 folder.replace(path)  # also over an empty folder
             finally:
-                shutil.rmtree(building if left else folder, ignore_errors=True)
+                shutil.rmtree(partial if left else folder, ignore_errors=True)
     except OSError as error:
         raise SketchClipError(f"Cannot write --to {target} ({error}).") from error

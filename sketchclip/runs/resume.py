@@ -56,8 +56,6 @@ def check_limits(
         SketchClipError: If the limits allow no batch, the checkpoint has reached one of them, or
             it does not hold the state of its training.
     """
-    if trainer.get("limit_train_batches") == 0:
-        raise _nothing("trainer.limit_train_batches is 0. Expected batches, or a part up to 1.0.")
     if checkpoint is not None:
         absent = [name for name in _RESUMED if name not in checkpoint]
         if absent:

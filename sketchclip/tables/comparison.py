@@ -12,7 +12,7 @@ from sketchclip.runs.results import check_same_queries, read_results
 from sketchclip.runs.uncertainty import bootstrap_interval, paired_test
 from sketchclip.tables.formats import ResultTable
 from sketchclip.tables.measured import Group
-from sketchclip.tables.paper import LABELS, label_of
+from sketchclip.tables.paper import LABELS, is_named, label_of
 
 
 def order_table(group: Group) -> list[ResultTable]:
@@ -44,7 +44,7 @@ def against_table(group: Group, row: str) -> list[ResultTable]:
         SketchClipError: If the tests are not on the same queries, or a file is missing.
     """
     values = _per_query(group)
-    named = [name for name in values if row in (name, label_of(name))]
+    named = [name for name in values if is_named(name, row)]
     if not named:
         return []
     label = label_of(named[0])

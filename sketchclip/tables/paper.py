@@ -102,3 +102,12 @@ def label_of(run: str) -> str:
     ('Ours', 'frozen', 'my_idea')
     """
     return "frozen" if run.endswith("frozen") else LABELS.get(run, run)
+
+
+def is_named(run: str, asked: str) -> bool:
+    """Whether a user means this run: by its own name or the printed one, in any case.
+
+    >>> is_named("fg_ours", "ours"), is_named("fg_ours", "fg_ours"), is_named("b_ft", "ours")
+    (True, True, False)
+    """
+    return asked.casefold() in (run.casefold(), label_of(run).casefold())

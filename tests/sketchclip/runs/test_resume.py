@@ -37,7 +37,6 @@ def content(epochs: int = 3, steps: int = 6, seconds: float = 90.0) -> dict:
         ({"max_time": timedelta(minutes=1)}, r"has taken 0:01:30, trainer.max_time is 0:01:00"),
         ({"max_time": {"minutes": 1}}, r"has taken 0:01:30, trainer.max_time is"),
         ({"fast_dev_run": True}, r"fast_dev_run tries the first batches.*--ckpt_path"),
-        ({"limit_train_batches": 0.0}, r"limit_train_batches is 0"),
     ],
 )
 def test_a_checkpoint_that_reached_a_limit_is_refused_with_both_numbers(trainer, told):
@@ -66,7 +65,6 @@ def test_what_is_left_is_trained(trainer):
         ({"max_epochs": 0}, r"nothing to train: trainer.max_epochs is 0"),
         ({"max_steps": 0}, r"trainer.max_steps is 0"),
         ({"max_epochs": 2, "max_time": "00:00:00:00"}, r"trainer.max_time is 00:00:00:00"),
-        ({"limit_train_batches": 0}, r"limit_train_batches is 0"),
     ],
 )
 def test_limits_that_allow_no_batch_are_refused(trainer, told):

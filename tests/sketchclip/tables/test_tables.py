@@ -243,7 +243,7 @@ def write_queries(root: Path, cell: str, seed: int, values: np.ndarray, seconds:
 
 def test_rows_in_order_are_tested_against_the_next(tmp_path, capsys):
     rng = np.random.default_rng(0)
-    base = rng.random(200) * 0.5
+    base = 0.2 + rng.random(200) * 0.5
     for seed in (0, 1):
         write_queries(tmp_path, "ours", seed, base + 0.1 + rng.normal(0, 0.01, 200), 2.0)
         write_queries(tmp_path, "b_ip", seed, base + rng.normal(0, 0.01, 200), 1.0 + seed)
@@ -266,11 +266,11 @@ def test_rows_in_order_are_tested_against_the_next(tmp_path, capsys):
 
 def test_rows_are_tested_against_one_row(tmp_path):
     rng = np.random.default_rng(0)
-    base = rng.random(200) * 0.5
+    base = 0.2 + rng.random(200) * 0.5
     write_queries(tmp_path, "ours", 0, base, 1.0)
     write_queries(tmp_path, "b_ip", 0, base - 0.1 + rng.normal(0, 0.01, 200), 1.0)
     write_queries(tmp_path, "frozen", 0, base + 0.1 + rng.normal(0, 0.01, 200), 1.0)
-    for row in ("ours", "Ours"):
+    for row in ("ours", "Ours", "OURS"):
         table = run([str(tmp_path), "--against", row])[-1]
         assert table.title == "Against Ours: Doodles"
         assert table.columns[3] == "above Ours by"
