@@ -12,7 +12,7 @@ LEFT_BEHIND = frozenset(
         *("$recycle.bin", "system volume information", "$winreagent", "$sysreset", "lost.dir"),
         *("lost+found", "__pycache__", "backups.backupdb"),
         *("@eadir", "@tmp", "@sharesnap", "@recycle", "@recently-snapshot", "@transcode"),
-        *("#recycle", "#snapshot", "~snapshot"),
+        *("#recycle", "#snapshot", "~snapshot", "recycler", "_gsdata_"),
     }
 )
 """Lower-case names of files and folders that operating systems and network drives make.
@@ -23,8 +23,10 @@ Only names that no class or photo has: ``recycle`` is a class.
 ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar"})
 """Endings of files that hold folders, in lower case."""
 
-_LEFT_BEHIND = re.compile(r"~\$.*|found\.\d{3}|thumbs\.db:.*")
-"""The same with varying names: owner files of Office, what was found on a repaired disk."""
+_LEFT_BEHIND = re.compile(
+    r"~\$.*|~wrl\d+\.tmp.*|found\.\d{3}|thumbs\.db:.*|syno(file|photo)_thumb_.*"
+)
+"""The same with varying names: Office's own files, those of a repaired disk, thumbnails."""
 
 
 def is_hidden(name: str) -> bool:

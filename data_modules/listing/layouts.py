@@ -92,7 +92,11 @@ def find_layout(root: Path, layouts: Sequence[Layout], dataset: str) -> FoundLay
                     f"{dataset}: {len(matches)} folders under {root} look like a dataset: "
                     f"{', '.join(str(m.root) for m in matches[:6])}. Name one with --data.root."
                 )
-    present = shorten([entry.name for entry in visible(root)]) or "nothing"
+    names = [
+        entry.name if os.path.exists(entry.path) else f"{entry.name} (a link to what is missing)"
+        for entry in visible(root)
+    ]
+    present = shorten(names) or "nothing"
     raise SketchClipError(
         f"{dataset}: expected {' or '.join(map(str, layouts))} under {root}, found {present}. "
         "Folders arranged in another way can be named: --data.sketch_files='<class>/sketch/*' "

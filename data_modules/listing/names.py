@@ -6,14 +6,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 _APOSTROPHES = re.compile("['`\u00b4\u2018\u2019\u201b\u02bc\u02b9\u2032\uff07]")
+_UNSEEN = dict.fromkeys(map(ord, "\u00ad\u200b\u200e\u200f\u2060\ufeff"))
 _SEPARATORS = re.compile("[\\s_().\u2010-\u2015\u2212-]+")
 
 
 def canonical(name: str) -> str:
     """Name under which the spellings of one class meet.
 
-    Case, Unicode form (NFKC), spaces, hyphens, underscores, parentheses, dots and apostrophes do
-    not matter; every other character does.
+    Case, Unicode form (NFKC), characters without width, spaces, hyphens, underscores, parentheses,
+    dots and apostrophes do not matter; every other character does.
 
     >>> canonical("hot-air_balloon") == canonical("Hot Air Balloon") == "hot_air_balloon"
     True
@@ -22,6 +23,7 @@ def canonical(name: str) -> str:
     >>> canonical("c"), canonical("c++"), canonical("3"), canonical("3d"), canonical("Bird's nest")
     ('c', 'c++', '3', '3d', 'birds_nest')
     """
+    name = name.translate(_UNSEEN)
     text = _APOSTROPHES.sub("", unicodedata.normalize("NFKC", _APOSTROPHES.sub("", name)))
     # Folding the case can leave a form that NFKC would write otherwise.
     text = unicodedata.normalize("NFKC", text.casefold())

@@ -1,6 +1,8 @@
 """Classes of two datasets that are the same thing: spellings, plurals and listed synonyms."""
 
 import csv
+import re
+import unicodedata
 from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
@@ -64,10 +66,31 @@ def _synonyms() -> dict[str, str]:
 
 
 def _spelling(name: str) -> str:
-    return loose(canonical(name))
+    """Name without separators and accents: café is cafe."""
+    letters = unicodedata.normalize("NFKD", canonical(name))
+    return loose("".join(letter for letter in letters if not unicodedata.combining(letter)))
+
+
+_IRREGULAR = dict(
+    pair.split("/")
+    for pair in (
+        "calves/calf children/child elves/elf feet/foot geese/goose halves/half hooves/hoof "
+        "knives/knife leaves/leaf loaves/loaf men/man mice/mouse oxen/ox people/person "
+        "scarves/scarf shelves/shelf snowmen/snowman teeth/tooth thieves/thief wolves/wolf "
+        "women/woman cacti/cactus fungi/fungus octopi/octopus"
+    ).split()
+)
 
 
 def _singular(word: str) -> str:
-    """Word without the s of a plural; short words and those in -ss have none."""
+    """Form that singular and plural share; of some no word, but equal for both.
+
+    >>> [_singular(word) for word in ("buses", "bus", "butterflies", "movies", "movie", "mice")]
+    ['bus', 'bus', 'butterfly', 'movy', 'movy', 'mous']
+    """
+    word = _IRREGULAR.get(word, word)
     plural = len(word) > 3 and word[-1] == "s" and word[-2] != "s" and word[-2].isalpha()
-    return word[:-1] if plural else word
+    word = word[:-1] if plural else word
+    word = re.sub("(?<=[^aeiou])ie$", "y", word)  # strawberri(es), movie
+    # The e that a plural of these has, and that some singulars have: box(es), bus(es), horse.
+    return re.sub("(?<=ch|sh|.[sxzo])e$", "", word)

@@ -41,6 +41,14 @@ def run(args: Sequence[str]) -> dict[str, float]:
     parser.add_argument("--out", type=Path, help="folder for metrics.json and queries.csv")
     options = parser.parse_args(list(args))
 
+    given = (options.sketches, options.sketch_labels, options.photos, options.photo_labels)
+    for file in (*given, options.targets):
+        if file is not None and not file.is_file():
+            what = "is a folder" if file.is_dir() else "does not exist"
+            raise SketchClipError(f"{file} {what}. Expected a file of numbers, .npy or .npz.")
+    if options.out is not None and options.out.exists() and not options.out.is_dir():
+        raise SketchClipError(f"--out {options.out} is a file. Name a folder.")
+
     import torch
 
     from sketchclip.callbacks.report import DEFINITION
@@ -70,7 +78,6 @@ def run(args: Sequence[str]) -> dict[str, float]:
             metric.update(state, label, index, side, instance)
         found = metric.results()
     except SketchClipError as error:  # of files that do not fit together
-        given = (options.sketches, options.sketch_labels, options.photos, options.photo_labels)
         files = ", ".join(str(file) for file in (*given, options.targets) if file)
         raise SketchClipError(f"{files}: {error}") from error
     metrics = dict(found.metrics)

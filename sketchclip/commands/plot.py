@@ -17,6 +17,7 @@ from sketchclip.plots.embedding import plot_map
 from sketchclip.plots.style import save, styled
 from sketchclip.plots.training import plot_training
 from sketchclip.runs.reading import Run, find_runs
+from sketchclip.system.outputs import all_or_none
 from sketchclip.tables.paper import LATER, ROWS
 
 _NEEDS = {
@@ -53,8 +54,9 @@ def run(args: Sequence[str]) -> list[Path]:
                 f"--{name} {', '.join(sorted(unknown))}: expected some of {', '.join(known)}."
             )
     runs, left_out = find_runs(options.runs)
-    with styled():
-        written, missing = _plot(runs, options)
+    with styled(), all_or_none(options.o) as building:
+        made, missing = _plot(runs, options, building)
+    written = [options.o / path.name for path in made]
     print("\n".join(f"Written: {path}" for path in written))
     for line in [*left_out, *missing]:
         print(printable(f"Left out: {line}"))
@@ -65,8 +67,10 @@ def run(args: Sequence[str]) -> list[Path]:
     return written
 
 
-def _plot(runs: Sequence[Run], options: argparse.Namespace) -> tuple[list[Path], list[str]]:
-    """Save every figure, and list why others are missing."""
+def _plot(
+    runs: Sequence[Run], options: argparse.Namespace, folder: Path
+) -> tuple[list[Path], list[str]]:
+    """Save every figure in a folder, and list why others are missing."""
     written: list[Path] = []
     missing: list[str] = []
     names: set[str] = set()
@@ -85,7 +89,7 @@ def _plot(runs: Sequence[Run], options: argparse.Namespace) -> tuple[list[Path],
                     number += 1
                     name = f"{kind}_{suffix}_{number}"
                 names.add(name)
-                written += save(figure, options.o, name, options.formats)
+                written += save(figure, folder, name, options.formats)
                 possible = True
         if not possible:
             missing.append(f"{kind}: {_NEEDS[kind]}")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+from data_modules.listing.entries import no_folder
 from data_modules.ranges import Count, Seed
 from sketchclip.commands.arguments import Parser, listed, save_picture
 from sketchclip.errors import SketchClipError
@@ -33,6 +34,10 @@ def run(args: Sequence[str]) -> Path:
     labels, runs = options.labels, 1 + (options.baseline is not None)
     if labels and len(labels) != runs:
         raise SketchClipError(f"--labels {','.join(labels)}: expected {runs} names.")
+    if options.root is not None and not options.root.is_dir():
+        raise SketchClipError(
+            f"--root {options.root} {no_folder(options.root)}. Expected the folder of the data."
+        )
     from sketchclip.plots.examples import picture
 
     folders, choice = (options.run, options.baseline), (options.pick, options.count)

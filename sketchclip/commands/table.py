@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sketchclip.commands.arguments import Parser
 from sketchclip.errors import SketchClipError, printable
+from sketchclip.system.outputs import all_or_none
 from sketchclip.tables.build import build_tables
 from sketchclip.tables.comparison import against_table, cost_table, order_table
 from sketchclip.tables.formats import FORMATS, ResultTable, markdown
@@ -54,12 +55,12 @@ def run(args: Sequence[str]) -> list[ResultTable]:
     for line in left_out:
         print(printable(f"Left out: {line}"))
     if options.output is not None:
-        options.output.mkdir(parents=True, exist_ok=True)
-        for ending, write in FORMATS.items():
-            for number, table in enumerate(tables, start=1):
-                name = re.sub(r"[^\w.-]+", "_", table.title.split(":")[0].lower())
-                target = options.output / f"{number}_{name}.{ending}"
-                target.write_text(write(table), encoding="utf-8")
+        with all_or_none(options.output) as building:
+            for ending, write in FORMATS.items():
+                for number, table in enumerate(tables, start=1):
+                    name = re.sub(r"[^\w.-]+", "_", table.title.split(":")[0].lower())
+                    target = building / f"{number}_{name}.{ending}"
+                    target.write_text(write(table), encoding="utf-8")
         print(f"Written: {options.output}/*.{{{','.join(FORMATS)}}}")
     return tables
 

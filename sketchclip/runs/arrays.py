@@ -70,9 +70,17 @@ def as_states(array: np.ndarray, path: Path) -> np.ndarray:
             f"{path}: expected real numbers (N, D), at least one row and column, found "
             f"{shape_of(array)}."
         )
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         states = np.ascontiguousarray(array, dtype=np.float32)
-    if not np.isfinite(states.sum(dtype=np.float64)):
+        total = states.sum(dtype=np.float64)
+    if array.dtype.kind == "f" and array.dtype.itemsize > 4:
+        lost = np.flatnonzero((~states.any(axis=1)) & array.any(axis=1))
+        if len(lost):
+            raise SketchClipError(
+                f"{path}: row {lost[0]} holds numbers too small for 32 bits alone. Scale the "
+                "embeddings, for example to length 1."
+            )
+    if not np.isfinite(total):
         row = int(np.flatnonzero(~np.isfinite(states).all(axis=1))[0])
         large = np.isfinite(array[row]).all()
         what = "a number too large for 32 bits" if large else "NaN or infinity"

@@ -10,7 +10,7 @@ from typing import Any
 
 from data_modules.listing.entries import is_hidden
 from sketchclip.config import read_settings
-from sketchclip.errors import SketchClipError
+from sketchclip.errors import SketchClipError, first_line
 from sketchclip.runs.folder import CONFIG, COST, ENVIRONMENT, FINISHED
 from sketchclip.runs.results import METRICS_FILE, SAME_METRICS, read_summary
 
@@ -88,7 +88,7 @@ def find_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
             raise SketchClipError(f"{path} is no folder. Expected a run, or a folder of runs.")
         for folder in _run_folders(path):
             try:
-                runs[folder.resolve()] = _read(folder)
+                runs[folder.resolve()] = _read(folder, left_out)
             except _UNREADABLE as error:
                 ours = isinstance(error, SketchClipError)
                 left_out.append(str(error) if ours else f"{folder}: cannot be read ({error})")
@@ -124,7 +124,22 @@ def _run_folders(path: Path) -> Iterator[Path]:
             yield folder
 
 
-def _read(folder: Path) -> Run:
+def _facts(file: Path, left_out: list[str]) -> dict[str, Any]:
+    """Content of a JSON file that a run can do without; {} without one."""
+    if not file.is_file():
+        return {}
+    try:
+        found = json.loads(file.read_text("utf-8"))
+        if isinstance(found, dict):
+            return found
+        reason = "no mapping"
+    except (OSError, ValueError, RecursionError) as error:
+        reason = first_line(error)
+    left_out.append(f"{file}: is damaged ({reason})")
+    return {}
+
+
+def _read(folder: Path, left_out: list[str]) -> Run:
     ablation: dict[str, Any] = {}
     test, fit = folder, folder
     if (folder / FINISHED).is_file():
@@ -137,8 +152,7 @@ def _read(folder: Path) -> Run:
     config = next((p / CONFIG for p in (fit, test) if (p / CONFIG).is_file()), None)
     content = read_settings(config) if config else {}
     trained = (fit / STEPS).is_file() and _has_losses(fit / STEPS)
-    where = test / ENVIRONMENT
-    about = json.loads(where.read_text("utf-8")) if not ablation and where.is_file() else ablation
+    about = ablation or _facts(test / ENVIRONMENT, left_out)
     return Run(
         name=ablation.get("run") or _plain(folder),
         seed=int(ablation.get("seed", summary.get("seed", content.get("seed_everything") or 0))),
@@ -149,7 +163,7 @@ def _read(folder: Path) -> Run:
         steps=fit / STEPS if trained else None,
         embeddings=folder / "embeddings" if (folder / EMBEDDINGS).is_file() else None,
         commit=about.get("commit"),
-        cost=json.loads((fit / COST).read_text("utf-8")) if (fit / COST).is_file() else {},
+        cost=_facts(fit / COST, left_out),
     )
 
 

@@ -13,11 +13,13 @@ import numpy as np
 
 from sketchclip.errors import SketchClipError, first_line
 from sketchclip.runs.uncertainty import bootstrap_interval, harmonic_interval
+from sketchclip.system.outputs import all_or_none
 
 METRICS_FILE, QUERIES = "metrics.json", "queries.csv"
 FIRST_COLUMNS = ["query", "class"]
 _AGAIN = "test again. Expected what 'sketchclip test' and 'evaluate --out' write."
 LEVEL = 0.95
+_MOST = 1 + 1e-6  # of a metric, up to rounding
 _TYPES: dict[str, Any] = {
     **dict.fromkeys(("metrics", "classes", "interval_95"), dict),
     **dict.fromkeys(("queries", "gallery", "seed", "training_classes"), int),
@@ -77,15 +79,15 @@ def write_results(
     class_names: Sequence[str] | Mapping[int, str],
 ) -> None:
     """Write metrics.json, and queries.csv from values, class and path of each query, (Q,)."""
-    folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(summary, indent=2) + "\n"
-    (folder / METRICS_FILE).write_text(text, encoding="utf-8")
-    with (folder / QUERIES).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow([*FIRST_COLUMNS, *values])
-        for row, (path, label) in enumerate(zip(paths, labels, strict=True)):
-            cells = ("" if np.isnan(v[row]) else f"{v[row]:.9g}" for v in values.values())
-            writer.writerow([path, class_names[int(label)], *cells])
+    with all_or_none(folder) as building:
+        (building / METRICS_FILE).write_text(text, encoding="utf-8")
+        with (building / QUERIES).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow([*FIRST_COLUMNS, *values])
+            for row, (path, label) in enumerate(zip(paths, labels, strict=True)):
+                cells = ("" if np.isnan(v[row]) else f"{v[row]:.9g}" for v in values.values())
+                writer.writerow([path, class_names[int(label)], *cells])
 
 
 def read_results(run: Path) -> tuple[dict[str, Any], list[str], dict[str, np.ndarray]]:
@@ -101,7 +103,7 @@ def read_results(run: Path) -> tuple[dict[str, Any], list[str], dict[str, np.nda
     summary = read_summary(folder / METRICS_FILE)
     file = folder / QUERIES
     try:
-        text = file.read_text("utf-8")
+        text = file.read_text("utf-8-sig")  # some editors put a mark in front
         header, *rows = list(csv.reader(io.StringIO(text, newline=""), strict=True)) or [[]]
         whole = [row for row in rows if len(row) == len(header)]
         # A number may be cut as well: every row ends with a line break.
@@ -116,6 +118,12 @@ def read_results(run: Path) -> tuple[dict[str, Any], list[str], dict[str, np.nda
     stated = _queries(summary)
     expected = len(rows) if stated is None else sum(stated.values())
     count = len(whole) - cut
+    if len(rows) and header[:2] != FIRST_COLUMNS:
+        raise SketchClipError(
+            f"{file} begins with {','.join(header)!r:.80}, expected "
+            f"'{','.join(FIRST_COLUMNS)},...': a table separated by commas. Put back the file that "
+            "the test wrote, or test again."
+        )
     if count != expected or header[:2] != FIRST_COLUMNS:
         raise SketchClipError(f"{file} has {count:,} of {expected:,} queries: {_AGAIN}")
     if len({*header}) < len(header):
@@ -129,7 +137,7 @@ def read_results(run: Path) -> tuple[dict[str, Any], list[str], dict[str, np.nda
                 f"{stated.get(name, 0):,}: {_AGAIN}"
             )
     for name, column in values.items():
-        low, high = (1, np.inf) if name.startswith("rank") else (0, 1 + 1e-6)
+        low, high = (1, np.inf) if name.startswith("rank") else (0, _MOST)
         odd = np.flatnonzero((column < low) | (column > high) | np.isinf(column))
         if len(odd):
             raise SketchClipError(
@@ -174,6 +182,8 @@ def _check_types(summary: Mapping[str, Any]) -> None:
         for name, value in table.items():
             if not isinstance(value, int | float) or isinstance(value, bool):
                 raise ValueError(f"{name} of {where} is {value!r:.40}, no number")
+            if name != "queries" and not 0 <= value <= _MOST:
+                raise ValueError(f"{name} of {where} is {value:g}, expected 0 to 1")
     for name, ends in summary.get("interval_95", {}).items():
         if not (isinstance(ends, list) and len(ends) == 2 and {*map(type, ends)} <= {int, float}):
             raise ValueError(f"the interval of {name} is {ends!r:.40}, no two numbers")

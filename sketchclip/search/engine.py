@@ -34,6 +34,7 @@ _REFRESH = timedelta(seconds=2)
 _KEEP = timedelta(minutes=10)
 # Measured at a million vectors, see docs/search.md.
 _PROBES, _REFINE, _BITS = 20, 10, 512
+_NUMBER = re.compile(r"\(os error (\d+)\)")
 # LanceDB's errors end with the line of its own code that raised them.
 _SOURCE = re.compile(r",?\s*/\S+\.rs:\d+:\d+")
 
@@ -268,6 +269,9 @@ class VectorEngine:
         except SketchClipError:
             raise
         except Exception as error:  # LanceDB raises RuntimeError, ValueError, OSError and its own
+            if number := _NUMBER.search(str(error)):  # such as a full disk
+                code = int(number[1])
+                raise OSError(code, os.strerror(code), self.place) from error
             raise SketchClipError(
                 f"Cannot {doing} the index {self.place}: {_SOURCE.sub('', first_line(error))}. "
                 "Check that it can be reached and written to; if it is damaged, make the index "

@@ -1,5 +1,6 @@
 """Part ``inputs``: changed inputs of every kind, in a forked process that may hang or die."""
 
+import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -105,6 +106,7 @@ class Inputs:
         case = made[0]
         if not attempt:
             return Report(case.done, Observed("fine"), 0, case.data)
+        os.chdir(scratch)  # where a path that was typed by mistake may make something
         start = time.monotonic()
         observed = observe(lambda: case.attempt(case.data), case.names)
         seconds = time.monotonic() - start

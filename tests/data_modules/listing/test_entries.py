@@ -22,6 +22,7 @@ SYSTEMS = (
         "#recycle",
         "#snapshot",
     ),
+    *("RECYCLER", "_gsdata_", "~WRL0001.tmp.jpg", "SYNOFILE_THUMB_XL.jpg"),
     *("__MACOSX", "lost+found", "LOST.DIR", ".Trash-1000", ".snapshot", "@Recycle", ".@__thumb"),
     *("Network Trash Folder", "Temporary Items", ".AppleDouble", ".ipynb_checkpoints", ".stfolder"),
     *("@Recently-Snapshot", "~snapshot", "FOUND.000", "__pycache__", "Icon\r"),

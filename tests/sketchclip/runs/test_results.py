@@ -158,7 +158,10 @@ BAD = {
         lambda a: [*labels(a), "--targets", a["ql"].with_name("wrong.npy")],
         "is of class",
     ),
-    "no such file": (lambda a: ["--sketch_labels", "x.npy", *labels(a)[2:]], "Cannot read x.npy"),
+    "no such file": (
+        lambda a: ["--sketch_labels", "x.npy", *labels(a)[2:]],
+        "x.npy does not exist",
+    ),
     "unknown option": (lambda a: [*labels(a), "--frobnicate"], "--frobnicate"),
 }
 
@@ -295,6 +298,24 @@ def test_files_that_do_not_fit_together_are_all_named(arrays, capsys):
     assert "class ids [99] have no photo" in told
 
 
+def test_numbers_that_vanish_in_32_bits_are_refused(arrays, capsys, recwarn):
+    states = np.load(arrays["q"]).astype(float)
+    for scale, what in ((1e-200, "row 0 holds numbers too small"), (1e300, "too large for 32 bit")):
+        np.save(arrays["q"], states * scale)
+        told = failure(capsys, *command(arrays, *labels(arrays)))
+        assert f"{arrays['q']}: " in told
+        assert what in told
+    assert not recwarn.list
+
+
+def test_files_of_evaluate_are_looked_for_first(arrays, tmp_path, capsys):
+    missing = tmp_path / "no.npy"
+    told = failure(capsys, "evaluate", "--sketches", missing, "--photos", arrays["g"])
+    assert f"{missing} does not exist" in told
+    told = failure(capsys, *command(arrays, *labels(arrays), "--out", arrays["q"]))
+    assert f"--out {arrays['q']} is a file. Name a folder." in told
+
+
 @pytest.fixture
 def scored(arrays, tmp_path):
     """Folder of 'evaluate --out', and a copy to damage."""
@@ -313,6 +334,7 @@ def scored(arrays, tmp_path):
         (lambda text: b"", "has 0 of 6 queries"),
         (lambda text: text[:-9] + b"x" + text[-8:], "cannot be read .*test again"),
         (lambda text: text + b"\xff\0", "cannot be read .*test again"),
+        (lambda text: text.replace(b",", b";"), r"begins with 'query;class;.*separated by commas"),
         (lambda text: text + b"5,1\n", "1 rows are not whole: test again"),
         (lambda text: _last_cell(text, b"-1"), "of 5 is -1, which it cannot be: test again"),
         (lambda text: _last_cell(text, b"1e308"), "of 5 is 1e.308, which it cannot be: test again"),
@@ -333,6 +355,10 @@ def test_half_written_queries_are_no_results(part, message, scored, tmp_path, ca
 METRICS = {"mAP@all": 0.5}
 CHANGED = [
     {"metrics": {"mAP@all": "x"}},
+    {"metrics": {"mAP@all": 1e9}},
+    {"metrics": {"mAP@all": -0.5}},
+    {"metrics": {"mAP@all": float("nan")}},
+    {"metrics": METRICS, "classes": {"a": {"queries": 3, "mAP@all": 7}}},
     {"metrics": METRICS, "backbone": "0"},
     {"metrics": METRICS, "classes": {"a": 5}},
     {"metrics": METRICS, "classes": {"a": {"queries": []}}},
@@ -348,6 +374,14 @@ def test_damaged_metrics_are_no_results(text, scored, tmp_path, capsys):
     (cut / "metrics.json").write_text(text)
     for args in (("compare", cut, whole), ("show", cut), ("table", cut), ("plot", cut)):
         assert f"{cut / 'metrics.json'} cannot be read" in failure(capsys, *args)
+
+
+def test_a_mark_in_front_of_a_table_is_no_part_of_it(scored, capsys):
+    whole, marked = scored
+    file = marked / "queries.csv"
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    main(["compare", str(whole), str(marked)])
+    assert "6 queries" in capsys.readouterr().out
 
 
 def test_a_table_needs_results_of_a_dataset(scored, capsys):

@@ -209,6 +209,12 @@ def test_single_commands_make_a_row(tmp_path):
     (folder / "test" / "environment.json").write_text(json.dumps({"commit": "fedcba"}))
     (group,), left_out = collect([tmp_path])
     assert (group.seeds, group.commits, left_out) == ({"doodles_version_1": [3]}, {"fedcba"}, [])
+    environment = folder / "test" / "environment.json"
+    for damaged in ("{", "[]"):  # results do not need it
+        environment.write_text(damaged)
+        (group,), (told,) = collect([tmp_path])
+        assert group.commits == {"unknown"}
+        assert told.startswith(f"{environment}: is damaged (")
 
 
 def test_partial_and_missing_results_are_refused(tmp_path):
