@@ -134,7 +134,12 @@ def lightning_errors(settings: Mapping[str, Any]) -> Iterator[None]:
         yield
     except (MisconfigurationException, ValueError, TypeError) as error:
         refused = next((e for e in _causes(error) if _of_lightning(e)), None)
-        if isinstance(error, SketchClipError) or refused is None:
+        # A package that is not installed is told wherever it is found out.
+        if (
+            isinstance(error, SketchClipError)
+            or refused is None
+            or isinstance(refused, ImportError)
+        ):
             raise
         told, usual = first_line(refused), inspect.signature(Trainer.__init__).parameters
         made = {

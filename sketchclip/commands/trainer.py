@@ -135,7 +135,8 @@ class SketchClipCLI(LightningCLI):
         config = self.config[self.subcommand]
         logger = config.trainer.get("logger")
         options = logger.get("init_args") if isinstance(logger, Namespace) else None
-        if options is None or "save_dir" not in options or options.get("version") is not None:
+        known = {"save_dir", "name"} <= {*vars(options or Namespace())}
+        if options is None or not known or options.get("version") is not None:
             return
         command, checkpoint = str(self.subcommand), config.get("ckpt_path")
         folder = RunFolder.for_command(command, options.save_dir, options.name, checkpoint)

@@ -7,15 +7,14 @@ What it does not know is a defect, and keeps its traceback.
 import errno
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Any
 
 from sketchclip.errors import first_line, own_cause
 from sketchclip.system import options
+from sketchclip.system.packages import account, missing_package
+from sketchclip.system.tracebacks import causes, frames, raised_in
 
-_OWN = ("sketchclip", "data_modules")
 _PACKAGE = Path(__file__).parents[1]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -71,44 +70,18 @@ def explain(error: BaseException, command: str = "") -> str | None:
     """
     if own := own_cause(error):
         return options.spelled(own, command)
-    for cause in _chain(error):
+    for cause in causes(error):
         for recognise in _RECOGNISERS:
             if message := recognise(cause, command):
                 return message
     return None
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error and what is behind it; not what was at hand when our own code failed."""
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        behind = cause.__cause__
-        if behind is None and not cause.__suppress_context__ and not _is_raised_by_us(cause):
-            behind = cause.__context__
-        cause = behind
-
-
-def _is_raised_by_us(error: BaseException) -> bool:
-    frames = [*_frames(error)]
-    module = frames[0].f_globals.get("__name__", "") if frames else ""
-    return module.partition(".")[0] in _OWN
-
-
-def _frames(error: BaseException) -> Iterator[Any]:
-    """Frames of a traceback, where it was raised first."""
-    frames, step = [], error.__traceback__
-    while isinstance(step, TracebackType):
-        frames.append(step.tb_frame)
-        step = step.tb_next
-    return reversed(frames)
-
-
 def _path_of(error: BaseException) -> str:
     """Path that an error is about; a full disk does not say whose, but an open file is near."""
     if isinstance(error, OSError) and isinstance(error.filename, (str, bytes, os.PathLike)):
         return os.fsdecode(error.filename)
-    for frame in _frames(error):
+    for frame in frames(error):
         values = [*frame.f_locals.values()]
         for value in values:
             if hasattr(value, "write"):
@@ -247,9 +220,7 @@ def _shared(error: BaseException, command: str) -> str | None:
 
 def _is_of_processes(error: BaseException) -> bool:
     """Locks and queues between processes lie in /dev/shm, too, and their errors name no file."""
-    frames = [*_frames(error)]
-    module = frames[0].f_globals.get("__name__", "") if frames else ""
-    return isinstance(error, OSError) and module == "multiprocessing.synchronize"
+    return isinstance(error, OSError) and raised_in(error) == "multiprocessing.synchronize"
 
 
 def _disk(error: BaseException, command: str) -> str | None:
@@ -293,5 +264,16 @@ def _text(error: BaseException, _: str) -> str | None:
 
 
 _RECOGNISERS: tuple[Callable[[BaseException, str], str | None], ...] = (
-    *(_shared, _memory, _system, _disk, _sqlite, _device, _settings, _text),
+    *(
+        _shared,
+        _memory,
+        _system,
+        _disk,
+        _sqlite,
+        _device,
+        missing_package,
+        account,
+        _settings,
+        _text,
+    ),
 )

@@ -19,6 +19,15 @@ class MisconfigurationException(Exception):  # noqa: N818 (Lightning's name)
     pass
 
 
+def raised_by(package: str, text: str, kind: str = "ModuleNotFoundError") -> Exception:
+    """An error that code of a library raises, or one of its own."""
+    space = {"__name__": f"{package}.part"}
+    exec(f"class UsageError(Exception): pass\ndef fail(): raise {kind}({text!r})", space)
+    with pytest.raises(Exception, match=re.escape(text)) as raised:
+        space["fail"]()  # type: ignore[operator]
+    return raised.value
+
+
 class OutOfMemoryError(RuntimeError):
     pass
 
@@ -77,6 +86,15 @@ KNOWN: list[tuple[BaseException, str]] = [
     (RuntimeError("Symlink loop from '/a/b'"), r"/a/b: its links lead in a circle"),
     (MisconfigurationException("`monitor`\n  is wrong"), r"`monitor` is wrong"),
     (yaml.YAMLError("tab"), r"no YAML"),
+    (
+        raised_by("lightning", "Requirement 'torch_xla>=1.13' not met. HINT: Try running `x`"),
+        r"needs the package torch_xla>=1\.13\. Install it with pip install 'torch_xla>=1\.13'",
+    ),
+    (raised_by("lightning", "No module named 'mlflow'"), r"needs the package mlflow\."),
+    (raised_by("lightning", "You must have `rich` installed"), r"needs the package rich\."),
+    (raised_by("lightning", "Needs PyTorch 9", "ImportError"), r"package: Needs PyTorch 9\. Inst"),
+    (raised_by("wandb", "No API key.", "UsageError"), r"No API key\. Log in, .*WANDB_MODE=off"),
+    (raised_by("neptune", "No token", "UsageError"), r"NEPTUNE_API_TOKEN.*--trainer\.logger"),
 ]
 
 
@@ -88,6 +106,7 @@ def test_errors_of_machines_are_one_message(error, said):
 
 
 DEFECTS = [
+    raised_by("sketchclip", "No module named 'torch'"),
     *(kind("x") for kind in (TypeError, KeyError, AttributeError, ValueError, AssertionError)),
     RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
     RecursionError("maximum recursion depth exceeded"),
