@@ -142,11 +142,14 @@ def base_of(path: Path, content: Any, above: Sequence[Path] = ()) -> Path | None
     Raises:
         SketchClipError: If ``extends`` names no file, or one of those that build on it.
     """
-    named = content.get("extends") if isinstance(content, dict) else None
-    if named is None:
+    if not isinstance(content, dict) or "extends" not in content:
         return None
+    named = content["extends"]
     if not isinstance(named, str) or not named.strip():
-        raise SketchClipError(f"{path}: extends: expected the name of one file, found {named!r}.")
+        raise SketchClipError(
+            f"{path}: extends: expected the name of one file, found {shown(named)}. Name one, or "
+            "remove the line."
+        )
     base, chain = path.parent / named, [*above, path]
     known = [one.resolve() for one in chain]
     if base.resolve() in known:
@@ -184,6 +187,16 @@ def _dump(tree: Any) -> str:
 set_dumper("yaml", _dump)
 _load_by_default = get_loader("yaml")
 set_loader("yaml", _load_once, (yaml.YAMLError,))
+
+
+def shown(value: Any) -> str:
+    """Text of a value as it stands in YAML, cut where it is long.
+
+    >>> shown(None), shown("x"), shown([{"a": 1}])
+    ('null', "'x'", "[{'a': 1}]")
+    """
+    text = "null" if value is None else repr(value)
+    return text if len(text) < 80 else f"{text[:76]} ..."
 
 
 def find_config(value: str) -> Path:

@@ -82,4 +82,7 @@ def seeds(text: str) -> list[int]:
     >>> seeds("0,1,2")
     [0, 1, 2]
     """
-    return [_read_as(Seed)(part) for part in text.split(",")]
+    numbers = [_read_as(Seed)(part) for part in text.split(",")]
+    if len({*numbers}) < len(numbers):
+        raise ArgumentTypeError(f"expected each seed once, found {text}")
+    return numbers

@@ -51,12 +51,12 @@ def read_grid_file(source: Path, above: Sequence[Path] = ()) -> dict[str, Any]:
     cells = {name: _cell(source, name, entry) for name, entry in content["cells"].items()}
     content["cells"] = cells
     base = base_of(source, content, above)
-    content.pop("extends", None)
     if base is None:
         return content
     if not isfile(base):
-        raise SketchClipError(f"{source}: extends: {base} does not exist.")
+        raise SketchClipError(f"{source}: extends: {content['extends']} {_not_a_file(base)}")
     below = read_grid_file(base, [*above, source])
+    del content["extends"]
     merged = {name: {**below["cells"].get(name, {}), **cell} for name, cell in cells.items()}
     return {**below, **content, "cells": {**below["cells"], **merged}}
 
@@ -95,9 +95,11 @@ def _cell(source: Path, name: Any, entry: Any) -> dict[str, Any]:
         cell["config"] = _configs(source, where + "config", cell["config"])
     if "seeds" in cell:
         cell["seeds"] = cell["seeds"] if isinstance(cell["seeds"], list) else [cell["seeds"]]
-        if not cell["seeds"] or not all(type(s) is int and s >= 0 for s in cell["seeds"]):
+        whole = all(type(seed) is int and seed >= 0 for seed in cell["seeds"])
+        if not cell["seeds"] or not whole or len({*cell["seeds"]}) < len(cell["seeds"]):
             raise SketchClipError(
-                f"{source}: {where}seeds: expected whole numbers from 0, found {entry['seeds']!r}."
+                f"{source}: {where}seeds: expected whole numbers from 0, each once, "
+                f"found {entry['seeds']!r}."
             )
     for key, kind, what in (("train", bool, "true or false"), ("checkpoint_of", str, "a name")):
         if key in cell and type(cell[key]) is not kind:
@@ -115,7 +117,11 @@ def _configs(source: Path, key: str, value: Any) -> list[Path]:
             )
         path = source.parent / config
         if not isfile(path):  # of a text that is too long, too
-            what = "is a folder" if isdir(path) else "does not exist"
-            raise SketchClipError(f"{source}: {key}: {config} {what} ({path}).")
+            raise SketchClipError(f"{source}: {key}: {config} {_not_a_file(path)}")
         found.append(path)
     return found
+
+
+def _not_a_file(path: Path) -> str:
+    what = "is a folder, not a YAML file" if isdir(path) else "does not exist"
+    return f"{what}: {path.absolute()}. Paths in a grid are relative to the folder of the grid."

@@ -125,6 +125,7 @@ def test_negative_numbers_with_an_exponent_are_no_options() -> None:
         ("compare a b --seed -1", "--seed: expected at least 0, found -1"),
         ("ablate g.yaml --jobs 0", "--jobs: expected at least 1, found 0"),
         ("ablate g.yaml --seeds 0,x", "--seeds: expected a whole number, found 'x'"),
+        ("ablate g.yaml --seeds 0,1,0", "--seeds: expected each seed once, found 0,1,0"),
         ("ablate g.yaml --seeds 0,-1", "--seeds: expected at least 0, found -1"),
         ("plot runs --points 0", "--points: expected at least 1"),
         ("plot runs --perplexity nan", "--perplexity: expected more than 0, found nan"),
