@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from enum import Enum
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import yaml
 from jsonargparse import (
@@ -238,6 +238,14 @@ def experiment_folders() -> list[Path]:
     return [f for f in (package / "experiments", package.parent / "experiments") if f.is_dir()]
 
 
+@runtime_checkable
+class ChecksLayers(Protocol):
+    """Parser that is told of every config before it is applied."""
+
+    def check_layer(self, path: Path, content: dict[str, Any]) -> None:
+        """Raise SketchClipError for what the parser cannot apply."""
+
+
 class LayeredConfig(ActionConfigFile):
     """``--config`` that applies the file named by ``extends`` first, relative to the config."""
 
@@ -249,6 +257,9 @@ class LayeredConfig(ActionConfigFile):
         try:
             done = [Path(str(p)).resolve() for p in cfg.get(dest) or [] if p is not None]
             files = _layers(str(value), done)
+            if isinstance(parser, ChecksLayers):
+                for path in files:
+                    parser.check_layer(path, read_settings(path))
         except SketchClipError as error:
             # Leave here: argparse would bury the message under its usage text.
             print(f"sketchclip: error: {printable(error, lines=True)}", file=sys.stderr)

@@ -21,6 +21,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *, description: str | None = None, **kwargs: Any) -> None:
         kwargs["formatter_class"] = argparse.RawDescriptionHelpFormatter
+        kwargs["allow_abbrev"] = False  # what is mistyped must not be taken for another option
         plain = (description or "").replace("``", "")
         super().__init__(description=plain, **kwargs)
         for kind in (Count, Natural, Part, Port, Positive, Seed):  # 'type=Count'
@@ -29,7 +30,9 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise SketchClipError, which ends the command with status 2."""
-        told = message.removeprefix("argument ")
+        from sketchclip.commands.parser_errors.shorten import short_error
+
+        told = short_error(message, self).removeprefix("argument ").rstrip(".")
         raise SketchClipError(f"{told}. See {self.prog} --help")
 
 

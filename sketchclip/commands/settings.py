@@ -1,7 +1,6 @@
 """Settings of LightningCLI commands that cannot be, found before anything is loaded."""
 
 import inspect
-import re
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -183,29 +182,3 @@ def missing_monitors(trainer: Trainer) -> Iterator[None]:
                     f"Logged: {', '.join(logged)}."
                 ) from error
         raise
-
-
-_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
-
-
-def short_error(message: str) -> str:
-    r"""Shorten what jsonargparse says of a value of the wrong type; other messages stay.
-
-    >>> short_error('Parser key "data.seed": Expected a <class \'int\'>. Got value: x')
-    "--data.seed: expected a whole number, found 'x'."
-    """
-    keys = re.findall(r'Parser key "([^"]+)":', message)
-    inner = message.rpartition('Parser key "')[2]
-    found = re.search(r"(?:Got value|Given value): (.*)", inner)
-    words = []
-    for kind in re.findall(r"Expected an? (.+?)(?:\. Got value: .*)?$", inner, re.MULTILINE):
-        plain = re.fullmatch(r"<class '(\w+)'>", kind)
-        if listed := re.fullmatch(r".*Literal\[(.*)\]", kind):
-            words.append(listed[1].replace("'", ""))
-        elif plain and plain[1] in _KINDS:
-            words.append(_KINDS[plain[1]])
-        elif kind != "<class 'NoneType'>":
-            return message
-    if not keys or not found or not words:
-        return message
-    return f"--{'.'.join(keys)}: expected {' or '.join(words)}, found {found[1]!r}."

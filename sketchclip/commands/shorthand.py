@@ -78,8 +78,10 @@ def _other_data(args: list[str], config: Path) -> list[str]:
     The folder of Sketchy, its split and the part of it that trained are nothing to TU-Berlin.
     """
     name = option(args, "--data")[1]
-    data = read_settings(config).get("data") or {}
-    if name is None or str(data.get("class_path")).rpartition(".")[2] == name.rpartition(".")[2]:
+    data = read_settings(config).get("data")
+    if name is None or not isinstance(data, dict):
+        return []
+    if str(data.get("class_path")).rpartition(".")[2] == name.rpartition(".")[2]:
         return []
     set_there = {*(data.get("init_args") or {})} & {*_OF_A_DATASET}
     return [f"--data.{key}={_OF_A_DATASET[key]}" for key in _OF_A_DATASET if key in set_there]

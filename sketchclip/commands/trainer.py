@@ -10,7 +10,7 @@ from argparse import SUPPRESS
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from jsonargparse import Namespace, lazy_instance
 from lightning.fabric.plugins import CheckpointIO
@@ -29,15 +29,11 @@ from sketchclip.callbacks.grids import RetrievalGrids
 from sketchclip.callbacks.report import RunReport
 from sketchclip.callbacks.training import TrainingReport
 from sketchclip.checkpoint import CompactCheckpointIO
-from sketchclip.commands.settings import (
-    check_settings,
-    lightning_errors,
-    missing_monitors,
-    short_error,
-)
+from sketchclip.commands.parser_errors.given import Given
+from sketchclip.commands.parser_errors.parser import PlainParser
+from sketchclip.commands.settings import check_settings, lightning_errors, missing_monitors
 from sketchclip.commands.shorthand import option, spell_out
 from sketchclip.config import LayeredConfig, consumed
-from sketchclip.errors import printable
 from sketchclip.loggers import RunFiles, WandbRun, with_files
 from sketchclip.methods import RetrievalModule
 from sketchclip.pretrained.checkpoint_file import read_checkpoint
@@ -68,23 +64,11 @@ for _package in (data_modules, semantics):
         getattr(_package, _name)
 
 
-class PlainParser(LightningArgumentParser):
-    """Parser that reports an error in two lines; jsonargparse prints pages of usage first."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Print the message and exit with status 2."""
-        if not self.exit_on_error:
-            super().error(message, ex)
-        told = printable(short_error(message), lines=True)
-        print(f"sketchclip: error: {told}\nSee {self.prog} --help", file=sys.stderr)
-        raise SystemExit(2)
-
-
 class SketchClipCLI(LightningCLI):
     """``fit``, ``validate``, ``test`` and ``predict`` for any method on any dataset."""
 
     def __init__(self, *args: Any, command: str, **kwargs: Any) -> None:
-        self._command = command
+        self._command, self._given = command, Given(kwargs["args"])
         super().__init__(*args, **kwargs)
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
@@ -93,7 +77,8 @@ class SketchClipCLI(LightningCLI):
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """Build a parser whose ``--config`` understands ``extends``."""
-        parser = self.parser_class(**kwargs)
+        parser = PlainParser(**kwargs)
+        parser.given = self._given  # of both parsers, of the program and of its command
         parser.add_argument(
             "-c",
             "--config",
@@ -266,8 +251,7 @@ def run_cli(args: Sequence[str] | None) -> SketchClipCLI:
             "enable_model_summary": False,
             "logger": _LOGGER,
         },
-        parser_class=PlainParser,
-        parser_kwargs={"prog": "sketchclip"},
+        parser_kwargs={"prog": "sketchclip", "allow_abbrev": False},
         args=given,
     )
 

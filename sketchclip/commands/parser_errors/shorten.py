@@ -1,0 +1,159 @@
+"""Messages of jsonargparse and argparse, shortened to what was expected and what was found."""
+
+import re
+from pkgutil import resolve_name
+from typing import Any
+
+from sketchclip.commands.parser_errors.given import Given
+from sketchclip.commands.parser_errors.names import (
+    INIT,
+    advice,
+    argument_names,
+    classes_in,
+    hint_of,
+    known_classes,
+    nearest,
+    option_names,
+)
+
+_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
+_KEY = re.compile(r'Parser key "([^"]+)":')
+_OF_CLASS = re.compile(r"Problem with given class_path '([^']+)':")
+_UNKNOWN = re.compile(r"Option '([^']+)' is not accepted|does not accept option '([^']+)'")
+_NO_CLASS = re.compile(
+    r"Expected a dot import path string: (.*)|Import path ?(\S*) does not correspond to a subclass"
+    r"|Problem with given class_path '([^']+)':\s+(?:No module named|module .* has no attribute)"
+)
+_NESTED = re.compile(r"NestedArg\(key='.*?', val=(.*)\)$", re.MULTILINE)
+
+
+def short_error(message: str, parser: Any = None, given: Given | None = None) -> str:
+    r"""Shorten what a parser says; messages of another form stay.
+
+    Args:
+        message: Text of the error.
+        parser: Parser of the command, which knows its options.
+        given: What the user gave, to tell an option from a line of a file.
+
+    >>> short_error('Parser key "data.seed": Expected a <class \'int\'>. Got value: x')
+    "--data.seed: expected a whole number, found 'x'."
+    """
+    given = given or Given()
+    forms = (_unrecognized, _no_value, _no_file, _unknown_option, _no_class, _wrong_type)
+    return next((text for form in forms if (text := form(message, parser, given))), message)
+
+
+def _unrecognized(message: str, parser: Any, _: Given) -> str:
+    told = re.fullmatch(r"unrecognized arguments: (\S+)(.*)", message, re.DOTALL)
+    if not told:
+        return ""
+    if not told[1].startswith("-"):
+        return f"expected an option, --NAME VALUE, found {told[1]!r}."
+    option = told[1].partition("=")[0]
+    known = option_names(parser) if parser else []
+    return f"{option}: unknown option.{_options(nearest(option.lstrip('-'), known))}"
+
+
+def _no_value(message: str, _: Any, given: Given) -> str:
+    told = re.fullmatch(r"argument (?:\S+/)?(--\S+): expected one argument", message)
+    if not told:
+        return ""
+    ends = [
+        arg
+        for arg, after in zip(given.args, [*given.args[1:], "--"], strict=False)
+        if after.startswith("--") and f"{arg}.".startswith(f"{told[1]}.") and "=" not in arg
+    ]
+    return f"{[told[1], *ends][-1]}: expected a value, found none."
+
+
+def _no_file(message: str, _: Any, given: Given) -> str:
+    """A group of settings may be the name of a file that holds them."""
+    told = re.match(r'Parser key "([^"]+)":\s+Unable to load config \'(.*)\'', message)
+    if not told:
+        return ""
+    return (
+        f"{given.source(told[1])[0]}: expected a mapping of settings or the name of a YAML file "
+        f"with one, found {told[2]!r}."
+    )
+
+
+def _unknown_option(message: str, parser: Any, given: Given) -> str:
+    found = _UNKNOWN.search(message)
+    if not found:
+        return ""
+    before = message[: found.start()]
+    keys, classes = _KEY.findall(before), _OF_CLASS.findall(before)
+    group = re.search("Group '([^']+)' $", before)
+    key = ".".join([*([group[1]] if group else keys), found[1] or found[2]])
+    where, in_file = given.source(key)
+    known: list[str] = []
+    if classes and (kind := _class(classes[-1])):
+        known += argument_names(kind, f"{INIT}.".join(keys) + INIT)
+    if parser:
+        known += option_names(parser)
+    near = nearest(key, known)
+    of = f" of {classes[-1].rpartition('.')[2]}" if classes else ""
+    what = "key" if in_file else "option"
+    return f"{where}: unknown {what}{of}.{advice(near) if in_file else _options(near)}"
+
+
+def _no_class(message: str, parser: Any, given: Given) -> str:
+    found = _NO_CLASS.search(message)
+    if not found:
+        return ""
+    before = message[: found.start()]
+    keys, kinds = _KEY.findall(before), [_class(name) for name in _OF_CLASS.findall(before)]
+    name = next((text for text in found.groups() if text), None) or _found(message) or ""
+    hint = hint_of(parser, keys, kinds) if parser else None
+    bases = classes_in(hint)
+    known = [kind.__name__ for base in bases for kind in known_classes(base)]
+    near = nearest(name.rpartition(".")[2], known)
+    which = " or ".join(dict.fromkeys(base.__name__ for base in bases))
+    key = ".".join(keys)
+    return (
+        f"{given.source(key)[0]}: expected the name of a class{which and f' ({which})'}, found "
+        f"{name!r}.{advice(near)}"
+    )
+
+
+def _wrong_type(message: str, _: Any, given: Given) -> str:
+    keys, inner = _KEY.findall(message), message.rpartition('Parser key "')[2]
+    found = _found(inner)
+    words = []
+    form = r"Expected an? (.+?)(?:\. Got value: .*)?$|Not a valid subclass of (\w+)"
+    for kind, base in re.findall(form, inner, re.MULTILINE):
+        plain = re.fullmatch(r"<class '(\w+)'>", kind)
+        if base:
+            words.append(f"the name of a class ({base})")
+        elif listed := re.fullmatch(r".*Literal\[(.*)\]", kind):
+            words.append(listed[1].replace("'", ""))
+        elif plain and plain[1] in _KINDS:
+            words.append(_KINDS[plain[1]])
+        elif re.search("[Ll]ist|Iterable|[Ss]equence", kind):
+            words.append("a list")
+        elif kind != "<class 'NoneType'>":
+            return ""
+    if not keys or found is None or not words:
+        return ""
+    expected = " or ".join(dict.fromkeys(words))
+    return f"{given.source('.'.join(keys))[0]}: expected {expected}, found {found!r}."
+
+
+def _found(message: str) -> str | None:
+    """Value that a message is about."""
+    if nested := _NESTED.search(message):
+        return nested[1].strip("'")
+    found = re.search(r"(?:Got value|Given value): (.*)", message)
+    return found[1] if found else None
+
+
+def _options(names: list[str]) -> str:
+    """Sentence with the nearest options, as they are typed."""
+    return advice([f"--{name.replace(INIT, '')}" for name in names])
+
+
+def _class(path: str) -> Any:
+    try:
+        return resolve_name(path)
+    except (ImportError, AttributeError, ValueError):
+        return None
