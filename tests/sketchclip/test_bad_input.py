@@ -168,7 +168,7 @@ TABLE: dict[str, tuple[str, Callable[[Path], Args], str]] = {
     "missing base": ("fit", config("extends: nobase.yaml"), r"nobase\.yaml does not exist"),
     "no mapping": ("fit", config("- a\n- b\n"), r"expected a mapping"),
     "no YAML": ("fit", config("a: [1\n"), r"is no YAML"),
-    "unknown option": ("fit", args("--model.margins", "1"), r"margins"),
+    "unknown option": ("fit", args("--model.margins", "1"), r"margins: .*--model\.margin\."),
     "unknown method": ("fit", args("--model", "NoMethod"), r"NoMethod"),
     "bad choice": ("fit", args("--model.layer_norm", "both"), r"per_branch"),
     "unknown backbone": ("fit", args("--model.backbone", "ViT-Q"), r"Unknown backbone 'ViT-Q'"),
@@ -195,6 +195,115 @@ def test_one_message_and_status_2(name, run, tree, tmp_path, capfd, monkeypatch)
     shutil.copytree(tree, data)
     command, build, expected = TABLE[name]
     check(capfd, run, command, build(data), expected)
+
+
+PROMPTS = "model.adaptation.n_prompts"
+IN_FILE = "model.init_args.adaptation.init_args.n_prompts"
+STOP = "trainer: {callbacks: [{class_path: EarlyStopping, init_args: {monitr: a}}]}"
+# Name: (what is given, beginning of the message after "sketchclip: error: ", a.yaml a config).
+NAMES: dict[str, tuple[Callable[[Path], Args], str]] = {
+    "trainer 5": (config("trainer: 5"), "a.yaml: trainer: expected a mapping, found 5."),
+    "trainer list": (
+        config("trainer:\n- max_epochs: 3"),
+        "a.yaml: trainer: expected a mapping, found [{'max_epochs': 3}].",
+    ),
+    "trainer null": (config("trainer:"), "a.yaml: trainer: expected a mapping, found null."),
+    "grids 3": (config("grids: 3"), "a.yaml: grids: expected a mapping, found 3."),
+    "model 5": (config("model: 5"), "a.yaml: model: expected the name of a class, or a mapping"),
+    "data list": (config("data: []"), "a.yaml: data: expected the name of a class, or a mapping"),
+    "arguments 5": (
+        config("model: {init_args: 5}"),
+        "a.yaml: model.init_args: expected a mapping, found 5.",
+    ),
+    "class 5": (config("model: {class_path: 5}"), "a.yaml: model.class_path: expected the name"),
+    "class list": (config("data: {class_path: []}"), "a.yaml: data.class_path: expected the name"),
+    "logger 5": (
+        config("trainer: {logger: 5}"),
+        "a.yaml: trainer.logger: expected the name of a class (Logger) or a list or true or false",
+    ),
+    "callbacks 5": (
+        config("trainer: {callbacks: 5}"),
+        "a.yaml: trainer.callbacks: expected a list or the name of a class (Callback), found '5'.",
+    ),
+    "seed list": (config("seed_everything: []"), "a.yaml: seed_everything: expected true or false"),
+    "key 5": (config("5: 3"), "a.yaml: expected a text as a key, found 5."),
+    "key modle": (config("modle: {a: b}"), "a.yaml: modle: unknown key. Nearest: model."),
+    "key config": (config("config: b.yaml"), "a.yaml: config: unknown key.\n"),
+    "key too high": (config("n_prompts: 3"), f"a.yaml: n_prompts: unknown key. Nearest: {IN_FILE}"),
+    "key max_epoch": (
+        config("trainer: {max_epoch: 3}"),
+        "a.yaml: trainer.max_epoch: unknown key. Nearest: trainer.max_epochs.",
+    ),
+    "key of a class": (
+        config("model: {init_args: {n_prompts: 3}}"),
+        "a.yaml: model.init_args.n_prompts: unknown key of ZeroShotPromptLearning. Nearest: "
+        f"{IN_FILE}.",
+    ),
+    "key of a callback": (
+        config(STOP),
+        "a.yaml: trainer.callbacks.init_args.monitr: unknown key of EarlyStopping. Nearest: "
+        "trainer.callbacks.init_args.monitor.",
+    ),
+    "class os.system": (
+        config("model: {class_path: os.system}"),
+        "a.yaml: model.class_path: expected the name of a class (RetrievalModule), found "
+        "'os.system'.",
+    ),
+    "class of a callback": (
+        config("trainer: {callbacks: [{class_path: EarlyStoping}]}"),
+        "a.yaml: trainer.callbacks.class_path: expected the name of a class (Callback), found "
+        "'EarlyStoping'. Nearest: EarlyStopping.",
+    ),
+    "empty extends": (
+        config("extends:\ntrainer: {}"),
+        "a.yaml: extends: expected the name of one file, found null.",
+    ),
+    "option nosuch": (
+        args("--model.nosuch", "5"),
+        "--model.nosuch: unknown option of ZeroShotPromptLearning.\n",
+    ),
+    "option of a part": (
+        args("--model.n_prompts", "5"),
+        f"--model.n_prompts: unknown option of ZeroShotPromptLearning. Nearest: --{PROMPTS}.",
+    ),
+    "option in a part": (
+        args("--model.adaptation.n_promts", "5"),
+        f"--model.adaptation.n_promts: unknown option of IndependentPrompts. Nearest: --{PROMPTS}.",
+    ),
+    "option elsewhere": (
+        args("--model.batch_size=5"),
+        "--model.batch_size: unknown option of ZeroShotPromptLearning. Nearest: --data.batch_size.",
+    ),
+    "option shortened": (
+        args("--trainer.max_epoch", "5"),
+        "--trainer.max_epoch: unknown option. Nearest: --trainer.max_epochs.",
+    ),
+    "option --seed": (args("--seed", "5"), "--seed: unknown option. Nearest: --seed_everything."),
+    "a word": (args("stray"), "expected an option, --NAME VALUE, found 'stray'."),
+    "no value": (args("--data.split"), "--data.split: expected a value, found none."),
+    "trainer 5 typed": (args("--trainer", "5"), "--trainer: expected a mapping of settings or the"),
+    "class Nope": (
+        args("--model.adaptation", "DeepPromts"),
+        "--model.adaptation: expected the name of a class (Adaptation), found 'DeepPromts'. "
+        "Nearest: DeepPrompts.",
+    ),
+    "no class": (args("--data", "null"), "--data: expected the name of a class, found none."),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_and_kinds_of_settings_are_one_line(name, run, tmp_path, capfd, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    build, expected = NAMES[name]
+    given = [part.removeprefix(f"{tmp_path}/") for part in build(tmp_path)]
+    message = check(capfd, run, "fit", given, "")
+    assert message.startswith(f"sketchclip: error: {expected}"), message
+    assert len(message.splitlines()) <= 2
+    # A later config or option hides nothing of it.
+    if given[0] == "--config" and "expected a mapping" in expected:
+        later = ["--config", str(tmp_path / "b.yaml"), "--trainer.max_epochs", "2"]
+        (tmp_path / "b.yaml").write_text("trainer: {max_epochs: 1}")
+        assert expected in check(capfd, run, "fit", [*given, *later], "")
 
 
 def test_batch_size_must_be_a_multiple_of_the_processes(tree):

@@ -27,7 +27,8 @@ def check_layer(path: Path, content: dict[str, Any], parser: Any) -> None:
             raise SketchClipError(f"{path}: expected a text as a key, found {shown(key)}.")
         where = f"{path}: {key}"
         if (head := key.partition(".")[0]) not in known:
-            near = nearest(head, known) or nearest(key, option_names(parser))
+            deeper = [n for n in option_names(parser, derived=True) if n.partition(".")[0] in known]
+            near = nearest(head, known) or nearest(key, deeper)
             raise SketchClipError(f"{where}: unknown key.{advice(near)}")
         if key in groups and not isinstance(value, dict | str):  # a text names a file with them
             raise SketchClipError(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, get_args
 
 INIT = ".init_args"
@@ -19,17 +20,14 @@ def nearest(name: str, known: Iterable[str]) -> list[str]:
     ['trainer.max_epochs']
     """
     above, _, last = name.lower().rpartition(".")
-    by_last: dict[str, list[str]] = {}
-    for one in dict.fromkeys(known):
-        by_last.setdefault(one.lower().rpartition(".")[2], []).append(one)
-    close = get_close_matches(last, by_last, n=3, cutoff=0.75)
-    if last in close:
-        close = [last]
-    found = [one for match in close for one in by_last[match]]
+    ends = {one: one.lower().rpartition(".")[2] for one in known}
+    same = [one for one, end in ends.items() if end == last]
+    close = {*get_close_matches(last, {*ends.values()}, n=3, cutoff=0.75)}
+    found = [one for one, end in ends.items() if end in close or end.startswith(f"{last}_")]
     beside = [one for one in found if one.rpartition(".")[0].replace(INIT, "").lower() == above]
     group = above.partition(".")[0]
-    within = [one for one in found if one.partition(".")[0].lower() == group]
-    return (beside or within or found)[:3]
+    within = [one for one in same or found if one.partition(".")[0].lower() == group]
+    return ((same and within) or beside or same or within or found)[:3]
 
 
 def advice(names: list[str]) -> str:
@@ -37,15 +35,24 @@ def advice(names: list[str]) -> str:
     return f" Nearest: {', '.join(names)}." if names else ""
 
 
-def option_names(parser: Any) -> list[str]:
-    """Options of a parser and arguments of the classes that it makes, as configs name them."""
+def option_names(parser: Any, derived: bool = False) -> list[str]:
+    """Options of a parser and arguments of the classes that it makes, as configs name them.
+
+    Args:
+        parser: Parser of a command.
+        derived: Include arguments that only some of the classes have.
+    """
     names: list[str] = []
     for action in parser._actions:
-        named = [text[2:] for text in action.option_strings if text.startswith("--")]
-        names += [name for name in named if name != "extends"]
-        for kind in classes_in(getattr(action, "_typehint", None)):
-            names.extend(argument_names(kind, action.dest + INIT))
-    return [name for name in names if not name.endswith("help")]
+        if isinstance(action.choices, dict):  # parsers of commands within the command
+            names += [name for inside in action.choices.values() for name in option_names(inside)]
+        long = [text[2:] for text in action.option_strings if text.startswith("--")]
+        names += [name for name in long if not name.endswith("help") and name != "extends"]
+    for option, hint in hints(parser).items():
+        for base in classes_in(hint):
+            for kind in known_classes(base) if derived and "." not in option else [base]:
+                names.extend(argument_names(kind, option + INIT))
+    return names
 
 
 def argument_names(kind: type, prefix: str) -> Iterator[str]:
@@ -58,6 +65,7 @@ def argument_names(kind: type, prefix: str) -> Iterator[str]:
                     yield f"{prefix}.{name}{INIT}.{inside}"
 
 
+@cache
 def _arguments(kind: type) -> dict[str, Any]:
     from jsonargparse import ArgumentParser
 

@@ -16,7 +16,10 @@ from sketchclip.commands.parser_errors.names import (
     option_names,
 )
 
-_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
+_KINDS = {
+    **{"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"},
+    "dict": "a mapping",
+}
 _KEY = re.compile(r'Parser key "([^"]+)":')
 _OF_CLASS = re.compile(r"Problem with given class_path '([^']+)':")
 _UNKNOWN = re.compile(r"Option '([^']+)' is not accepted|does not accept option '([^']+)'")
@@ -39,7 +42,7 @@ def short_error(message: str, parser: Any = None, given: Given | None = None) ->
     "--data.seed: expected a whole number, found 'x'."
     """
     given = given or Given()
-    forms = (_unrecognized, _no_value, _no_file, _unknown_option, _no_class, _wrong_type)
+    forms = (_unrecognized, _required, _no_value, _no_file, _unknown_option, _no_class, _wrong_type)
     return next((text for form in forms if (text := form(message, parser, given))), message)
 
 
@@ -54,14 +57,23 @@ def _unrecognized(message: str, parser: Any, _: Given) -> str:
     return f"{option}: unknown option.{_options(nearest(option.lstrip('-'), known))}"
 
 
+def _required(message: str, *_: Any) -> str:
+    """A class that neither an option nor a config names; other commands say it plainly."""
+    told = re.fullmatch(r"the following arguments are required: (\w+\.\w+.*)", message)
+    if not told:
+        return ""
+    names = ", ".join(f"--{name.partition('.')[2]}" for name in told[1].split(", "))
+    return f"{names}: expected the name of a class, found none. Name it, or a --config that does."
+
+
 def _no_value(message: str, _: Any, given: Given) -> str:
     told = re.fullmatch(r"argument (?:\S+/)?(--\S+): expected one argument", message)
     if not told:
         return ""
     ends = [
         arg
-        for arg, after in zip(given.args, [*given.args[1:], "--"], strict=False)
-        if after.startswith("--") and f"{arg}.".startswith(f"{told[1]}.") and "=" not in arg
+        for arg, after in given.pairs()
+        if f"{arg}.".startswith(f"{told[1]}.") and (not after or after.startswith("--"))
     ]
     return f"{[told[1], *ends][-1]}: expected a value, found none."
 
@@ -86,12 +98,9 @@ def _unknown_option(message: str, parser: Any, given: Given) -> str:
     group = re.search("Group '([^']+)' $", before)
     key = ".".join([*([group[1]] if group else keys), found[1] or found[2]])
     where, in_file = given.source(key)
-    known: list[str] = []
-    if classes and (kind := _class(classes[-1])):
-        known += argument_names(kind, f"{INIT}.".join(keys) + INIT)
-    if parser:
-        known += option_names(parser)
-    near = nearest(key, known)
+    kind = _class(classes[-1]) if classes else None
+    own = argument_names(kind, f"{INIT}.".join(keys) + INIT) if kind else ()
+    near = nearest(key, own) or nearest(key, option_names(parser) if parser else [])
     of = f" of {classes[-1].rpartition('.')[2]}" if classes else ""
     what = "key" if in_file else "option"
     return f"{where}: unknown {what}{of}.{advice(near) if in_file else _options(near)}"
@@ -104,39 +113,37 @@ def _no_class(message: str, parser: Any, given: Given) -> str:
     before = message[: found.start()]
     keys, kinds = _KEY.findall(before), [_class(name) for name in _OF_CLASS.findall(before)]
     name = next((text for text in found.groups() if text), None) or _found(message) or ""
-    hint = hint_of(parser, keys, kinds) if parser else None
-    bases = classes_in(hint)
+    bases = classes_in(hint_of(parser, keys, kinds) if parser else None)
     known = [kind.__name__ for base in bases for kind in known_classes(base)]
-    near = nearest(name.rpartition(".")[2], known)
+    near = advice(nearest(name.rpartition(".")[2], known))
     which = " or ".join(dict.fromkeys(base.__name__ for base in bases))
-    key = ".".join(keys)
-    return (
-        f"{given.source(key)[0]}: expected the name of a class{which and f' ({which})'}, found "
-        f"{name!r}.{advice(near)}"
-    )
+    what = f"the name of a class ({which})" if which else "the name of a class"
+    where, _ = given.source(".".join(keys), name)
+    return f"{where}: expected {what}, found {name!r}.{near}"
 
 
 def _wrong_type(message: str, _: Any, given: Given) -> str:
     keys, inner = _KEY.findall(message), message.rpartition('Parser key "')[2]
     found = _found(inner)
-    words = []
     form = r"Expected an? (.+?)(?:\. Got value: .*)?$|Not a valid subclass of (\w+)"
-    for kind, base in re.findall(form, inner, re.MULTILINE):
-        plain = re.fullmatch(r"<class '(\w+)'>", kind)
-        if base:
-            words.append(f"the name of a class ({base})")
-        elif listed := re.fullmatch(r".*Literal\[(.*)\]", kind):
-            words.append(listed[1].replace("'", ""))
-        elif plain and plain[1] in _KINDS:
-            words.append(_KINDS[plain[1]])
-        elif re.search("[Ll]ist|Iterable|[Ss]equence", kind):
-            words.append("a list")
-        elif kind != "<class 'NoneType'>":
-            return ""
-    if not keys or found is None or not words:
+    words = [_in_words(*told) for told in re.findall(form, inner, re.MULTILINE)]
+    expected = " or ".join(dict.fromkeys(word for word in words if word))
+    if not keys or found is None or not expected:
         return ""
-    expected = " or ".join(dict.fromkeys(words))
-    return f"{given.source('.'.join(keys))[0]}: expected {expected}, found {found!r}."
+    where, _ = given.source(".".join(keys), found)
+    return f"{where}: expected {expected}, found {found!r}."
+
+
+def _in_words(kind: str, base: str) -> str:
+    """A type of Python, or the base of a class, for people; empty for None and unknown ones."""
+    if base:
+        return f"the name of a class ({base})"
+    if listed := re.fullmatch(r".*Literal\[(.*)\]", kind):
+        return listed[1].replace("'", "")
+    if re.search("[Ll]ist|Iterable|[Ss]equence", kind):
+        return "a list"
+    plain = re.fullmatch(r"<class '(\w+)'>", kind)
+    return _KINDS.get(plain[1], "") if plain else ""
 
 
 def _found(message: str) -> str | None:
