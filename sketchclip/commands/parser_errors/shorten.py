@@ -1,6 +1,7 @@
 """Messages of jsonargparse and argparse, shortened to what was expected and what was found."""
 
 import re
+from inspect import isabstract
 from pkgutil import resolve_name
 from typing import Any
 
@@ -114,7 +115,8 @@ def _no_class(message: str, parser: Any, given: Given) -> str:
     keys, kinds = _KEY.findall(before), [_class(name) for name in _OF_CLASS.findall(before)]
     name = next((text for text in found.groups() if text), None) or _found(message) or ""
     bases = classes_in(hint_of(parser, keys, kinds) if parser else None)
-    known = [kind.__name__ for base in bases for kind in known_classes(base)]
+    loaded = [kind for base in bases for kind in known_classes(base)]
+    known = [kind.__name__ for kind in loaded if not isabstract(kind)]
     near = advice(nearest(name.rpartition(".")[2], known))
     which = " or ".join(dict.fromkeys(base.__name__ for base in bases))
     what = f"the name of a class ({which})" if which else "the name of a class"
