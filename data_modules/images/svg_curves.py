@@ -38,13 +38,14 @@ def shape_curves(name: str, values: Mapping[str, str], viewport: tuple[float, fl
         data = values.get("d", "").strip()
         made = svg.Path(data[5:].strip("()\"' ") if data.startswith("path(") else data)
     elif name in ("polyline", "polygon"):
-        made = getattr(svg, name.capitalize())(values.get("points", ""))
+        made = svg.Path(getattr(svg, name.capitalize())(values.get("points", "")))
     else:
         sizes = _sizes(name, values, viewport)
         if any(sizes.get(key, 0) <= 0 for key in _NEEDED[name]):
             return []
-        made = {"rect": svg.Rect, "line": svg.SimpleLine}.get(name, svg.Ellipse)(**sizes)
-    strokes = [_beziers(part) for part in svg.Path(made).as_subpaths()]
+        kind = {"rect": svg.Rect, "line": svg.SimpleLine}.get(name, svg.Ellipse)
+        made = svg.Path(kind(**sizes))
+    strokes = [_beziers(part) for part in made.as_subpaths()]
     return [stroke for stroke in strokes if stroke]
 
 
@@ -68,7 +69,7 @@ def _beziers(part: Any) -> list[np.ndarray]:
     names = ("start", "control", "control1", "control2", "end")  # what a segment has of them
     beziers = []
     # Arc by arc: approximate_arcs_with_cubics takes time with the square of their number.
-    curves = (s.as_cubic_curves() if isinstance(s, svg.Arc) else (s,) for s in svg.Path(part))
+    curves = (s.as_cubic_curves() if isinstance(s, svg.Arc) else (s,) for s in part)
     for segment in chain.from_iterable(curves):
         found = [getattr(segment, name, None) for name in names]
         points = [tuple(point) for point in found if point is not None]
@@ -85,8 +86,8 @@ def sample(stroke: list[np.ndarray], tolerance: float) -> np.ndarray:
 def _sample(control: np.ndarray, tolerance: float) -> np.ndarray:
     """Points along a Bezier curve after its start."""
     degree = len(control) - 1
-    if degree < 1:
-        return control  # where the pen goes down
+    if degree < 2:
+        return control[degree:]  # where the pen goes down, or the end of a line
     bend = float(np.abs(np.diff(control, 2, axis=0)).max(initial=0.0))
     # A curve of degree d stays within d (d - 1) / 8 n^2 of n chords, times its second difference.
     parts = math.sqrt(degree * (degree - 1) / 8 * bend / tolerance) if bend else 1

@@ -5,6 +5,9 @@ import numpy as np
 Polygon = np.ndarray
 """Corners, shape (n, 2)."""
 
+_ROUNDING = 0.002
+"""Share of a region's size by which lines may leave it: exports round, and no rim is cut for that."""
+
 _AT_ONCE = 1_000_000  # comparisons, some tens of MB
 
 
@@ -57,6 +60,7 @@ def cut(points: np.ndarray, region: Polygon, margin: float) -> list[np.ndarray]:
     normals = _normals(region)
     if not len(normals):
         return []
+    margin = max(margin, _ROUNDING * float(np.ptp(region, axis=0).max()))
     offsets = ((points[:, None] - region) * normals).sum(axis=2) - margin
     if (offsets <= 0).all():
         return [points]

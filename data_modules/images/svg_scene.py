@@ -76,7 +76,7 @@ class Scene:
         below = self._touching(grounds[grounds < at], low, high)
         above = self._touching(covers[covers > at], low, high)
         self._take_account(len(grounds) + len(covers))
-        points = self._probes(shape, what, len(below) + len(above) > 0)
+        points = self._probes(at, what, len(below) + len(above) > 0)
         if not len(points):
             return False
         ground = np.tile(np.array(self._paper or _WHITE), (len(points), 1))
@@ -112,6 +112,13 @@ class Scene:
             self._outlines[at] = _lines(self._shapes[at])
         return self._outlines[at]
 
+    def _lies_in(self, at: int, region: Polygon) -> bool:
+        """Whether a shape lies in the page: no need to cut it."""
+        if region is not self._area:
+            return False
+        box_, (low, high) = self._boxes[at], (region.min(axis=0), region.max(axis=0))
+        return bool((low <= box_[:2]).all() and (box_[2:] <= high).all())
+
     def _take_account(self, work: int) -> None:
         self._work += work
         if self._work > _MOST_WORK:
@@ -119,17 +126,19 @@ class Scene:
                 "too many filled shapes lie over each other to tell what is seen; simplify it"
             )
 
-    def _probes(self, shape: Shape, what: str, is_close: bool) -> np.ndarray:
+    def _probes(self, at: int, what: str, is_close: bool) -> np.ndarray:
         """Points of a shape's line that its page and clip paths leave.
 
         Args:
-            shape: The shape.
+            at: Place of the shape.
             what: Whether its stroke or the rim of its fill is looked at.
             is_close: Whether other shapes need them along the whole line.
         """
+        shape = self._shapes[at]
         reach = shape.reach if what == "stroke" else 0.0
-        lines = shape.curves[0][:1] if not is_close and not shape.regions else _lines(shape)
-        for region in shape.regions:
+        regions = [region for region in shape.regions if not self._lies_in(at, region)]
+        lines = self._outline(at) if is_close or regions else shape.curves[0][:1]
+        for region in regions:
             lines = [part for line in lines for part in cut(line, region, reach)]
         if not lines or not is_close:
             return np.concatenate(lines)[:1] if lines else np.zeros((0, 2))
