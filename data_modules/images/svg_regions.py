@@ -6,7 +6,7 @@ Polygon = np.ndarray
 """Corners, shape (n, 2)."""
 
 _ROUNDING = 0.002
-"""Share of a region's size by which lines may leave it: exports round, and no rim is cut for that."""
+"""Share of a region's size by which lines may leave it: exports round, which cuts no rim."""
 
 _AT_ONCE = 1_000_000  # comparisons, some tens of MB
 

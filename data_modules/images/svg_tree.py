@@ -23,11 +23,10 @@ from data_modules.images.svg_style import (
 )
 from data_modules.images.svg_viewport import fit, root_size, side, view_box
 
-MOST_ELEMENTS = 100_000
-"""Most elements, each clone counted: a file of 600 bytes can hold millions of clones."""
-
-_MOST_CLONED = 5_000_000
-"""Most characters of clones of paths, for the same reason."""
+_MOST_ELEMENTS = 100_000
+_MOST_CLONES, _MOST_CLONED = 10_000, 500_000
+"""Most elements and characters of paths in clones, two seconds of work: a file of 600 bytes can
+hold millions."""
 
 _LINK = "{http://www.w3.org/1999/xlink}href"
 _GRADIENTS = frozenset({"linearGradient", "radialGradient"})
@@ -48,7 +47,7 @@ class Tree:
         for element in root.iter():
             self.named.setdefault(element.get("id", ""), element)
         self._servers: dict[str, list[Paint] | None] = {}
-        self._count = self._cloned = 0
+        self._count = self._clones = self._cloned = 0
 
     def shapes(self) -> tuple[list[Shape], Polygon | None]:
         """Shapes in the order in which they are painted, and the page; None where it has no size.
@@ -135,12 +134,15 @@ class Tree:
     def _take_account(self, element: Element, state: State) -> None:
         """Refuse what grows by clones; they may hold clones."""
         self._count += 1
+        if self._count > _MOST_ELEMENTS:
+            raise ValueError(f"it has more than {_MOST_ELEMENTS:,} elements; simplify the drawing")
         if state.is_clone:
+            self._clones += 1
             self._cloned += len(element.get("d", "")) + len(element.get("points", ""))
-        if self._count > MOST_ELEMENTS or self._cloned > _MOST_CLONED:
+        if self._clones > _MOST_CLONES or self._cloned > _MOST_CLONED:
             raise ValueError(
-                f"it has more than {MOST_ELEMENTS:,} elements, or clones (<use>) of that size; "
-                "simplify the drawing"
+                f"its clones (<use>) and clip paths have more than {_MOST_CLONES:,} elements or "
+                f"{_MOST_CLONED:,} characters of paths; export it as plain SVG or PNG"
             )
 
     def entered(self, element: Element, style: Style, state: State) -> State | None:
