@@ -15,7 +15,7 @@ import numpy as np
 
 from data_modules.images.decode import read_bytes, unreadable
 from data_modules.images.render import check_drawing, render_strokes
-from data_modules.images.svg import svg_strokes
+from data_modules.images.svg.strokes import svg_strokes
 from sketchclip.errors import is_systemic
 
 SVG, NDJSON = ".svg", ".ndjson"

@@ -340,6 +340,17 @@ def test_exports_of_drawing_programs_keep_their_ink(tmp_path):
         drawn(tmp_path, defs + WHITE_RECT.format("#fff") + layer)
         == drawn(tmp_path, SQUARE + cross())
     ).all()
+    chain = "".join(f'<clipPath id="c{i}" clip-path="url(#c{i + 1})"/>' for i in range(900))
+    with pytest.raises(UnreadableImageError, match="nested more than 150 deep"):
+        drawn(tmp_path, chain + cross('clip-path="url(#c0)"'))
+
+
+def test_fills_over_each_other_are_limited(tmp_path):
+    fills = "".join(
+        f'<rect width="{90 + i / 1e4}" height="90" fill="#{i:06x}"/>' for i in range(20_000)
+    )
+    with pytest.raises(UnreadableImageError, match="too many filled shapes lie over each other"):
+        drawn(tmp_path, fills)
 
 
 def test_too_many_elements_are_refused(tmp_path):

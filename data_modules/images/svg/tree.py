@@ -7,13 +7,14 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from data_modules.images.svg_clips import clipped
-from data_modules.images.svg_css import DEEPEST, TOO_DEEP, cascade, tag
-from data_modules.images.svg_curves import SHAPES, shape_curves
-from data_modules.images.svg_paint import Paint, paints, stop_paint
-from data_modules.images.svg_regions import Polygon, box
-from data_modules.images.svg_shape import Shape, State, numbers, transformed
-from data_modules.images.svg_style import (
+from data_modules.images.svg.clips import clipped
+from data_modules.images.svg.css import DEEPEST, TOO_DEEP, cascade
+from data_modules.images.svg.curves import SHAPES, shape_curves
+from data_modules.images.svg.declarations import tag
+from data_modules.images.svg.paint import Paint, paints, stop_paint
+from data_modules.images.svg.regions import Polygon, box
+from data_modules.images.svg.shape import Shape, State, numbers, transformed
+from data_modules.images.svg.style import (
     PLAIN,
     Style,
     filter_problem,
@@ -21,7 +22,7 @@ from data_modules.images.svg_style import (
     stroke_width,
     style_of,
 )
-from data_modules.images.svg_viewport import fit, root_size, side, view_box
+from data_modules.images.svg.viewport import fit, root_size, side, view_box
 
 _MOST_ELEMENTS = 100_000
 _MOST_CLONES, _MOST_CLONED = 10_000, 500_000
@@ -46,6 +47,7 @@ class Tree:
         self.named: dict[str, Element] = {}
         for element in root.iter():
             self.named.setdefault(element.get("id", ""), element)
+        self.contents: dict[tuple[Any, ...], list[Shape]] = {}  # of clip paths, by their place
         self._servers: dict[str, list[Paint] | None] = {}
         self._count = self._clones = self._cloned = 0
 
@@ -109,7 +111,7 @@ class Tree:
         is_symbol = name == "symbol" and size is not None
         if not (name in SHAPES or name in _GROUPS or is_symbol) or not _is_chosen(element):
             return
-        self._take_account(element, state)
+        self.take_account(element, state)
         style = style_of(self.declared[element], state.style)
         if style.word("display") == "none" and not is_symbol:
             return
@@ -131,7 +133,7 @@ class Tree:
         else:
             self.children(element, entered, found)
 
-    def _take_account(self, element: Element, state: State) -> None:
+    def take_account(self, element: Element, state: State) -> None:
         """Refuse what grows by clones; they may hold clones."""
         self._count += 1
         if self._count > _MOST_ELEMENTS:

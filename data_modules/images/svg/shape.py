@@ -6,10 +6,10 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from data_modules.images.svg_curves import Curves
-from data_modules.images.svg_paint import Paint
-from data_modules.images.svg_regions import Polygon
-from data_modules.images.svg_style import Style
+from data_modules.images.svg.curves import Curves
+from data_modules.images.svg.paint import Paint
+from data_modules.images.svg.regions import Polygon
+from data_modules.images.svg.style import Style
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from data_modules.images.svg_values import length
+from data_modules.images.svg.values import length
 
 Curves = list[list[np.ndarray]]
 """One list a stroke, of the control points of its Bezier curves, arrays (n, 2); one of a curve

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from data_modules.images.svg_style import Style
-from data_modules.images.svg_values import Color, color, reference, share
+from data_modules.images.svg.style import Style
+from data_modules.images.svg.values import Color, color, reference, share
 
 Paint = tuple[Color, float]
 """Red, green and blue from 0 to 255, and the opacity."""

@@ -6,17 +6,18 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from data_modules.images.svg_css import tag
-from data_modules.images.svg_curves import sample
-from data_modules.images.svg_paint import Paint
-from data_modules.images.svg_regions import Polygon, box, is_convex
-from data_modules.images.svg_shape import Shape, State, transformed
-from data_modules.images.svg_style import PLAIN, Style, style_of, target_of
-from data_modules.images.svg_values import FAINTEST
-from data_modules.images.svg_viewport import side
+from data_modules.images.svg.css import DEEPEST, TOO_DEEP
+from data_modules.images.svg.curves import sample
+from data_modules.images.svg.declarations import tag
+from data_modules.images.svg.paint import Paint
+from data_modules.images.svg.regions import Polygon, box, is_convex
+from data_modules.images.svg.shape import Shape, State, numbers, transformed
+from data_modules.images.svg.style import PLAIN, Style, style_of, target_of
+from data_modules.images.svg.values import FAINTEST
+from data_modules.images.svg.viewport import side
 
 if TYPE_CHECKING:
-    from data_modules.images.svg_tree import Tree
+    from data_modules.images.svg.tree import Tree
 
 _PIXELS = frozenset({"image", "text", "foreignObject"})  # that no outline tells
 _OPAQUE = 0.99
@@ -62,13 +63,13 @@ def _mask(tree: "Tree", style: Style, state: State, name: str) -> State | None:
     own = style_of(tree.declared[target], PLAIN)
     by_opacity = own.word("mask-type") == "alpha"
     found = _content(tree, target, state)
-    lights = [_light(paint, by_opacity) for s in found or () for paint in (*s.stroke, *s.fill)]
+    lights = [_light(paint, by_opacity) for s in found for paint in (*s.stroke, *s.fill)]
     if max(lights, default=0.0) < FAINTEST:
         return None
     if _is_unclear(target, "maskContentUnits") or min(lights) < _OPAQUE or len(lights) > 1:
         return _with_problem(state, problem)
-    inner = _within(state, [s for s in found or () if s.fill], problem)
-    if own.word("maskUnits") or target.get("maskUnits") == "userSpaceOnUse":
+    inner = _within(state, [s for s in found if s.fill], problem)
+    if target.get("maskUnits") == "userSpaceOnUse":
         inner = replace(inner, regions=(*inner.regions, _mask_area(own, state)))
     return inner
 
@@ -92,15 +93,19 @@ def _is_unclear(target: Element, units: str) -> bool:
     )
 
 
-def _content(tree: "Tree", target: Element, state: State) -> list[Shape] | None:
-    """Shapes of a clip path or mask; None where its own clip path hides them."""
-    style = style_of(tree.declared[target], PLAIN)
-    bare = replace(state, style=PLAIN, regions=(), problem="", opacity=1.0, is_clone=True)
-    inner = tree.entered(target, style, bare)
-    found: list[Shape] = []
-    if inner is not None:
-        tree.children(target, inner, found)
-    return found
+def _content(tree: "Tree", target: Element, state: State) -> list[Shape]:
+    """Shapes of a clip path or mask; none where its own clip path hides them."""
+    if len(state.path) > DEEPEST:
+        raise ValueError(TOO_DEEP)
+    key = (target, numbers(state.matrix), state.viewport)
+    if key not in tree.contents:
+        bare = replace(state, style=PLAIN, regions=(), problem="", opacity=1.0, is_clone=True)
+        tree.take_account(target, bare)
+        found = tree.contents[key] = []
+        inner = tree.entered(target, style_of(tree.declared[target], PLAIN), bare)
+        if inner is not None:
+            tree.children(target, inner, found)
+    return tree.contents[key]
 
 
 def _within(state: State, shapes: list[Shape], problem: str) -> State:

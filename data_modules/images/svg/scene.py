@@ -5,10 +5,10 @@ from functools import cached_property
 import numpy as np
 
 from data_modules.images.render import LARGEST
-from data_modules.images.svg_curves import sample
-from data_modules.images.svg_regions import Polygon, box, contains, cut, is_convex
-from data_modules.images.svg_shape import Shape
-from data_modules.images.svg_values import FAINTEST, Color
+from data_modules.images.svg.curves import sample
+from data_modules.images.svg.regions import Polygon, box, contains, cut, is_convex
+from data_modules.images.svg.shape import Shape
+from data_modules.images.svg.values import FAINTEST, Color
 
 FLATNESS = 0.001
 """Largest distance of a sampled curve from the true one, as a share of the drawing's size."""
@@ -16,6 +16,7 @@ FLATNESS = 0.001
 _MOST_WORK = 300_000_000
 """Comparisons of points with edges of fills, some seconds of work; sketches need far less."""
 
+_EACH = 1000  # what a comparison costs beside that
 _PIECES = 32  # into which a line is cut at least, so that a fill over its middle is found
 _INWARD = 1e-3
 _WHITE = (255.0, 255.0, 255.0)
@@ -100,7 +101,7 @@ class Scene:
     def _covered(self, at: int, points: np.ndarray) -> np.ndarray:
         """Which points the fill of a shape covers."""
         shape, outline = self._shapes[at], self._outline(at)
-        self._take_account(len(points) * sum(map(len, outline)))
+        self._take_account(_EACH + len(points) * sum(map(len, outline)))
         inside = contains(outline, points, shape.by_winding)
         for region in shape.regions:
             if region is not self._area:  # beyond which there are no points

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Mapping
 
-from data_modules.images.svg_style import Style
-from data_modules.images.svg_values import FontUnitError, length
+from data_modules.images.svg.style import Style
+from data_modules.images.svg.values import FontUnitError, length
 
 Box = tuple[float, float, float, float]
 

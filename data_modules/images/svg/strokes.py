@@ -5,13 +5,13 @@ from xml.etree import ElementTree
 import numpy as np
 
 from data_modules.images.render import check_drawing
-from data_modules.images.svg_css import tag
-from data_modules.images.svg_curves import sample
-from data_modules.images.svg_regions import cut
-from data_modules.images.svg_scene import FLATNESS, Scene
-from data_modules.images.svg_shape import Shape
-from data_modules.images.svg_style import PLAIN, style_of
-from data_modules.images.svg_tree import Tree
+from data_modules.images.svg.curves import sample
+from data_modules.images.svg.declarations import tag
+from data_modules.images.svg.regions import cut
+from data_modules.images.svg.scene import FLATNESS, Scene
+from data_modules.images.svg.shape import Shape
+from data_modules.images.svg.style import PLAIN, style_of
+from data_modules.images.svg.tree import Tree
 
 
 def svg_strokes(data: bytes) -> list[np.ndarray]:

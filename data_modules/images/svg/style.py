@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from data_modules.images.svg_css import INHERITED, PROPERTIES
-from data_modules.images.svg_values import (
+from data_modules.images.svg.declarations import INHERITED, PROPERTIES
+from data_modules.images.svg.values import (
     Color,
     color,
     computed,
@@ -63,7 +63,7 @@ def style_of(declared: Mapping[str, str], parent: Style) -> Style:
     """Values of an element.
 
     Args:
-        declared: Its attributes and properties, see :func:`~data_modules.images.svg_css.cascade`.
+        declared: Its attributes and properties, see :func:`~data_modules.images.svg.css.cascade`.
         parent: Values of what is around it.
     """
     inherited = parent.inherited

@@ -1,0 +1,1 @@
+"""SVG files: what a browser would show of them, as strokes."""
