@@ -16,7 +16,7 @@ FLATNESS = 0.001
 _MOST_WORK = 300_000_000
 """Comparisons of points with edges of fills, some seconds of work; sketches need far less."""
 
-_EACH = 1000  # what a comparison costs beside that
+_EACH = 5000  # what a comparison costs beside that
 _PIECES = 32  # into which a line is cut at least, so that a fill over its middle is found
 _INWARD = 1e-3
 _WHITE = (255.0, 255.0, 255.0)
@@ -80,18 +80,31 @@ class Scene:
         points = self._probes(at, what, len(below) + len(above) > 0)
         if not len(points):
             return False
-        ground = np.tile(np.array(self._paper or _WHITE), (len(points), 1))
-        for other in below:
-            (color, alpha), inside = self._shapes[other].fill[0], self._covered(other, points)
-            ground[inside] = alpha * np.array(color) + (1 - alpha) * ground[inside]
+        # What covers a rim lies within it, and its ground is around it.
+        middle = (points.min(axis=0) + points.max(axis=0)) / 2
+        step = (_INWARD if what == "fill" else 0.0) * (middle - points)
         left = np.ones(len(points))
         for other in above:
             alpha = min(alpha for _, alpha in self._shapes[other].fill)
-            left[self._covered(other, points)] *= 1 - alpha
+            left[self._covered(other, points + step)] *= 1 - alpha
+            if left.max() < FAINTEST:
+                return False
+        ground = self._ground(below, points - step)
         return any(
             float((alpha * left * np.abs(ground - color).max(axis=1)).max()) >= FAINTEST * 255
             for color, alpha in (shape.stroke if what == "stroke" else shape.fill)
         )
+
+    def _ground(self, below: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """Colors under points, from the uppermost fill down to the first that is opaque."""
+        ground, left = np.zeros((len(points), 3)), np.ones(len(points))
+        for other in below[::-1]:
+            (color, alpha), inside = self._shapes[other].fill[0], self._covered(other, points)
+            ground[inside] += alpha * left[inside, None] * np.array(color)
+            left[inside] *= 1 - alpha
+            if not left.any():
+                break
+        return ground + left[:, None] * np.array(self._paper or _WHITE)
 
     def _touching(self, others: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         """Those of the shapes whose boxes overlap a box."""
@@ -144,9 +157,6 @@ class Scene:
         if not lines or not is_close:
             return np.concatenate(lines)[:1] if lines else np.zeros((0, 2))
         points = np.concatenate([_along(line) for line in lines])
-        if what == "fill":
-            middle = (points.min(axis=0) + points.max(axis=0)) / 2
-            points = points + _INWARD * (middle - points)
         return points
 
     @cached_property
