@@ -28,16 +28,23 @@ def strokes(chance: Random) -> Strokes:
 def strict(drawing: Any) -> Strokes | None:
     """A drawing if it is one without any doubt, else None."""
     good = isinstance(drawing, list) and bool(drawing)
-    for stroke in drawing if good else ():
-        rows = stroke[:2] if isinstance(stroke, list) and len(stroke) >= 2 else ()
-        if len(rows) != 2 or not all(isinstance(row, list) and row for row in rows):
+    found = [_rows(stroke) for stroke in drawing] if good else []
+    return [rows for rows in found if rows] if found and None not in found else None
+
+
+def _rows(stroke: Any) -> list[list[float]] | None:
+    """Rows of x and y of a stroke, which may be written point by point."""
+    if not isinstance(stroke, list) or not all(isinstance(part, list) and part for part in stroke):
+        return None
+    rows = stroke[:2]
+    if len(rows) != 2 or len(rows[0]) != len(rows[1]):
+        if not stroke or {*map(len, stroke)} - {2, 3}:
             return None
-        if len(rows[0]) != len(rows[1]):
+        rows = [[point[axis] for point in stroke] for axis in (0, 1)]
+    for value in (*rows[0], *rows[1]):
+        if type(value) not in (int, float) or not math.isfinite(value):
             return None
-        for value in (*rows[0], *rows[1]):
-            if type(value) not in (int, float) or not math.isfinite(value):
-                return None
-    return drawing if good else None
+    return rows
 
 
 def check_strokes(found: list[np.ndarray], line: bytes) -> None:
