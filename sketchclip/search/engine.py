@@ -9,6 +9,7 @@ import json
 import math
 import os
 import re
+import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -70,7 +71,8 @@ class VectorEngine:
 
     def exists(self) -> bool:
         """Whether an index was made here; it may be incomplete."""
-        if self.folder is not None and not (self.folder / f"{_ABOUT}.lance").is_dir():
+        # A table without a version: a process was stopped, or the disk full, as it was made.
+        if self.folder and not any(self.folder.glob(f"{_ABOUT}.lance/_versions/*.manifest")):
             return False
         with self._told("list"):
             return _ABOUT in self._database.list_tables().tables and bool(self.about)
@@ -83,12 +85,17 @@ class VectorEngine:
             about: What :attr:`about` then gives.
             state_width: Width of the states, where a score of the method's own compares them.
         """
-        with self._told("write to"):
-            make = self._database.create_table
-            schema = photo_schema(width, state_width)
-            self._tables[_PHOTOS] = make(_PHOTOS, schema=schema, mode="overwrite")
-            # What is told comes last: without it the rest does not count as an index.
-            self._tables[_ABOUT] = make(_ABOUT, [_told_row(about)], mode="overwrite")
+        try:
+            with self._told("write to"):
+                make = self._database.create_table
+                schema = photo_schema(width, state_width)
+                self._tables[_PHOTOS] = make(_PHOTOS, schema=schema, mode="overwrite")
+                # Comes last: without it the rest does not count as an index.
+                self._tables[_ABOUT] = make(_ABOUT, [_told_row(about)], mode="overwrite")
+        except Exception:
+            for name in (_PHOTOS, _ABOUT) if self.folder else ():
+                shutil.rmtree(f"{self.place}/{name}.lance", ignore_errors=True)
+            raise
 
     @property
     def about(self) -> dict[str, Any]:
@@ -270,8 +277,7 @@ class VectorEngine:
             raise
         except Exception as error:  # LanceDB raises RuntimeError, ValueError, OSError and its own
             if number := _NUMBER.search(str(error)):  # such as a full disk
-                code = int(number[1])
-                raise OSError(code, os.strerror(code), self.place) from error
+                raise OSError(code := int(number[1]), os.strerror(code), self.place) from error
             raise SketchClipError(
                 f"Cannot {doing} the index {self.place}: {_SOURCE.sub('', first_line(error))}. "
                 "Check that it can be reached and written to; if it is damaged, make the index "

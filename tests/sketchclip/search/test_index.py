@@ -315,3 +315,23 @@ def test_a_vector_that_cannot_be_is_damage(index, model, tmp_path):
     table.update(where=f"path = '{path}'", values={"vector": [1e30] * model.dim})
     with pytest.raises(SketchClipError, match=r"index .* is damaged: its vector of .*Make the ind"):
         opened(tmp_path).search(np.ones(model.dim), 99)
+
+
+def test_an_index_that_could_not_be_made_leaves_nothing(index, model, tmp_path, monkeypatch):
+    import lancedb
+
+    place, whole = tmp_path / "index", lancedb.db.LanceDBConnection.create_table
+
+    def fail(self, name, *args, **options):
+        if name == "photos":
+            return whole(self, name, *args, **options)
+        (place / "about.lance" / "data").mkdir(parents=True)
+        raise OSError("lance error: No space left on device (os error 28)")
+
+    with monkeypatch.context() as changed:
+        changed.setattr(lancedb.db.LanceDBConnection, "create_table", fail)
+        with pytest.raises(OSError, match="No space left on device"):
+            index()
+    assert not place.exists()
+    (place / "about.lance" / "_versions").mkdir(parents=True)  # of a process that was killed
+    assert index().photos == 32
