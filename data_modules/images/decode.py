@@ -5,6 +5,7 @@ libjpeg-turbo and the same pixels, in about two thirds of the time.
 """
 
 import io
+import re
 import stat
 import warnings
 from collections.abc import Callable
@@ -35,6 +36,8 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
     8: lambda a: np.rot90(a),
 }
+
+_SCAN, _NO_MARK = b"\xff\xda", re.compile(rb"\xff[\x01-\xbf]")
 
 
 class UnreadableImageError(SketchClipError):
@@ -132,7 +135,7 @@ def _decode(data: bytes, side: int | None, max_pixels: int | None) -> np.ndarray
             image.draft(None, (image.width // reduction, image.height // reduction))
         _check_pixels(image, MAX_PIXELS)
         plain = image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L")
-        array = _decode_jpeg(data, reduction) if plain else None
+        array = _decode_jpeg(data, reduction) if plain and not _is_broken(data) else None
         if array is None:  # of a truncated file, too: Pillow says what is wrong with it
             _check_end(data, image.format)
             array = _on_white(image, data)
@@ -142,6 +145,11 @@ def _decode(data: bytes, side: int | None, max_pixels: int | None) -> np.ndarray
 def _check_pixels(image: Image.Image, most: int) -> None:
     if image.width * image.height > most:
         raise ValueError(f"{image.width} x {image.height} pixels; at most {most:,}")
+
+
+def _is_broken(data: bytes) -> bool:
+    """Whether a JPEG's last scan holds a mark of no meaning; OpenCV then makes up the rest."""
+    return _NO_MARK.search(data, data.rfind(_SCAN) + 2) is not None
 
 
 def _decode_jpeg(data: bytes, reduction: int) -> np.ndarray | None:

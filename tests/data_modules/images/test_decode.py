@@ -415,3 +415,16 @@ def test_the_name_decides_who_reads_an_image(name, drawing, monkeypatch):
     monkeypatch.setattr("data_modules.images.read.decode_image", lambda *_: called.append(False))
     read_image(Path(name))
     assert called == [drawing]
+
+
+def test_a_mark_without_meaning_in_a_jpeg_is_no_pixels(tmp_path):
+    """OpenCV makes up what follows such a mark; Pillow refuses the file."""
+    noise = np.random.default_rng(0).integers(0, 256, (40, 20, 3), np.uint8)
+    path = tmp_path / "a.jpg"
+    Image.fromarray(noise).save(path, quality=90)
+    whole = path.read_bytes()
+    np.testing.assert_array_equal(read_image(path), np.asarray(Image.open(path)))
+    middle = (whole.index(b"\xff\xda") + len(whole)) // 2
+    path.write_bytes(whole[:middle] + b"\xff\x08" + whole[middle + 2 :])
+    with pytest.raises(UnreadableImageError, match=r"a\.jpg \(OSError: broken data stream"):
+        read_image(path)
