@@ -55,15 +55,15 @@ class Preprocessing:
         numbers = (*self.mean, *self.std)
         if (
             not (type(self.size) is int and self.size > 0)
-            or not len(self.mean) == len(self.std) == 3
+            or not len(self.mean) == len(self.std) in (1, 3)
             or not all(isinstance(number, int | float) for number in numbers)
             or not (np.isfinite(numbers).all() and min(self.std) > 0)
             or self.resize not in get_args(Resize)
             or self.interpolation not in get_args(Interpolation)
         ):
             raise SketchClipError(
-                "expected a size of at least 1, mean and std (above 0) of three channels, resize "
-                f"({', '.join(get_args(Resize))}) and interpolation "
+                "expected a size of at least 1, mean and std (above 0) of one or three channels, "
+                f"resize ({', '.join(get_args(Resize))}) and interpolation "
                 f"({', '.join(get_args(Interpolation))}), found {self}"
             )
 

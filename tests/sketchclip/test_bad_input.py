@@ -282,9 +282,9 @@ NAMES: dict[str, tuple[Callable[[Path], Args], str]] = {
     "a word": (args("stray"), "expected an option, --NAME VALUE, found 'stray'."),
     "no value": (args("--data.split"), "--data.split: expected a value, found none."),
     "trainer 5 typed": (args("--trainer", "5"), "--trainer: expected a mapping of settings or the"),
-    "class NoMethod": (  # the abstract EncodedMethod is no advice
-        args("--model", "NoMethod"),
-        "--model: expected the name of a class (RetrievalModule), found 'NoMethod'.\n",
+    "class EncodeMethod": (  # the abstract EncodedMethod is no advice
+        args("--model", "EncodeMethod"),
+        "--model: expected the name of a class (RetrievalModule), found 'EncodeMethod'.\n",
     ),
     "class DeepPromts": (
         args("--model.adaptation", "DeepPromts"),

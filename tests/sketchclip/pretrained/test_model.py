@@ -247,10 +247,14 @@ def test_the_package_loads_without_pytorch():
 
 ENTRIES = {
     "no mean": (("preprocessing", "mean"), None, "entry preprocessing cannot be used"),
-    "std of texts": (("preprocessing", "std"), ["a", "b", "c"], "std .above 0. of three channels"),
-    "std in lists": (("preprocessing", "std"), [[1.0], [1.0], [1.0]], "of three channels"),
-    "std 0": (("preprocessing", "std"), [0.0, 1.0, 1.0], "std .above 0. of three channels"),
-    "two channels": (("preprocessing", "mean"), [0.5, 0.5], "of three channels"),
+    "std of texts": (
+        ("preprocessing", "std"),
+        ["a", "b", "c"],
+        "std .above 0. of one or three channels",
+    ),
+    "std in lists": (("preprocessing", "std"), [[1.0], [1.0], [1.0]], "of one or three channels"),
+    "std 0": (("preprocessing", "std"), [0.0, 1.0, 1.0], "std .above 0. of one or three channels"),
+    "two channels": (("preprocessing", "mean"), [0.5, 0.5], "of one or three channels"),
     "size true": (("preprocessing", "size"), True, "expected a size of at least 1"),
     "size -1": (("preprocessing", "size"), -1, "expected a size of at least 1"),
     "another size": (("preprocessing", "size"), 99, "prepares images of 99 pixels"),
