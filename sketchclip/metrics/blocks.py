@@ -1,4 +1,4 @@
-"""Metrics of a block of queries, computed from its scores."""
+"""Metrics of a block of queries on the CPU, computed from its scores by sorting."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from sketchclip.metrics.definitions import (
 )
 from sketchclip.metrics.fast_ranking import Ranker
 from sketchclip.metrics.nearest import nearest
-from sketchclip.metrics.ranking import Groups, class_ranks, relevant_ranks
+from sketchclip.metrics.ranking import Groups, class_ranks
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,7 @@ class BlockMetrics:
             within: Those that decide within the class of each query, where they are others, (q, G).
         """
         count = self.groups.block(first, len(distances)).count
-        if distances.device.type == "cpu":
-            ranks = self.ranker.ranks(distances.contiguous().numpy(), first)
-        else:
-            ranks = relevant_ranks(distances, self.groups, first)
+        ranks = self.ranker.ranks(distances.contiguous().numpy(), first)
         top = relevance_at_the_top(ranks, count, self.top_k)
         values = {"mAP@all": average_precision_all(ranks, count)}
         for k in self.map_k:

@@ -1,14 +1,13 @@
 """Full-gallery retrieval as pure functions: embeddings and labels in, values of each query out.
 
 Queries are ranked in blocks. Neither the matrix of all scores nor a list of pairs is kept; beside
-the banks themselves a block takes about ``_BLOCK`` bytes. ``torchmetrics.functional.retrieval_*``
+the banks themselves a block takes about ``_BLOCK`` bytes on a CPU. ``torchmetrics.functional.retrieval_*``
 is not used: from 1.8 on it ignores every item whose score is <= 0, which is wrong for cosine
 similarity.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -16,10 +15,12 @@ from torch import Tensor
 
 from sketchclip.errors import SketchClipError
 from sketchclip.metrics.blocks import BlockMetrics
+from sketchclip.metrics.counting import BYTES, CountedMetrics, block_bytes
 from sketchclip.metrics.fast_ranking import Ranker
 from sketchclip.metrics.ranking import Groups
+from sketchclip.metrics.score_blocks import ALL, ScoreBlocks, Share, Values
 from sketchclip.metrics.two_stages import TwoStages
-from sketchclip.metrics.vectors import Score, Similarity, as_product
+from sketchclip.metrics.vectors import Score, Similarity
 
 _BLOCK = 32 << 20
 
@@ -36,6 +37,9 @@ def retrieval_scores(
     similarity: Similarity = "cosine",
     score: Score | TwoStages | None = None,
     nearest: int = 0,
+    counting: bool | None = None,
+    size: int | None = None,
+    share: Share = ALL,
 ) -> dict[str, Tensor]:
     """Every metric of every query, from one ranking.
 
@@ -56,6 +60,12 @@ def retrieval_scores(
             query states and the whole gallery's to scores (q, G), higher is nearer. With two
             stages, ranks in the gallery of a sketch's class are those of all its pairs.
         nearest: Number of first photos of each query to name.
+        counting: Rank by counting, the way of a GPU, or by sorting, that of a CPU; None for the
+            way of the device. Both give the same ranks.
+        size: Bytes of a block that is ranked by counting; None for half of the device's free
+            memory, 2 GB at most.
+        share: Part of the queries that this process ranks; all processes must call, and each gets
+            all values.
 
     Returns:
         fp64 tensors of shape (Q,) on the CPU: ``mAP@all``; for each k of ``map_k`` ``mAP@<k>``
@@ -87,9 +97,6 @@ def retrieval_scores(
     labels = [np.asarray(x.cpu()) for x in (query_labels, gallery_labels)]
     by_label = np.argsort(labels[0], kind="stable")  # neighbours share their relevant columns
     groups = Groups.of(labels[0][by_label], labels[1])
-    order = torch.from_numpy(groups.order).to(gallery.device)
-    if score is None:
-        states = as_product(gallery[order], similarity, "gallery").T
     goal = None
     if targets is not None:
         if targets.shape != query_labels.shape:
@@ -98,47 +105,24 @@ def retrieval_scores(
                 f"{tuple(targets.shape)}."
             )
         goal = _targets(np.asarray(targets.cpu())[by_label], labels, by_label, groups.order)
-    cuts = (tuple(precision_k), tuple(map_k), min(max([0, *map_k, *precision_k]), len(gallery)))
-    shown = min(nearest, len(gallery))
-    bound = 1.0 if score is None and similarity == "cosine" else None
-    measure = BlockMetrics(groups, goal, *cuts, Ranker(groups, bound), shown)
-    rows: dict[str, list[np.ndarray]] = {}
-    scores = torch.empty(0)
-    each = 32 if isinstance(score, TwoStages) else 4  # bytes of a pair: ranks are sorted twice
-    step = max(1, _BLOCK // (each * len(gallery)))
-    threads = torch.get_num_threads() if gallery.device.type == "cpu" else 1
-    with ThreadPoolExecutor(threads) as pool:
-        for first in range(0, len(queries), step):
-            chosen = torch.from_numpy(by_label[first : first + step]).to(queries.device)
-            block = queries[chosen]
-            own: Tensor | None = None
-            if score is None:
-                left = as_product(block, similarity, "query").neg_()
-                if len(scores) < len(block):  # one buffer for all: fresh memory costs time
-                    scores = left.new_empty(len(block), len(gallery))
-                distances = scores[: len(block)]
-                with _full_precision():
-                    torch.mm(left, states, out=distances)
-            else:
-                # In the gallery's own order: states may be large, and ties are broken by it.
-                with _full_precision():
-                    distances, own = _scored(score, block, gallery, groups, first, goal is not None)
-            share = -(-len(block) // threads)
-            starts = range(0, len(block), share)
-            parts = [distances[a : a + share] for a in starts]
-            owns = [None if own is None else own[a : a + share] for a in starts]
-            try:
-                found = list(pool.map(measure, parts, (first + a for a in starts), owns))
-            except ValueError as error:
-                raise SketchClipError(
-                    f"The scores of query {by_label[error.args[1]]} are NaN or infinite. Check the "
-                    "score function, and whether the embeddings are too large for fp32."
-                ) from error
-            for values in found:
-                for name, value in values.items():
-                    rows.setdefault(name, []).append(value)
+    cuts, shown = (tuple(precision_k), tuple(map_k)), min(nearest, len(gallery))
+    bounded = score is None and similarity == "cosine"
+    blocks = ScoreBlocks(queries, gallery, by_label, groups, similarity, score, goal is not None)
+
+    def rank_own() -> dict[int, Values]:
+        if gallery.device.type == "cpu" if counting is None else not counting:
+            top_k = min(max([0, *map_k, *precision_k]), len(gallery))
+            ranker = Ranker(groups, 1.0 if bounded else None)
+            metrics = BlockMetrics(groups, goal, *cuts, top_k, ranker, shown)
+            return _by_sorting(blocks, metrics, share)
+        position = torch.from_numpy(groups.order).to(gallery.device)
+        counted = CountedMetrics(groups, goal, *cuts, shown, position, bounded)
+        return _by_counting(blocks, counted, share, size or block_bytes(gallery.device))
+
+    parts = [values for _, values in sorted(share.gather(rank_own).items())]
+    rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     back = np.argsort(by_label, kind="stable")
-    result = {name: np.concatenate(parts)[back] for name, parts in rows.items()}
+    result = {name: values[back] for name, values in rows.items()}
     if goal is not None:
         for k in accuracy_k:
             for scope in ("", "_all"):
@@ -150,39 +134,49 @@ def retrieval_scores(
     }
 
 
-def _scored(
-    score: Score | TwoStages,
-    queries: Tensor,
-    gallery: Tensor,
-    groups: Groups,
-    first: int,
-    instances: bool,
-) -> tuple[Tensor, Tensor | None]:
-    """Distances (q, G) of a block, columns in the order of groups, and those within its classes.
-
-    The latter are None where they are the same.
-    """
-    order = torch.from_numpy(groups.order).to(gallery.device)
-    if not isinstance(score, TwoStages):
-        return score(queries, gallery).detach().float().neg()[:, order], None
-    distances = score.ranks(queries, gallery).detach()[:, order]
-    if not instances or score.size(len(gallery)) == len(gallery):
-        return distances, None
-    within = distances.clone()
-    for row, start, end in groups.block(first, len(queries)).runs():
-        within[row, start:end] = score.ranks(queries[row], gallery[order[start:end]], True).detach()
-    return distances, within
+def _by_sorting(blocks: ScoreBlocks, measure: BlockMetrics, share: Share) -> dict[int, Values]:
+    """Values of the blocks of a process on the CPU, whose threads share each block."""
+    threads = torch.get_num_threads()
+    found: dict[int, Values] = {}
+    with ThreadPoolExecutor(threads) as pool:
+        for first in blocks.starts(_BLOCK, 4, share):
+            distances, within = blocks.scores(first)
+            each = -(-len(distances) // threads)
+            starts = range(0, len(distances), each)
+            parts = [distances[a : a + each] for a in starts]
+            owns = [None if within is None else within[a : a + each] for a in starts]
+            try:
+                done = list(pool.map(measure, parts, (first + a for a in starts), owns))
+            except ValueError as error:
+                raise blocks.error(error.args[1]) from error
+            found[first] = {name: np.concatenate([one[name] for one in done]) for name in done[0]}
+    return found
 
 
-@contextmanager
-def _full_precision() -> Iterator[None]:
-    """Products in fp32, whatever ``torch.set_float32_matmul_precision`` allows in training."""
-    allowed = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(allowed)
+def _by_counting(
+    blocks: ScoreBlocks, measure: CountedMetrics, share: Share, size: int
+) -> dict[int, Values]:
+    """Values of the blocks of a process on the device of the states, copied from it once."""
+    made: dict[int, dict[str, Tensor]] = {}
+    for first in blocks.starts(size, BYTES, share):
+        distances, within = blocks.scores(first)
+        made[first] = measure(distances, first, within)
+    if not made:
+        return {}
+    joined = {name: torch.cat([part[name] for part in made.values()]) for name in made[first]}
+    names = [name for name, values in joined.items() if values.dtype == torch.float64]
+    numbers = torch.stack([joined[name] for name in names]).cpu().numpy()
+    columns = dict(zip(names, numbers, strict=True))
+    columns |= {name: np.asarray(joined[name].cpu()) for name in joined if name not in columns}
+    found: dict[int, Values] = {}
+    start = 0
+    for first, part in made.items():
+        rows = slice(start, start := start + len(part["mAP@all"]))
+        found[first] = {name: values[rows] for name, values in columns.items()}
+        odd = np.flatnonzero(found[first].pop("odd", np.zeros(0)))
+        if len(odd):
+            raise blocks.error(first + int(odd[0]))
+    return found
 
 
 def _check(

@@ -15,6 +15,7 @@ from sketchclip.metrics.chance import chance_levels
 from sketchclip.metrics.definitions import metric_info
 from sketchclip.metrics.functional import retrieval_scores
 from sketchclip.metrics.results import RetrievalResults
+from sketchclip.metrics.score_blocks import ALL, Share
 from sketchclip.metrics.two_stages import TwoStages
 from sketchclip.metrics.vectors import Score, Similarity
 
@@ -201,6 +202,7 @@ class CategoryRetrieval(Metric):
             self.similarity,
             self.score,
             first,
+            share=self._share(),
         )
         photos, classes_of = gallery_index.cpu().numpy(), gallery_labels.cpu().numpy()
         nearest = values.pop("nearest", torch.zeros(len(queries), 0, dtype=torch.long)).numpy()
@@ -221,6 +223,13 @@ class CategoryRetrieval(Metric):
             if isinstance(self.score, TwoStages)
             else None,
         )
+
+    def _share(self) -> Share:
+        """Part of the queries that this process ranks where all hold the same banks."""
+        if not self._is_synced:
+            return ALL
+        group = self.process_group
+        return Share(dist.get_rank(group), dist.get_world_size(group), group)
 
     def _average(
         self,
