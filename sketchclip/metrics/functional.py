@@ -1,9 +1,9 @@
 """Full-gallery retrieval as pure functions: embeddings and labels in, values of each query out.
 
 Queries are ranked in blocks. Neither the matrix of all scores nor a list of pairs is kept; beside
-the banks themselves a block takes about ``_BLOCK`` bytes on a CPU. ``torchmetrics.functional.retrieval_*``
-is not used: from 1.8 on it ignores every item whose score is <= 0, which is wrong for cosine
-similarity.
+the banks themselves a block takes about ``_BLOCK`` bytes on a CPU.
+``torchmetrics.functional.retrieval_*`` is not used: from 1.8 on it ignores every item whose score
+is <= 0, which is wrong for cosine similarity.
 """
 
 from collections.abc import Sequence

@@ -11,6 +11,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from sketchclip.errors import SketchClipError
+from sketchclip.metrics.banks import first_of_each, own_photos
 from sketchclip.metrics.chance import chance_levels
 from sketchclip.metrics.definitions import metric_info
 from sketchclip.metrics.functional import retrieval_scores
@@ -134,12 +135,9 @@ class CategoryRetrieval(Metric):
             nothing = torch.empty(0, dtype=torch.long, device=self.device)
             return torch.empty(0, 0, device=self.device), nothing, nothing, nothing
         states, labels, index, instances = (dim_zero_cat(part) for part in parts)
-        order = torch.argsort(index, stable=True)
-        first = torch.ones_like(order, dtype=torch.bool)
-        first[1:] = index[order][1:] != index[order][:-1]
-        keep = order[first]
-        if torch.equal(keep, torch.arange(len(index), device=keep.device)):
-            return states, labels, index, instances  # states may be large
+        keep = first_of_each(index)
+        if keep is None:  # states may be large
+            return states, labels, index, instances
         return states[keep], labels[keep], index[keep], instances[keep]
 
     def compute(self) -> dict[str, Tensor]:
@@ -226,10 +224,7 @@ class CategoryRetrieval(Metric):
 
     def _share(self) -> Share:
         """Part of the queries that this process ranks where all hold the same banks."""
-        if not self._is_synced:
-            return ALL
-        group = self.process_group
-        return Share(dist.get_rank(group), dist.get_world_size(group), group)
+        return Share.of(self.process_group) if self._is_synced else ALL
 
     def _average(
         self,
@@ -300,10 +295,4 @@ class InstanceRetrieval(CategoryRetrieval):
         self.accuracy_k = tuple(accuracy_k)
 
     def _targets(self, instances: Tensor, gallery_instances: Tensor) -> Tensor | None:
-        known = {
-            number: position
-            for position, number in reversed(list(enumerate(gallery_instances.tolist())))
-        }
-        known.pop(-1, None)
-        targets = torch.tensor([known.get(number, -1) for number in instances.tolist()])
-        return targets if (targets >= 0).any() else None
+        return own_photos(instances, gallery_instances)

@@ -33,6 +33,11 @@ class Share:
     world: int = 1
     group: Any = None
 
+    @classmethod
+    def of(cls, group: Any) -> "Share":
+        """Share of this process in a group."""
+        return cls(dist.get_rank(group), dist.get_world_size(group), group)
+
     def gather(self, rank_own: Callable[[], dict[int, Values]]) -> dict[int, Values]:
         """Values of all processes by the first query of a block.
 

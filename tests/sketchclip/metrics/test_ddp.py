@@ -9,7 +9,7 @@ import torch.multiprocessing as mp
 from torchmetrics import MetricCollection
 
 from sketchclip.errors import SketchClipError
-from sketchclip.metrics import CategoryRetrieval, InstanceRetrieval
+from sketchclip.metrics import CategoryRetrieval, InstanceRetrieval, functional
 
 WORLDS = (1, 2, 3)
 SIZES = {"query": 13, "gallery": 29}
@@ -75,6 +75,7 @@ def as_tensors(values):
 def work(rank, folder):
     """Everything a process does; what it found is left in a file."""
     torch.set_num_threads(1)
+    functional._BLOCK = 4 * 3 * SIZES["gallery"]  # blocks of three sketches, which are shared out
     dist.init_process_group(
         "gloo",
         init_method=f"file://{folder}/meet",
