@@ -47,9 +47,13 @@ def run(args: Sequence[str]) -> "UpdateSummary":
         "--verify", action="store_true", help="read every file, do not trust its time of change"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+    parser.add_argument(
+        "--compile", action="store_true", help="compile the network: for many photos on a GPU"
+    )
     parser.add_argument("--readers", type=Count, default=4, help="threads that read (default: 4)")
     options = parser.parse_args(list(args))
 
+    from sketchclip.encoders.compiling import compile_towers
     from sketchclip.pretrained.model import FROZEN, load_model
     from sketchclip.search.engine import VectorEngine
     from sketchclip.search.index import PhotoIndex
@@ -74,6 +78,8 @@ def run(args: Sequence[str]) -> "UpdateSummary":
         )
     else:
         model = index.load_model(device=options.device)
+    if options.compile and (reason := compile_towers(model.module, model.device)):
+        print(printable(f"Not compiled: {reason}"))
     try:
         summary = index_photos(
             options.photos, model, options.location, options.drop, options.verify, options.readers

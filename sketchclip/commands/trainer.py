@@ -27,6 +27,7 @@ from sketchclip.callbacks.cost import TrainingCost
 from sketchclip.callbacks.embeddings import EmbeddingWriter
 from sketchclip.callbacks.grids import RetrievalGrids
 from sketchclip.callbacks.report import RunReport
+from sketchclip.callbacks.speed import Speed
 from sketchclip.callbacks.training import TrainingReport
 from sketchclip.checkpoint import CompactCheckpointIO
 from sketchclip.commands.parser_errors.given import Given
@@ -99,6 +100,7 @@ class SketchClipCLI(LightningCLI):
             "data.class_names", "model.init_args.class_names", apply_on="instantiate"
         )
         parser.add_lightning_class_args(RetrievalGrids, "grids")
+        parser.add_lightning_class_args(Speed, "speed")
 
     def _prepare_subcommand_parser(self, *args: Any, **kwargs: Any) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(*args, **kwargs)
