@@ -29,7 +29,7 @@ import subprocess
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ from sketchclip.clip.backbone import load_backbone
 from sketchclip.methods import ZeroShotPromptLearning
 
 CLASSES = 104  # seen classes of Sketchy
+NAMES = tuple(f"class {i}" for i in range(CLASSES))
 PROMPT_LR, REST_LR, MARGIN = 1e-4, 1e-6, 0.2  # of the released code
 
 
@@ -152,12 +153,11 @@ class Ours(ZeroShotPromptLearning):
         """Nowhere to."""
 
 
-def ours(backbone: str, **settings: Any) -> Ours:
+def ours(backbone: str, names: Sequence[str] = NAMES, **settings: Any) -> Ours:
     """Our method with random weights and a random text bank: only its size costs anything."""
-    names = [f"class {i}" for i in range(CLASSES)]
     method = Ours(names, backbone=backbone, pretrained="random", **settings)
     if method.text_head is not None:
-        bank = torch.randn(CLASSES, method.clip.visual.proj.shape[1])
+        bank = torch.randn(len(names), method.clip.visual.proj.shape[1])
         method.text_head.bank = F.normalize(bank, dim=-1)
     return method.train()  # type: ignore[return-value]
 
