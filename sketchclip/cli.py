@@ -11,6 +11,7 @@ from sketchclip import __version__
 from sketchclip.commands.arguments import TRAINER_COMMANDS
 from sketchclip.errors import SketchClipError, printable
 from sketchclip.system.causes import explain  # here: it must not need a file handle later
+from sketchclip.system.light_imports import import_torchmetrics
 from sketchclip.system.signals import listen, say_stopped, stop_status
 from sketchclip.system.streams import mend_streams, output_failure
 
@@ -94,6 +95,7 @@ def main(args: Sequence[str] | None = None) -> Any:
     try:
         if given[0] not in TRAINER_COMMANDS:
             return import_module(f"sketchclip.commands.{given[0]}").run(given[1:])
+        import_torchmetrics()
         from sketchclip.commands.trainer import print_help, run_cli
 
         wants_help = not {"-h", "--help"}.isdisjoint(given)

@@ -14,6 +14,7 @@ from data_modules.splits.classes import trained_among
 from sketchclip.callbacks.training import subsets
 from sketchclip.methods.trained_on import cross_dataset, held_out, remarks
 from sketchclip.metrics import RetrievalResults
+from sketchclip.metrics.definitions import DEFINITION
 from sketchclip.plots.examples import picture
 from sketchclip.runs.environment import METRIC_PACKAGES, versions
 from sketchclip.runs.rankings import RANKINGS, SHOWN, write_rankings
@@ -28,11 +29,6 @@ from sketchclip.runs.results import (
 from sketchclip.tables.console import print_metrics
 
 GRID = "grid.png"
-DEFINITION = (
-    "mean over queries; mAP@k strict: sum of precision at hits in the top k / min(relevant, k); "
-    "_voc and _prefix: docs/evaluation.md; P@k: hits / k; Acc@q: own photo among the first q of "
-    "its class, _all: of the gallery, _macro: mean over classes; ties in the order of the gallery"
-)
 
 
 class RunReport(Callback):

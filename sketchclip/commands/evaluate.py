@@ -9,6 +9,7 @@ from data_modules.ranges import Count
 from sketchclip.commands.arguments import Parser
 from sketchclip.errors import SketchClipError
 from sketchclip.runs.arrays import as_integers, as_states, read_archive, read_array
+from sketchclip.system.light_imports import import_torchmetrics
 
 _TARGETS = "row numbers of photos, -1 for none"
 _EVALUATE = "Scores embeddings of any program by the protocol of 'sketchclip test'."
@@ -49,10 +50,11 @@ def run(args: Sequence[str]) -> dict[str, float]:
     if options.out is not None and options.out.exists() and not options.out.is_dir():
         raise SketchClipError(f"--out {options.out} is a file. Name a folder.")
 
+    import_torchmetrics()
     import torch
 
-    from sketchclip.callbacks.report import DEFINITION
     from sketchclip.metrics import InstanceRetrieval
+    from sketchclip.metrics.definitions import DEFINITION
     from sketchclip.runs.environment import METRIC_PACKAGES, versions
     from sketchclip.runs.results import by_class, intervals, write_results
     from sketchclip.tables.console import print_metrics

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from data_modules.ranges import Count
 from sketchclip.commands.arguments import Parser
 from sketchclip.errors import SketchClipError, printable
+from sketchclip.system.light_imports import import_torchmetrics
 from sketchclip.system.signals import say_stopped, stop_status
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def run(args: Sequence[str]) -> "UpdateSummary":
     parser.add_argument("--readers", type=Count, default=4, help="threads that read (default: 4)")
     options = parser.parse_args(list(args))
 
+    import_torchmetrics()
     from sketchclip.encoders.compiling import compile_towers
     from sketchclip.pretrained.model import FROZEN, load_model
     from sketchclip.search.engine import VectorEngine

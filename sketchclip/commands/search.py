@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from data_modules.ranges import Count, Part
 from sketchclip.commands.arguments import Parser, save_picture
 from sketchclip.errors import SketchClipError, printable
+from sketchclip.system.light_imports import import_torchmetrics
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,6 +50,7 @@ def run(args: Sequence[str]) -> "list[Hit]":
     if options.sketch is None and options.text is None:
         raise SketchClipError("Nothing to search for: give a sketch, --text, or both.")
 
+    import_torchmetrics()
     from sketchclip.search.index import PhotoIndex
     from sketchclip.search.query import combine, read_query
 

@@ -18,9 +18,8 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-import data_modules
 from data_modules import SketchPhotoDataModule
-from sketchclip import methods, semantics
+from sketchclip import methods
 from sketchclip.callbacks.best import BestCheckpoint, how_to_resume
 from sketchclip.callbacks.config import RunConfig
 from sketchclip.callbacks.cost import TrainingCost
@@ -30,16 +29,16 @@ from sketchclip.callbacks.report import RunReport
 from sketchclip.callbacks.speed import Speed
 from sketchclip.callbacks.training import TrainingReport
 from sketchclip.checkpoint import CompactCheckpointIO
+from sketchclip.commands.class_names import load_all, load_named
 from sketchclip.commands.parser_errors.given import Given
 from sketchclip.commands.parser_errors.parser import PlainParser
 from sketchclip.commands.settings import check_settings, lightning_errors, missing_monitors
 from sketchclip.commands.shorthand import option, spell_out
 from sketchclip.config import LayeredConfig, consumed
 from sketchclip.loggers import RunFiles, WandbRun, with_files
-from sketchclip.methods import RetrievalModule
+from sketchclip.methods.base import RetrievalModule
 from sketchclip.pretrained.checkpoint_file import read_checkpoint
 from sketchclip.pretrained.find import find_checkpoint
-from sketchclip.pretrained.trained_encoder import TrainedEncoder  # noqa: F401 (found by its name)
 from sketchclip.runs.folder import RunFolder
 from sketchclip.runs.resume import check_limits, check_same_settings
 from sketchclip.system.signals import say_stopped, stop_status
@@ -58,11 +57,6 @@ _PARTS = {
     "sketch_teacher": "TrainedEncoder",
     "semantics": "WordVectorFile",
 }
-
-# Bare class names in a config are found among the loaded classes.
-for _package in (data_modules, semantics):
-    for _name in _package.__all__:
-        getattr(_package, _name)
 
 
 class SketchClipCLI(LightningCLI):
@@ -210,6 +204,7 @@ def run_cli(args: Sequence[str] | None) -> SketchClipCLI:
     """
     typed = list(sys.argv[1:] if args is None else args)
     given = spell_out(typed)
+    load_named(given)
     # TrainingReport names the device of a run; Lightning's banners add nothing to it.
     for library in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(library).setLevel(logging.WARNING)
@@ -263,6 +258,7 @@ def print_help(args: Sequence[str]) -> None:
 
     Options of a method and a dataset depend on the class, so LightningCLI leaves them out.
     """
+    load_all()
     model = option([*args], "--model")[1] or "ZeroShotPromptLearning"
     data = option([*args], "--data")[1] or "Sketchy"
     for wanted in (["--help"], [f"--model.help={model}"], [f"--data.help={data}"]):

@@ -31,6 +31,12 @@ import numpy as np
 
 Queries = Literal["unseen", "seen", "H"]
 DEFINITIONS = ("strict", "voc", "prefix")
+DEFINITION = (
+    "mean over queries; mAP@k strict: sum of precision at hits in the top k / min(relevant, k); "
+    "_voc and _prefix: docs/evaluation.md; P@k: hits / k; Acc@q: own photo among the first q of "
+    "its class, _all: of the gallery, _macro: mean over classes; ties in the order of the gallery"
+)
+"""What the figures of a test are, in the words of its metrics.json."""
 
 
 def average_precision_all(ranks: np.ndarray, count: np.ndarray) -> np.ndarray:

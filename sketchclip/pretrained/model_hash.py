@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from sketchclip.methods import RetrievalModule
+from sketchclip.methods.base import RetrievalModule
 
 # Files of weights and data, and class names: what comes of them is in the tensors.
 _NOT_EMBEDDING = frozenset({"pretrained", "class_names", "root", "prepared"})

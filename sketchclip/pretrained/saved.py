@@ -13,7 +13,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from data_modules.batch import Preprocessing
 from sketchclip.config import read_settings
 from sketchclip.errors import SketchClipError, own_cause
-from sketchclip.methods import RetrievalModule
+from sketchclip.methods.base import RetrievalModule
 from sketchclip.pretrained.checkpoint_file import read_checkpoint
 from sketchclip.runs.folder import ABOUT, EXPORTED, FIT, config_of, run_of
 from sketchclip.runs.results import METRICS_FILE, file_hash

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sketchclip.methods import RetrievalModule
+from sketchclip.methods.base import RetrievalModule
 
 
 @dataclass(frozen=True)

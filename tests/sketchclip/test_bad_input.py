@@ -278,7 +278,10 @@ NAMES: dict[str, tuple[Callable[[Path], Args], str]] = {
         args("--trainer.max_epoch", "5"),
         "--trainer.max_epoch: unknown option. Nearest: --trainer.max_epochs.",
     ),
-    "option --seed": (args("--seed", "5"), "--seed: unknown option. Nearest: --seed_everything."),
+    "option --seed": (
+        args("--seed", "5"),
+        "--seed: unknown option. Nearest: --seed_everything, --speed.",
+    ),
     "a word": (args("stray"), "expected an option, --NAME VALUE, found 'stray'."),
     "no value": (args("--data.split"), "--data.split: expected a value, found none."),
     "trainer 5 typed": (args("--trainer", "5"), "--trainer: expected a mapping of settings or the"),

@@ -5,6 +5,8 @@ from difflib import get_close_matches
 from functools import cache
 from typing import Any, get_args
 
+from sketchclip.commands.class_names import load_all
+
 INIT = ".init_args"
 """What stands in a config between a class and its arguments, and not in an option."""
 
@@ -114,7 +116,12 @@ def classes_in(hint: Any) -> list[type]:
 
 
 def known_classes(base: type[Any]) -> Iterator[type]:
-    """A class and those derived from it, as far as they are loaded."""
+    """A class and those derived from it, of this package and of what a run has loaded."""
+    load_all()
+    yield from _derived(base)
+
+
+def _derived(base: type[Any]) -> Iterator[type]:
     yield base
     for kind in base.__subclasses__():
-        yield from known_classes(kind)
+        yield from _derived(kind)

@@ -1,8 +1,5 @@
 """Systems after the paper."""
 
-from sketchclip.methods.later.marl import MARL
-from sketchclip.methods.later.mcc import MCC
-from sketchclip.methods.later.splip import SpLIP, SpLIPFineGrained
-from sketchclip.methods.later.zse import ZSESBIR, ZSESBIRFineGrained
+from lazy_loader import attach_stub
 
-__all__ = ["MARL", "MCC", "ZSESBIR", "SpLIP", "SpLIPFineGrained", "ZSESBIRFineGrained"]
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)
