@@ -110,7 +110,7 @@ def retrieval_scores(
     blocks = ScoreBlocks(queries, gallery, by_label, groups, similarity, score, goal is not None)
 
     def rank_own() -> dict[int, Values]:
-        if gallery.device.type == "cpu" if counting is None else not counting:
+        if not (gallery.device.type == "cuda" if counting is None else counting):
             top_k = min(max([0, *map_k, *precision_k]), len(gallery))
             ranker = Ranker(groups, 1.0 if bounded else None)
             metrics = BlockMetrics(groups, goal, *cuts, top_k, ranker, shown)
@@ -141,6 +141,8 @@ def _by_sorting(blocks: ScoreBlocks, measure: BlockMetrics, share: Share) -> dic
     with ThreadPoolExecutor(threads) as pool:
         for first in blocks.starts(_BLOCK, 4, share):
             distances, within = blocks.scores(first)
+            # From a GPU that has no numbers of 64 bits, such as Apple's.
+            distances, within = distances.cpu(), None if within is None else within.cpu()
             each = -(-len(distances) // threads)
             starts = range(0, len(distances), each)
             parts = [distances[a : a + each] for a in starts]
