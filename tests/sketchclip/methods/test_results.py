@@ -16,9 +16,9 @@ def rankings(monkeypatch):
     """Calls of the ranking, by number of queries."""
     calls, real = [], retrieval.retrieval_scores
 
-    def count(queries, *rest):
+    def count(queries, *rest, **options):
         calls.append(len(queries))
-        return real(queries, *rest)
+        return real(queries, *rest, **options)
 
     monkeypatch.setattr(retrieval, "retrieval_scores", count)
     return calls
