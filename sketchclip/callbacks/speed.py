@@ -7,7 +7,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from data_modules.ranges import CheckedArguments
-from sketchclip.encoders.compiling import Compile, compile_towers
+from sketchclip.clip.compiling import Compile, compile_towers
 from sketchclip.errors import printable
 
 

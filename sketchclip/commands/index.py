@@ -55,7 +55,7 @@ def run(args: Sequence[str]) -> "UpdateSummary":
     options = parser.parse_args(list(args))
 
     import_torchmetrics()
-    from sketchclip.encoders.compiling import compile_towers
+    from sketchclip.clip.compiling import compile_towers
     from sketchclip.pretrained.model import FROZEN, load_model
     from sketchclip.search.engine import VectorEngine
     from sketchclip.search.index import PhotoIndex

@@ -5,7 +5,7 @@ import shutil
 import pytest
 import torch
 
-from sketchclip.encoders.compiling import compile_towers, towers_of
+from sketchclip.clip.compiling import compile_towers, towers_of
 
 CPU = torch.device("cpu")
 
