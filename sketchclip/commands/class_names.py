@@ -1,12 +1,13 @@
 """Bare class names: those that a command or its configs name are loaded, so that they are found."""
 
 import re
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
+from os.path import isfile
 from pathlib import Path
+from typing import Any
 
-from sketchclip.config import find_config
+from sketchclip.config import base_of, find_config, read_yaml
 from sketchclip.errors import SketchClipError
 
 _PACKAGES = (
@@ -20,7 +21,7 @@ _OTHERS = {
     "CLIPImageEncoder": "sketchclip.clip.image_encoder",
     "TrainedEncoder": "sketchclip.pretrained.trained_encoder",
 }
-_BASE = re.compile(r"^extends:[ \t]*['\"]?([^'\"\s#]+)", re.MULTILINE)
+_ENDINGS = (".yaml", ".yml", ".json")
 
 
 def load_named(args: Sequence[str]) -> None:
@@ -29,10 +30,11 @@ def load_named(args: Sequence[str]) -> None:
     Args:
         args: Arguments of the command. What is wrong with a config is for its reader to say.
     """
-    values = [arg.partition("=")[2] or arg for arg in args]
-    configs = [value for value in values if value.endswith((".yaml", ".yml"))]
-    words = {*_words(" ".join(args)), *_words(" ".join(_texts(configs)))}
-    _load(words)
+    try:
+        texts = _texts(_configs(args))
+    except (SketchClipError, OSError, UnicodeError):
+        return load_all()
+    return _load({*re.findall(r"[A-Za-z_]\w*", " ".join([*args, *texts]))})
 
 
 def load_all() -> None:
@@ -50,18 +52,35 @@ def _load(words: Iterable[str] | None) -> None:
             import_module(module)
 
 
-def _words(text: str) -> set[str]:
-    return {*re.findall(r"[A-Za-z_]\w*", text)}
+def _configs(args: Sequence[str]) -> Iterator[str]:
+    """Files of settings: of ``--config``, or of any other option."""
+    for before, arg in zip(["", *args], args, strict=False):
+        value = arg.partition("=")[2] or arg
+        named = before in ("--config", "-c") or arg.startswith(("--config=", "-c="))
+        if named or (value.endswith(_ENDINGS) and isfile(value)):
+            yield value
 
 
 def _texts(configs: Iterable[str]) -> list[str]:
-    """Texts of configs and of those that they extend, as far as they can be read."""
+    """Texts of configs, of those that they extend and of files that stand for a value."""
     texts: dict[Path, str] = {}
     left = list(configs)
     while left:
-        with suppress(SketchClipError, OSError, UnicodeError):
-            path = find_config(left.pop()).resolve()
-            if path not in texts:
-                texts[path] = path.read_text("utf-8")
-                left += [str(path.parent / base) for base in _BASE.findall(texts[path])]
+        path = find_config(left.pop())
+        if path not in texts:
+            texts[path] = path.read_text("utf-8")
+            content = read_yaml(path)
+            base = base_of(path, content)
+            left += [] if base is None else [str(base)]
+            near = (path.parent / value for value in _values(content) if value.endswith(_ENDINGS))
+            left += [str(file) for file in near if isfile(file)]
     return [*texts.values()]
+
+
+def _values(content: Any) -> Iterator[str]:
+    """Texts among the values of a config, however deep."""
+    if isinstance(content, str):
+        yield content
+    inside = content.values() if isinstance(content, dict) else content
+    for value in inside if isinstance(content, dict | list) else ():
+        yield from _values(value)
