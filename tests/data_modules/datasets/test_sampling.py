@@ -172,6 +172,7 @@ def test_two_processes_share_the_steps_and_list_unreadable_files_once(tmp_path, 
     assert f"{len(broken) - 2} photo left out of the evaluation" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [Recorder, ClassRecorder])
 @pytest.mark.parametrize(
     ("every", "workers"),  # in the middle of an epoch; at its end

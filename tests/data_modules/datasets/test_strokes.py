@@ -59,6 +59,7 @@ class Asking(data_modules.Doodles):
         return BatchSpec(stroke_points=16, image_size=56)
 
 
+@pytest.mark.slow
 def test_doodles_have_their_strokes_beside_unchanged_bitmaps(tmp_path: Path) -> None:
     data = Asking(num_workers=0, eval_batch_size=4)
     drawings = read_doodles()

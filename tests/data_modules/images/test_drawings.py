@@ -55,6 +55,7 @@ def test_lines_are_counted_over_blocks_and_after_changes(tmp_path, end):
             assert strokes[0][0].tolist() == [number, 0]
 
 
+@pytest.mark.slow
 def test_reading_a_line_reads_little(tmp_path, monkeypatch):
     path = ndjson(tmp_path / "cat.ndjson", [[[[i % 255], [0]]] for i in range(20_000)])
     read_strokes(tmp_path / "cat.ndjson#0")

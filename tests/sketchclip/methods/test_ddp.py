@@ -29,6 +29,7 @@ def command(name: str, *args: str) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+@pytest.mark.slow
 @pytest.mark.ddp
 def test_two_processes_equal_one(tmp_path, make_tree):
     # 7 classes: 4 seen with 5 sketches each, which two processes share evenly (repeated sketches

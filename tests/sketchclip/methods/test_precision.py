@@ -29,6 +29,7 @@ def losses(method: str, precision: str, folder: Path) -> list[float]:
         return [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", EMBEDDED)
 def test_bf16_mixed_follows_the_loss_of_fp32(method, tmp_path):
     full = losses(method, "32-true", tmp_path / "full")

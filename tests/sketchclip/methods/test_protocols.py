@@ -167,6 +167,7 @@ def test_loaders_that_do_not_tell_their_classes(tree, tmp_path):
 # Generalised
 
 
+@pytest.mark.slow
 def test_a_generalised_test_measures_both_kinds_and_says_what_was_held_out(run, trained, capsys):
     honest = run("fit", "--trainer.max_epochs", "1", "--grids.queries", "0", *BOTH)
     folder = Path(honest.trainer.log_dir)

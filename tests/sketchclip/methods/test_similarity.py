@@ -84,6 +84,7 @@ def test_every_part_ranks_by_the_same_distance(toy, fit, tree, tmp_path, capsys)
         model.texts(["a red square"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("toy", [EuclideanMethod, HammingMethod])
 def test_onnx_files_give_the_vectors_that_search_compares(toy, fit, tree, tmp_path):
     pytest.importorskip("onnxruntime")

@@ -132,6 +132,7 @@ def test_the_fine_grained_form_has_triplets_of_instances() -> None:
     assert model.headline == "Acc@1"
 
 
+@pytest.mark.slow
 def test_a_run_validated_by_ret_is_tested_by_rn(tree: Path, tmp_path: Path) -> None:
     options = [
         *("--model", "ZSESBIR", "--model.hidden", "32", "--model.relation_dim", "16"),

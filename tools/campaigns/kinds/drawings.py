@@ -26,25 +26,36 @@ def strokes(chance: Random) -> Strokes:
 
 
 def strict(drawing: Any) -> Strokes | None:
-    """A drawing if it is one without any doubt, else None."""
-    good = isinstance(drawing, list) and bool(drawing)
-    found = [_rows(stroke) for stroke in drawing] if good else []
-    return [rows for rows in found if rows] if found and None not in found else None
+    """A drawing if it is one without any doubt, else None: rows of x and y, or all by points."""
+    if not isinstance(drawing, list) or not drawing:
+        return None
+    for form in (_rows, _points):
+        found = [form(stroke) for stroke in drawing]
+        if None not in found:
+            return [rows for rows in found if rows]
+    return None
 
 
 def _rows(stroke: Any) -> list[list[float]] | None:
-    """Rows of x and y of a stroke, which may be written point by point."""
+    """Rows of x and y of a stroke."""
     if not isinstance(stroke, list) or not all(isinstance(part, list) and part for part in stroke):
         return None
     rows = stroke[:2]
     if len(rows) != 2 or len(rows[0]) != len(rows[1]):
-        if not stroke or {*map(len, stroke)} - {2, 3}:
-            return None
-        rows = [[point[axis] for point in stroke] for axis in (0, 1)]
+        return None
     for value in (*rows[0], *rows[1]):
         if type(value) not in (int, float) or not math.isfinite(value):
             return None
     return rows
+
+
+def _points(stroke: Any) -> list[list[float]] | None:
+    """The same of a stroke that is written point by point."""
+    if not isinstance(stroke, list) or not all(isinstance(part, list) for part in stroke):
+        return None
+    if not stroke or {*map(len, stroke)} - {2, 3}:
+        return None
+    return _rows([[point[axis] for point in stroke] for axis in (0, 1)])
 
 
 def check_strokes(found: list[np.ndarray], line: bytes) -> None:

@@ -412,6 +412,7 @@ def test_too_many_at_once_are_told_to_come_again(column):
         assert site.search(strokes=[LINE])[0] == 200
 
 
+@pytest.mark.slow
 def test_fifty_clients_for_three_seconds(site):
     """The minute of the real server is in test_demo_load.py."""
     figures = storm(site.port, CLIENTS, 3)
