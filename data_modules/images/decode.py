@@ -37,7 +37,10 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     8: lambda a: np.rot90(a),
 }
 
-_SCAN, _NO_MARK = b"\xff\xda", re.compile(rb"\xff[\x01-\xbf]")
+# Marks of JPEG, each behind 0xFF: a zero or a restart is a part of a scan.
+_MARK, _SCAN, _END, _PROGRESSIVE = 0xFF, 0xDA, 0xD9, 0xC2
+_MARKS = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_BETWEEN_SCANS = {0xC4, 0xDB, 0xDD, 0xFE, _SCAN}
 
 
 class UnreadableImageError(SketchClipError):
@@ -135,7 +138,7 @@ def _decode(data: bytes, side: int | None, max_pixels: int | None) -> np.ndarray
             image.draft(None, (image.width // reduction, image.height // reduction))
         _check_pixels(image, MAX_PIXELS)
         plain = image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L")
-        array = _decode_jpeg(data, reduction) if plain and not _is_broken(data) else None
+        array = _decode_jpeg(data, reduction) if plain and not _is_unusual(data) else None
         if array is None:  # of a truncated file, too: Pillow says what is wrong with it
             _check_end(data, image.format)
             array = _on_white(image, data)
@@ -147,9 +150,20 @@ def _check_pixels(image: Image.Image, most: int) -> None:
         raise ValueError(f"{image.width} x {image.height} pixels; at most {most:,}")
 
 
-def _is_broken(data: bytes) -> bool:
-    """Whether a JPEG's last scan holds a mark of no meaning; OpenCV then makes up the rest."""
-    return _NO_MARK.search(data, data.rfind(_SCAN) + 2) is not None
+def _is_unusual(data: bytes) -> bool:
+    """Whether marks of a JPEG stand where damage puts them: OpenCV then makes up what follows."""
+    at, progressive = 2, False
+    while at + 4 < len(data) and data[at] == _MARK and data[at + 1] != _SCAN:
+        progressive |= data[at + 1] == _PROGRESSIVE
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    for mark in _MARKS.finditer(data, at + 2):
+        kind, head = data[mark.start() + 1], data[mark.start() + 2 : mark.start() + 5]
+        if kind == _END:
+            return False
+        whole = kind != _SCAN or (len(head) == 3 and head[0] * 256 + head[1] == 6 + 2 * head[2])
+        if not (progressive and whole and kind in _BETWEEN_SCANS):
+            return True
+    return True
 
 
 def _decode_jpeg(data: bytes, reduction: int) -> np.ndarray | None:

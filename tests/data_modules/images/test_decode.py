@@ -425,6 +425,9 @@ def test_a_mark_without_meaning_in_a_jpeg_is_no_pixels(tmp_path):
     whole = path.read_bytes()
     np.testing.assert_array_equal(read_image(path), np.asarray(Image.open(path)))
     middle = (whole.index(b"\xff\xda") + len(whole)) // 2
-    path.write_bytes(whole[:middle] + b"\xff\x08" + whole[middle + 2 :])
-    with pytest.raises(UnreadableImageError, match=r"a\.jpg \(OSError: broken data stream"):
-        read_image(path)
+    for mark in (b"\xff\x08", b"\xff\xda\xef"):  # of no meaning, and a scan that is none
+        path.write_bytes(whole[:middle] + mark + whole[middle + len(mark) :])
+        with pytest.raises(UnreadableImageError, match=r"a\.jpg \(OSError: broken data stream"):
+            read_image(path)
+    Image.fromarray(noise).save(path, quality=90, progressive=True)
+    np.testing.assert_array_equal(read_image(path), np.asarray(Image.open(path)))
