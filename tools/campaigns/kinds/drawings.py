@@ -41,7 +41,7 @@ def _rows(stroke: Any) -> list[list[float]] | None:
     if not isinstance(stroke, list) or not all(isinstance(part, list) and part for part in stroke):
         return None
     rows = stroke[:2]
-    if len(rows) != 2 or len(rows[0]) != len(rows[1]):
+    if len(rows) != 2 or len(rows[0]) != len(rows[1]) or len(stroke) > 3:
         return None
     for value in (*rows[0], *rows[1]):
         if type(value) not in (int, float) or not math.isfinite(value):
