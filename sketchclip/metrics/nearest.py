@@ -13,7 +13,7 @@ def nearest(distances: Tensor, order: np.ndarray, k: int) -> np.ndarray:
     Only the few columns that may be among them are ordered, a small part of ranking the row.
 
     Args:
-        distances: Finite negative scores, shape (q, G); any device.
+        distances: Finite negative scores, shape (q, G), on the CPU.
         order: Gallery position of each column, which decides among equal scores, (G,).
         k: Number of photos, at most G.
 
@@ -30,16 +30,10 @@ def nearest(distances: Tensor, order: np.ndarray, k: int) -> np.ndarray:
 
 
 def _chunk(distances: Tensor, order: np.ndarray, k: int) -> np.ndarray:
-    if distances.device.type == "cpu":
-        scores = distances.numpy()
-        row, column = np.divmod(np.flatnonzero(scores <= _limit(scores, k)), scores.shape[1])
-        value = scores[row, column]
-    else:
-        limit = distances.topk(k, dim=1, largest=False).values.amax(1, keepdim=True)
-        found = (distances <= limit).nonzero(as_tuple=True)
-        row, column, value = (np.asarray(x.cpu()) for x in (*found, distances[found]))
+    scores = distances.numpy()
+    row, column = np.divmod(np.flatnonzero(scores <= _limit(scores, k)), scores.shape[1])
     position = order[column]
-    ranked = np.lexsort((position, value, row))
+    ranked = np.lexsort((position, scores[row, column], row))
     start = np.searchsorted(row, np.arange(len(distances)))
     return np.asarray(position[ranked[start[:, None] + np.arange(k)]], dtype=np.int64)
 
