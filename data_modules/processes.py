@@ -1,5 +1,8 @@
 """A function of many items, computed in several processes."""
 
+import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -31,7 +34,9 @@ def in_processes(
     listed: Any = items  # a list will do as a dataset
     apply = partial(_results, function)
     try:
-        yield from DataLoader(listed, size, num_workers=workers, collate_fn=apply)
+        yield from DataLoader(
+            listed, size, num_workers=workers, collate_fn=apply, worker_init_fn=_end_with_parent
+        )
     except RuntimeError as error:
         if not str(error).startswith("DataLoader worker") or "Bus error" in str(error):
             raise  # shared memory is too small: the command says what to do
@@ -43,3 +48,19 @@ def in_processes(
 
 def _results(function: Callable[[Item], Result], items: list[Item]) -> list[Result]:
     return [function(item) for item in items]
+
+
+def _end_with_parent(_: int) -> None:
+    """Have a worker end when its parent is killed, also with results that nobody will read.
+
+    PyTorch's workers see that by themselves, but wait for their last results to be taken; a pipe
+    that is full of them stays so, as each worker holds it open for the others.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
