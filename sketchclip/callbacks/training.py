@@ -17,7 +17,7 @@ from sketchclip.runs.folder import CHECKPOINTS, LAST
 
 
 class TrainingReport(Callback):
-    """Prints one block before training and one after it; a line an epoch without progress bar."""
+    """Prints one block before training, a line after each epoch, and one block at the end."""
 
     def __init__(self) -> None:
         self.started = self.epoch_started = 0.0
@@ -53,8 +53,8 @@ class TrainingReport(Callback):
         self.epoch_started = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the epoch's loss and headline metric where no progress bar shows them."""
-        if trainer.progress_bar_callback is not None or not trainer.is_global_zero:
+        """Print the epoch's loss and headline metric, above the progress bar if there is one."""
+        if not trainer.is_global_zero:
             return
         names = {"loss": "loss", f"val/{pl_module.headline}": "validation {}"}
         values = trainer.callback_metrics
@@ -69,7 +69,8 @@ class TrainingReport(Callback):
             when += f"/{trainer.max_epochs}"
         elif trainer.max_steps > 0:
             when += f", step {trainer.global_step}/{trainer.max_steps}"
-        print(f"{when}  {'  '.join(parts)}  {seconds:.0f} s")
+        bar: Any = trainer.progress_bar_callback
+        (print if bar is None else bar.print)(f"{when}  {'  '.join(parts)}  {seconds:.0f} s")
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print where everything was written and what to type next.

@@ -15,7 +15,7 @@ from typing import Any
 from jsonargparse import Namespace, lazy_instance
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from data_modules import SketchPhotoDataModule
@@ -25,6 +25,7 @@ from sketchclip.callbacks.config import RunConfig
 from sketchclip.callbacks.cost import TrainingCost
 from sketchclip.callbacks.embeddings import EmbeddingWriter
 from sketchclip.callbacks.grids import RetrievalGrids
+from sketchclip.callbacks.progress import EpochProgress
 from sketchclip.callbacks.report import RunReport
 from sketchclip.callbacks.speed import Speed
 from sketchclip.callbacks.training import TrainingReport
@@ -137,8 +138,13 @@ class SketchClipCLI(LightningCLI):
         """Keep the run in one folder, with compact checkpoints unless the user sets a plugin."""
         trainer = self._get(self.config_init, "trainer")
         kwargs["logger"] = with_files(trainer.get("logger"))
-        if trainer.get("enable_progress_bar") is None and not sys.stderr.isatty():
-            kwargs["enable_progress_bar"] = False  # TrainingReport prints a line an epoch
+        shown, given = trainer.get("enable_progress_bar"), trainer.get("callbacks") or []
+        given = given if isinstance(given, list) else [given]
+        if shown is None and not sys.stderr.isatty():
+            kwargs["enable_progress_bar"] = False  # a log has no use for one
+        elif shown is not False and not any(isinstance(each, ProgressBar) for each in given):
+            # First of all, so that its line is free before others print.
+            kwargs["callbacks"] = [EpochProgress(), *given]
         plugins = trainer.get("plugins") or []
         plugins = plugins if isinstance(plugins, list) else [plugins]
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):

@@ -20,7 +20,8 @@ def other_class_positions(labels: Tensor, generator: torch.Generator | None = No
     >>> other_class_positions(torch.tensor([0, 0, 1])).tolist()[:2]
     [2, 2]
     """
-    keys = torch.rand(len(labels), len(labels), generator=generator).to(labels.device)
+    keys = torch.rand(len(labels), len(labels), generator=generator)
+    keys = keys.to(labels.device, non_blocking=True)  # the step waits for nothing
     same = labels.unsqueeze(0) == labels.unsqueeze(1)
     chosen = keys.masked_fill(same, -1.0).argmax(1)
     return chosen.masked_fill(same.all(1), -1)

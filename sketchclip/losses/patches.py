@@ -43,9 +43,8 @@ def patch_shuffle(
     blocks = cut.reshape(batch, channels, n, block, n, block).permute(0, 2, 4, 1, 3, 5)
     blocks = blocks.reshape(batch, n * n, channels, block, block)
     rows = torch.arange(batch, device=images.device).unsqueeze(1)
-    blocks = blocks[rows, permutation.to(images.device)].reshape(
-        batch, n, n, channels, block, block
-    )
+    order = permutation.to(images.device, non_blocking=True)  # the step waits for nothing
+    blocks = blocks[rows, order].reshape(batch, n, n, channels, block, block)
     shuffled = blocks.permute(0, 3, 1, 4, 2, 5).reshape(batch, channels, n * block, n * block)
     if n * block == size:
         return shuffled

@@ -1,5 +1,6 @@
 """Triplet loss on cosine distance (Sain et al., CVPR 2023, section 3)."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -14,14 +15,19 @@ def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
     Returns:
         Distances in [0, 2], shape (B,).
 
-    >>> import torch
     >>> cosine_distance(torch.tensor([[1.0, 0.0]] * 2), torch.tensor([[2.0, 0.0], [0.0, 3.0]]))
     tensor([0., 1.])
     """
     return 1.0 - F.cosine_similarity(a.float(), b.float(), dim=-1)
 
 
-def triplet_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 0.3) -> Tensor:
+def triplet_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    margin: float = 0.3,
+    counted: Tensor | None = None,
+) -> Tensor:
     """Mean of ``max(0, margin + d(anchor, positive) - d(anchor, negative))`` over the batch.
 
     Args:
@@ -29,14 +35,17 @@ def triplet_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: flo
         positive: Photo embeddings of the sketch's class (or of its own photo), shape (B, D).
         negative: Photo embeddings to push away, shape (B, D).
         margin: Margin in units of cosine distance; 0.3 in the paper, 0.2 in its released code.
+        counted: Triplets that the mean is of, shape (B,), bool; None for all.
 
     Returns:
-        Scalar loss.
+        Scalar loss; 0 where no triplet counts.
 
-    >>> import torch
     >>> sketch, near, far = torch.eye(3)[:1], torch.eye(3)[:1], torch.eye(3)[1:2]
     >>> triplet_loss(sketch, near, far), triplet_loss(sketch, far, near)
     (tensor(0.), tensor(1.3000))
     """
     gap = cosine_distance(anchor, positive) - cosine_distance(anchor, negative)
-    return F.relu(margin + gap).mean()
+    losses = F.relu(margin + gap)
+    if counted is None:
+        return losses.mean()
+    return torch.where(counted, losses, 0.0).sum() / counted.sum().clamp(min=1)

@@ -158,11 +158,19 @@ class RetrievalModule(RankedModule):
     def validation_step(self, batch: ImageBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Embed a batch of queries (loader 0) or of the gallery (loader 1)."""
         states = self._states(batch, dataloader_idx)
-        read = batch.index >= 0  # an image that data.on_error=skip passed over is no result
+        label, index = batch.label, batch.index
+        ids = batch.instance if self.headline == "Acc@1" else None
+        if self._skips:  # a file that was passed over is no result; a GPU waits for the choice
+            read = index >= 0
+            states, label, index = states[read], label[read], index[read]
+            ids = ids if ids is None else ids[read]
         side = ("query", "gallery")[dataloader_idx]
-        instances = batch.instance if self.headline == "Acc@1" else None
-        ids = instances if instances is None else instances[read]
-        self.retrieval.update(states[read], batch.label[read], batch.index[read], side, ids)
+        self.retrieval.update(states, label, index, side, ids)
+
+    @property
+    def _skips(self) -> bool:
+        data = getattr(self._trainer, "datamodule", None)
+        return getattr(data, "on_error", None) == "skip"
 
     def _states(self, batch: ImageBatch, at: int) -> Tensor:
         if at:
@@ -178,11 +186,10 @@ class RetrievalModule(RankedModule):
         trainer = self.trainer
         loaders = trainer.test_dataloaders if trainer.testing else trainer.val_dataloaders
         taken = trainer.num_test_batches if trainer.testing else trainer.num_val_batches
-        data = trainer.datamodule  # type: ignore[attr-defined]
         cut = any(n < len(loader) for n, loader in zip(taken, loaders or (), strict=True))
         self.partial = trainer.sanity_checking or cut  # a limit above the number cuts nothing
         # A part of the gallery is no gallery: queries without any photo in it are left out.
-        partial = self.partial or getattr(data, "on_error", None) == "skip"
+        partial = self.partial or self._skips
         self.results = self.retrieval.results(self.shown_photos, partial)
         metrics = {self.retrieval.prefix + n: v for n, v in self.results.metrics.items()}
         self.log_dict(metrics, rank_zero_only=False)

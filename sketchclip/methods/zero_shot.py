@@ -85,8 +85,8 @@ class ZeroShotPromptLearning(CLIPEncoderMixin, RetrievalModule):
         if settings.negatives == "in_batch":
             photo = self.embed_training(batch.photo, "photo", batch.features)
             other = other_class_positions(batch.label, self.draws(batch_idx))
-            found, negative = other >= 0, photo[other]
-            triplet = triplet_loss(sketch[found], photo[found], negative[found], settings.margin)
+            # -1, where the batch has no other class, is left out.
+            triplet = triplet_loss(sketch, photo, photo[other], settings.margin, other >= 0)
         else:
             assert batch.negative is not None  # by the pairing
             photos = torch.cat([batch.photo, batch.negative])
