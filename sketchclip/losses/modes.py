@@ -65,8 +65,8 @@ def mode_loss(logits: Tensor, mode: Tensor) -> Tensor:
     """
     batch, modes, _ = logits.shape
     target = torch.arange(modes, device=logits.device).expand(batch, -1)
-    other = target != mode[:, None]
-    return F.cross_entropy(logits[other], target[other])
+    each = F.cross_entropy(logits.mT, target, reduction="none")
+    return torch.where(target != mode[:, None], each, 0.0).sum() / (batch * (modes - 1))
 
 
 def reconstruction_loss(

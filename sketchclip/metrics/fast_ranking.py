@@ -3,7 +3,7 @@
 Each score becomes a 32-bit integer whose lowest bit says whether the photo is relevant, and these
 are sorted, which NumPy does with SIMD. Where a relevant and an irrelevant photo share all other
 bits, the few photos concerned are ordered again by score and position in the gallery,
-so that the result is that of :func:`~sketchclip.metrics.ranking.relevant_ranks`, exactly.
+so that the result is that of a stable argsort, exactly.
 """
 
 import numpy as np
@@ -29,7 +29,7 @@ class Ranker:
         self.bound = bound
 
     def ranks(self, distances: np.ndarray, first: int) -> np.ndarray:
-        """Rank as :func:`~sketchclip.metrics.ranking.relevant_ranks`, with distances of NumPy.
+        """Rank the relevant photos of queries; the order of the gallery decides among equal scores.
 
         Args:
             distances: Negative scores (smaller is nearer), fp32, shape (q, G), columns in the order

@@ -1,7 +1,9 @@
 """Ranks of the relevant photos of a block of queries: all that any retrieval metric needs.
 
 Average precision does not ask which photo stands at a rank, only whether it is relevant. Ranks are
-defined here by a stable sort; :mod:`sketchclip.metrics.fast_ranking` finds the same ones sooner.
+those of a stable sort: of equal scores, the order of the gallery decides.
+:mod:`sketchclip.metrics.fast_ranking` finds them on a CPU, :mod:`sketchclip.metrics.counting` on a
+GPU.
 """
 
 from collections.abc import Iterator
@@ -52,42 +54,6 @@ class Groups:
             if low < high:
                 start = int(self.start[low])
                 yield slice(low, high), start, start + int(self.count[low])
-
-
-def relevant_ranks(distances: Tensor, groups: Groups, first: int) -> np.ndarray:
-    """Rank the relevant photos of consecutive queries; of equal scores the gallery's order decides.
-
-    Args:
-        distances: Negative scores (smaller is nearer), fp32, shape (q, G), columns in the order of
-            ``groups``; any device.
-        groups: Labels of both sides.
-        first: Number of the first query.
-
-    Returns:
-        Ranks from 1, ascending within a query, one query after the other, int64, shape
-        (sum of count,).
-
-    Raises:
-        ValueError: If a score is NaN or infinite; ``args[1]`` is the query's number.
-
-    Example:
-        >>> groups = Groups.of(np.array([7]), np.array([7, 8, 7, 8]))
-        >>> distances = torch.tensor([[.3, .1, .3, .2]])  # of photos 0, 1, 2 and 3
-        >>> relevant_ranks(distances[:, groups.order], groups, 0)
-        array([3, 4])
-    """
-    odd = (~torch.isfinite(distances)).any(1).nonzero()
-    if len(odd):
-        raise ValueError("score is NaN or infinite", first + int(odd[0]))
-    block = groups.block(first, len(distances))
-    start, count = (
-        torch.from_numpy(x).to(distances.device)[:, None] for x in (block.start, block.count)
-    )
-    # Columns in the gallery's order for the sort, which keeps it among equal scores.
-    columns = torch.from_numpy(np.argsort(groups.order)).to(distances.device)
-    ranked = columns[torch.sort(distances[:, columns], dim=1, stable=True).indices]
-    relevant = (ranked >= start) & (ranked < start + count)
-    return np.asarray(relevant.nonzero()[:, 1].cpu()) + 1
 
 
 def class_ranks(distances: Tensor, groups: Groups, first: int, goal: np.ndarray) -> np.ndarray:

@@ -33,7 +33,7 @@ class TeacherCentres(nn.Module):
             logits: Of the teacher, (B, width); a side without any image keeps its centre.
             side: 0 for sketches, 1 for photos.
         """
-        count = summed(torch.tensor([float(len(logits))], device=logits.device))
+        count = summed(torch.full((1,), float(len(logits)), device=logits.device))
         mean = summed(logits.float().sum(0)) / count.clamp(min=1)
         moved = self.momentum * self.means[side] + (1 - self.momentum) * mean
         self.means[side] = torch.where(count > 0, moved, self.means[side])
