@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from data_modules.ranges import Port
 from sketchclip.commands.arguments import Parser
 from sketchclip.errors import SketchClipError
+from sketchclip.system.light_imports import import_torchmetrics
 
 _EXAMPLES = """examples:
   sketchclip demo                                    the bundled doodles and the small CLIP
@@ -58,6 +59,7 @@ def run(args: Sequence[str]) -> None:
             f"The demo needs {error.name}: pip install 'sketchclip[search]'."
         ) from error
 
+    import_torchmetrics()
     from sketchclip.search.demo import columns as sources
     from sketchclip.search.demo import serving
     from sketchclip.search.demo.limits import Limits

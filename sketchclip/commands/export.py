@@ -7,6 +7,7 @@ from typing import Any
 from data_modules.ranges import Count
 from sketchclip.commands.arguments import Parser
 from sketchclip.errors import SketchClipError
+from sketchclip.system.light_imports import import_torchmetrics
 
 _EXAMPLES = """examples:
   sketchclip export runs/doodles/version_1 --to my-model
@@ -22,6 +23,7 @@ then, anywhere:
 def run(args: Sequence[str]) -> dict[str, Any]:
     """Run the command; return config.json, and verification.json under ``onnx``."""
     options = _parse(args)
+    import_torchmetrics()
     from sketchclip.pretrained.export import destination, read_export, write_export
     from sketchclip.pretrained.onnx_export import require_packages, write_onnx
 
