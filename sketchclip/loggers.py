@@ -12,7 +12,7 @@ from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from sketchclip.errors import SketchClipError, first_line
-from sketchclip.runs.folder import RunFolder, discard_without_results
+from sketchclip.runs.folder import CONFIG, RunFolder, discard_without_results
 from sketchclip.system.network import problem_of
 
 STEP = "trainer/global_step"
@@ -34,7 +34,7 @@ class RunFiles(CSVLogger):
         save_dir: Where run folders are.
         name: Experiment: the folder in save_dir.
         version: Folder of the run; null for the next free number.
-        kind: Name of numbered folders: version, or a command that evaluates a run.
+        kind: Name of numbered folders: version, or what an evaluation is called.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class WandbRun(WandbLogger):
         save_dir: Where run folders are.
         name: Experiment: the folder in save_dir.
         version: Folder of the run; null for the next free number.
-        kind: Name of numbered folders: version, or a command that evaluates a run.
+        kind: Name of numbered folders: version, or what an evaluation is called.
         project: W&B project.
         entity: W&B user or team; null for the account's default.
         group: W&B group of runs.
@@ -137,7 +137,7 @@ class WandbRun(WandbLogger):
 
             folder = self.folder
             folder.mkdir(parents=True, exist_ok=True)  # else wandb writes elsewhere
-            parts = folder.parts[-2 if folder.name.startswith("version_") else -3 :]
+            parts = folder.parts[-3 if (folder.parent / CONFIG).is_file() else -2 :]
             self._wandb_init |= {"name": "/".join(parts), "dir": str(folder)}
             settings = wandb.setup().settings
             mode = os.environ.get("WANDB_MODE") or settings.mode  # it reads them once a process

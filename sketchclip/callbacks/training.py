@@ -69,8 +69,11 @@ class TrainingReport(Callback):
             when += f"/{trainer.max_epochs}"
         elif trainer.max_steps > 0:
             when += f", step {trainer.global_step}/{trainer.max_steps}"
-        bar: Any = trainer.progress_bar_callback
-        (print if bar is None else bar.print)(f"{when}  {'  '.join(parts)}  {seconds:.0f} s")
+        line, bar = f"{when}  {'  '.join(parts)}  {seconds:.0f} s", trainer.progress_bar_callback
+        if bar is None:
+            print(line, flush=True)  # of a log that somebody watches
+        else:
+            bar.print(line)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print where everything was written and what to type next.

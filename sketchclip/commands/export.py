@@ -10,7 +10,7 @@ from sketchclip.errors import SketchClipError
 from sketchclip.system.light_imports import import_torchmetrics
 
 _EXAMPLES = """examples:
-  sketchclip export runs/doodles/version_1 --to my-model
+  sketchclip export runs/doodles/version_0 --to my-model
   sketchclip export last --to hf://me/my-model --license mit
   sketchclip export last --to my-model --onnx --int8
   sketchclip export frozen --backbone sketchclip-mini --to mini --onnx

@@ -29,7 +29,7 @@ _NEEDS = {
 }
 _EXAMPLES = """examples:
   sketchclip plot runs/embedded/fine_grained -o figures
-  sketchclip plot runs/doodles/version_3 -o figures --figures map --classes apple,cat,clock
+  sketchclip plot runs/doodles/version_0 -o figures --figures map --classes apple,cat,clock
   sketchclip plot runs/embedded/category -o figures --figures prompts --metric mAP@all --formats pdf
 """
 

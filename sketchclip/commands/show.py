@@ -11,7 +11,7 @@ from sketchclip.errors import SketchClipError
 from sketchclip.plots.choice import Pick
 
 _EXAMPLES = """examples:
-  sketchclip show runs/doodles/version_1 --pick worst -n 12
+  sketchclip show runs/doodles/version_0 --pick worst -n 12
   sketchclip show GRID/ours/seed_0 --baseline GRID/frozen/seed_0 --pick most_improved
   sketchclip show RUN --root /elsewhere/Sketchy -o grid.png
 """

@@ -113,7 +113,7 @@ class SketchClipCLI(LightningCLI):
         check_settings(self.config.subcommand, self.config[self.config.subcommand])
 
     def before_instantiate_classes(self) -> None:
-        """Put results of evaluating a run into its folder, unless the user names another."""
+        """Put results of an evaluation where they belong, unless the user names another folder."""
         config = self.config[self.subcommand]
         logger = config.trainer.get("logger")
         options = logger.get("init_args") if isinstance(logger, Namespace) else None
@@ -121,7 +121,8 @@ class SketchClipCLI(LightningCLI):
         if options is None or not known or options.get("version") is not None:
             return
         command, checkpoint = str(self.subcommand), config.get("ckpt_path")
-        folder = RunFolder.for_command(command, options.save_dir, options.name, checkpoint)
+        method = config.model.class_path.rpartition(".")[2]
+        folder = RunFolder.for_command(command, options.save_dir, options.name, checkpoint, method)
         if folder.kind != "version":
             options.save_dir, options.name = str(folder.parent), ""
             if "kind" in options:

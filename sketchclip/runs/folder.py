@@ -86,8 +86,9 @@ class RunFolder:
 
     Attributes:
         parent: Folder that it is made in.
-        kind: ``version`` for numbered runs; a command for the results of evaluating a run, which
-            get a number from the second time on.
+        kind: ``version`` for trainings, which have numbers from 0. Evaluations get one from the
+            second time on: of a run they have the name of the command, of a model that no run here
+            has trained that of the method.
     """
 
     parent: Path
@@ -95,19 +96,24 @@ class RunFolder:
 
     @classmethod
     def for_command(
-        cls, command: str, save_dir: str, name: str, checkpoint: str | None
+        cls, command: str, save_dir: str, name: str, checkpoint: str | None, method: str
     ) -> "RunFolder":
         """Decide where a command's files go: beside the checkpoint that it evaluates, if in a run.
+
+        So ``version_0`` is the first training, whatever was tested before.
 
         Args:
             command: fit, test, validate or predict.
             save_dir: Where the user keeps runs; runs elsewhere are left as they are.
             name: Experiment, the folder of its runs.
             checkpoint: File that is read.
+            method: Class of the model.
         """
-        run = run_of(Path(checkpoint)) if checkpoint and command != "fit" else None
-        if run is None or Path(save_dir).resolve() not in run.resolve().parents:
+        if command == "fit":
             return cls(Path(save_dir) / name)
+        run = run_of(Path(checkpoint)) if checkpoint else None
+        if run is None or Path(save_dir).resolve() not in run.resolve().parents:
+            return cls(Path(save_dir) / name, method)
         return cls(run, command)
 
     def make(self) -> Path:

@@ -17,6 +17,7 @@ from sketchclip.errors import SketchClipError
 from sketchclip.loggers import RunFiles
 from sketchclip.pretrained.find import find_checkpoint
 from sketchclip.runs.folder import RunFolder, last_run, link_last
+from sketchclip.runs.reading import find_runs
 
 FAST = ("--trainer.max_epochs", "1", "--grids.queries", "0")
 
@@ -152,13 +153,26 @@ def test_test_without_arguments_tests_the_last_run(fitted, capsys):
 def test_results_beside_a_checkpoint_only_inside_the_users_folder(fitted, run, tmp_path):
     checkpoint = str(folder(fitted) / "checkpoints" / "last.ckpt")
     decide = RunFolder.for_command
-    assert decide("test", "runs", "x", checkpoint) == RunFolder(folder(fitted), "test")
+    assert decide("test", "runs", "x", checkpoint, "Ours") == RunFolder(folder(fitted), "test")
     elsewhere = str(tmp_path / "elsewhere")
-    assert decide("test", elsewhere, "x", checkpoint) == RunFolder(tmp_path / "elsewhere" / "x")
-    assert decide("test", "runs", "x", None) == RunFolder(Path("runs/x"))
-    assert decide("fit", "runs", "x", checkpoint) == RunFolder(Path("runs/x"))
+    there = RunFolder(tmp_path / "elsewhere" / "x", "Ours")
+    assert decide("test", elsewhere, "x", checkpoint, "Ours") == there
+    assert decide("test", "runs", "x", None, "Ours") == RunFolder(Path("runs/x"), "Ours")
+    assert decide("fit", "runs", "x", checkpoint, "Ours") == RunFolder(Path("runs/x"))
     other = run("test", "--ckpt_path", checkpoint, "--trainer.logger.version", "mine", *FAST[2:])
     assert folder(other).name == "mine"
+
+
+def test_versions_are_trainings_whatever_was_tested_before(run):
+    tests = [folder(run("test", method="FrozenCLIP")) for _ in range(2)]
+    assert [path.name for path in tests] == ["FrozenCLIP", "FrozenCLIP_2"]
+    trained = folder(run("fit", *FAST))
+    assert trained.name == "version_0"
+    assert (trained.parent / "last").resolve() == trained.resolve()
+    runs, left_out = find_runs([trained.parent])
+    names = ["FrozenCLIP", "FrozenCLIP_2", "version_0"]
+    assert [each.name for each in runs] == [f"{trained.parent.name}_{name}" for name in names]
+    assert not left_out
 
 
 @pytest.mark.parametrize("command", ["fit", "test"])
@@ -247,7 +261,7 @@ def hub(fitted, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["hf://owner/model", "owner/model"])
 def test_a_hub_id_is_a_checkpoint_with_its_config(hub, fitted, name):
     tested = main(["test", "--ckpt_path", name])
-    assert folder(tested) == Path("runs/x/version_1")
+    assert folder(tested) == Path("runs/x/ZeroShotPromptLearning")
     for key, value in fitted.model.named_parameters():
         if value.requires_grad:
             assert torch.equal(tested.model.get_parameter(key), value), key
