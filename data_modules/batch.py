@@ -1,7 +1,7 @@
 """The contract between data modules and methods: what a batch holds and how images are prepared."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
@@ -259,3 +259,17 @@ class Protocol:
     map_k: tuple[int, ...] = (200,)
     precision_k: tuple[int, ...] = (100, 200)
     instances: bool = False
+
+    def within(self, photos: int) -> "Protocol":
+        """Leave out the cut-offs that a gallery of so many photos has no use for.
+
+        Of fewer than k photos, P@k could not reach 1, and mAP@k is mAP@all.
+
+        >>> fitting = Protocol(map_k=(100, 200), precision_k=(100, 200)).within(150)
+        >>> fitting.map_k, fitting.precision_k
+        ((100,), (100,))
+        """
+        map_k = tuple(k for k in self.map_k if k < photos)
+        return replace(
+            self, map_k=map_k, precision_k=tuple(k for k in self.precision_k if k <= photos)
+        )

@@ -36,9 +36,11 @@ def run(args: Sequence[str]) -> dict[str, float]:
     parser.add_argument(
         "--similarity", choices=("cosine", "euclidean", "hamming"), default="cosine"
     )
-    for name, usual in (("map", [200]), ("precision", [100, 200]), ("accuracy", [1, 5, 10])):
-        text = f"cut-offs (default: {' '.join(map(str, usual))})"
-        parser.add_argument(f"--{name}_k", type=Count, nargs="*", default=usual, help=text)
+    for name, usual in (("map", "200"), ("precision", "100 200")):
+        text = f"cut-offs (default: {usual}, as far as there are so many photos)"
+        parser.add_argument(f"--{name}_k", type=Count, nargs="*", help=text)
+    text = "cut-offs (default: 1 5 10)"
+    parser.add_argument("--accuracy_k", type=Count, nargs="*", default=[1, 5, 10], help=text)
     parser.add_argument("--out", type=Path, help="folder for metrics.json and queries.csv")
     options = parser.parse_args(list(args))
 
@@ -53,18 +55,20 @@ def run(args: Sequence[str]) -> dict[str, float]:
     import_torchmetrics()
     import torch
 
+    from data_modules.batch import Protocol
     from sketchclip.metrics import InstanceRetrieval
     from sketchclip.metrics.definitions import DEFINITION
     from sketchclip.runs.environment import METRIC_PACKAGES, versions
     from sketchclip.runs.results import by_class, intervals, write_results
     from sketchclip.tables.console import print_metrics
 
-    metric = InstanceRetrieval(
-        options.precision_k, options.map_k, options.accuracy_k, options.similarity
-    )
     photos = _read(options.photos, options.photo_labels)
     sketches = _read(options.sketches, options.sketch_labels)
     count, gallery = len(sketches[0]), len(photos[0])
+    fitting = Protocol().within(gallery)
+    precision_k = fitting.precision_k if options.precision_k is None else options.precision_k
+    map_k = fitting.map_k if options.map_k is None else options.map_k
+    metric = InstanceRetrieval(precision_k, map_k, options.accuracy_k, options.similarity)
     paired = np.full(count, -1)
     if options.targets is not None:
         paired = as_integers(
@@ -87,7 +91,7 @@ def run(args: Sequence[str]) -> dict[str, float]:
     title += f"{len(np.unique(sketches[1]))} classes, {options.similarity}"
     protocol = "the gallery is every photo given"
     print_metrics(title, metrics, protocol)
-    beyond = sorted({k for k in (*options.precision_k, *options.map_k) if k > gallery})
+    beyond = sorted({k for k in (*precision_k, *map_k) if k > gallery})
     if beyond:
         cuts = ", ".join(map(str, beyond))
         print(f"Beyond the gallery of {gallery:,} photos: {cuts}; P@k counts k photos all the same")

@@ -186,6 +186,10 @@ class RetrievalModule(RankedModule):
         trainer = self.trainer
         loaders = trainer.test_dataloaders if trainer.testing else trainer.val_dataloaders
         taken = trainer.num_test_batches if trainer.testing else trainer.num_val_batches
+        if loaders:  # the classes of a test may be known no sooner
+            fitting = self.protocol.within(len(loaders[1].dataset))
+            self.retrieval.precision_k = fitting.precision_k
+            self.retrieval.map_k = fitting.map_k
         cut = any(n < len(loader) for n, loader in zip(taken, loaders or (), strict=True))
         self.partial = trainer.sanity_checking or cut  # a limit above the number cuts nothing
         # A part of the gallery is no gallery: queries without any photo in it are left out.

@@ -21,8 +21,9 @@ from sketchclip.runs.results import by_class, intervals, read_results
 
 
 @pytest.fixture
-def tested(run):
-    """Run folder of a test of the frozen model."""
+def tested(run, monkeypatch):
+    """Run folder of a test of the frozen model, with cut-offs that 8 photos have a use for."""
+    monkeypatch.setattr(SketchPhotoFolder, "protocol", Protocol(map_k=(3,), precision_k=(2,)))
     return Path(run("test", method="FrozenCLIP").trainer.log_dir)
 
 
@@ -45,7 +46,7 @@ def test_summary_and_rows_of_queries_agree(tested, tree):
     result, table = json.loads((tested / "metrics.json").read_text()), rows(tested)
     assert result["queries"] == len(table) == 6
     assert {row["class"] for row in table} == set(result["unseen_classes"])
-    for name in ("mAP@all", "mAP@200", "mAP@200_voc", "mAP@200_prefix", "P@100"):
+    for name in ("mAP@all", "mAP@3", "mAP@3_voc", "mAP@3_prefix", "P@2"):
         values = [float(row[name]) for row in table]
         assert result["metrics"][name] == pytest.approx(np.mean(values), abs=1e-6)
         low, high = result["interval_95"][name]
@@ -98,7 +99,8 @@ def test_evaluate_scores_what_predict_wrote_like_test(run, tested, tmp_path):
     folder = Path(run("predict", method="FrozenCLIP").trainer.log_dir) / "embeddings"
     sides = ["--sketches", folder / "sketch.npz", "--photos", folder / "photo.npz"]
     out = tmp_path / "scored"
-    figures = main([str(a) for a in ["evaluate", *sides, "--out", out]])
+    cuts = ["--map_k", 3, "--precision_k", 2]
+    figures = main([str(a) for a in ["evaluate", *sides, *cuts, "--out", out]])
     expected = json.loads((tested / "metrics.json").read_text())["metrics"]
     assert figures == pytest.approx(expected, abs=1e-6)
     summary, _, values = read_results(out)
@@ -131,6 +133,12 @@ def command(arrays, *more):
 
 def labels(arrays):
     return ["--sketch_labels", arrays["ql"], "--photo_labels", arrays["gl"]]
+
+
+def test_evaluate_leaves_out_usual_cut_offs_beyond_the_gallery(arrays):
+    found = main(command(arrays, *labels(arrays)))
+    assert not [name for name in found if name.startswith(("P@", "mAP@200"))]
+    assert "mAP@all" in found
 
 
 def test_evaluate_reads_arrays_and_targets(arrays):
@@ -176,7 +184,8 @@ def test_evaluate_refuses(case, arrays, capsys):
 def test_class_ids_may_be_any_numbers(arrays, tmp_path):
     for key in ("ql", "gl"):
         np.save(arrays[key], np.load(arrays[key]) + 10**12)
-    main(command(arrays, *labels(arrays), "--out", tmp_path / "scored"))
+    cuts = ("--map_k", 200, "--precision_k", 100, 200)
+    main(command(arrays, *labels(arrays), *cuts, "--out", tmp_path / "scored"))
     assert {row["class"] for row in rows(tmp_path / "scored")} == {
         f"{10**12 + i}" for i in range(3)
     }
@@ -319,7 +328,8 @@ def test_files_of_evaluate_are_looked_for_first(arrays, tmp_path, capsys):
 @pytest.fixture
 def scored(arrays, tmp_path):
     """Folder of 'evaluate --out', and a copy to damage."""
-    main(command(arrays, *labels(arrays), "--out", tmp_path / "scored"))
+    cuts = ("--map_k", 200, "--precision_k", 100, 200)
+    main(command(arrays, *labels(arrays), *cuts, "--out", tmp_path / "scored"))
     shutil.copytree(tmp_path / "scored", tmp_path / "cut")
     return tmp_path / "scored", tmp_path / "cut"
 
