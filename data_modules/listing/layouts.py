@@ -65,6 +65,18 @@ class FoundLayout:
         return [folder for folder in (self.sketches, self.photos, self.base) if folder]
 
 
+def in_words(layouts: Sequence[Layout]) -> str:
+    """Name the first and the last of several layouts, for a message of one line.
+
+    >>> in_words([PLAIN])
+    'sketch/<class>/ and photo/<class>/'
+    """
+    if len(layouts) < 3:
+        return " or ".join(map(str, layouts))
+    others = f"or one of {len(layouts) - 2} others that circulate, see docs/data.md"
+    return f"{layouts[0]}, or {layouts[-1]} ({others})"
+
+
 def find_layout(root: Path, layouts: Sequence[Layout], dataset: str) -> FoundLayout:
     """Find the folders of a dataset: the first layout that is there.
 
@@ -98,7 +110,7 @@ def find_layout(root: Path, layouts: Sequence[Layout], dataset: str) -> FoundLay
     ]
     present = shorten(names) or "nothing"
     raise SketchClipError(
-        f"{dataset}: expected {' or '.join(map(str, layouts))} under {root}, found {present}. "
+        f"{dataset}: expected {in_words(layouts)} under {root}, found {present}. "
         "Folders arranged in another way can be named: --data.sketch_files='<class>/sketch/*' "
         "--data.photo_files='<class>/photo/*'."
     )

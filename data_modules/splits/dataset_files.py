@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from data_modules.listing.entries import no_folder
-from data_modules.listing.layouts import PLAIN, FoundLayout, Layout, find_layout
+from data_modules.listing.layouts import PLAIN, FoundLayout, Layout, find_layout, in_words
 from data_modules.listing.names import shorten
 from data_modules.listing.scan import (
     PHOTOS,
@@ -54,7 +54,7 @@ class Dataset:
         Raises:
             SketchClipError: If none was named or it does not exist.
         """
-        expected = " or ".join(map(str, self.layouts))
+        expected = in_words(self.layouts)
         if root is None:
             raise SketchClipError(
                 f"{type(self).__name__} needs a folder: --data.root=/path/to/data with {expected}."
