@@ -56,8 +56,9 @@ one-backbone-table: $(VENV)/.runtime ## Every row of the paper's table on one en
 	  ! test -d $(ONE)/$$data || $(BIN)/sketchclip table $(ONE)/$$data --order --cost \
 	  -o $(ONE)/tables/$$data || exit; done
 
-readme: $(VENV)/.runtime ## Rewrite README's results table from the figures kept in results/
+readme: $(VENV)/.runtime ## Rewrite README's tables from the figures kept in results/
 	$(BIN)/python tools/readme_table.py
+	$(BIN)/python tools/what_runs.py
 
 test: $(VENV)/.dev ## Run the fast tests and all doctests
 	$(BIN)/pytest $(PARALLEL) -m "not slow"

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from tests.helpers.paths import REPOSITORY
+from tools import what_runs
 from tools.readme_table import RESULTS, rewritten
 
 GUIDES = [
@@ -225,6 +226,16 @@ def test_readme_shows_the_figures_that_are_kept():
     assert rewritten(text, results) == text
     results["rows"]["frozen"]["mAP@all"]["mean"] += 0.1
     assert rewritten(text, results) != text
+
+
+def test_readme_names_every_system_with_its_figures():
+    text = README.read_text("utf-8")
+    assert what_runs.rewritten(text) == text
+    rows = [line.split("|")[1:-1] for line in text.splitlines() if ".yaml` |" in line]
+    found = {row[1].strip(" `") for row in rows}
+    assert {"sketchy.yaml", "sketchy_fg.yaml", "baselines/b_ip.yaml", "later/marl.yaml"} <= found
+    assert all((REPOSITORY / "experiments" / name).is_file() for name in found)
+    assert what_runs.rewritten(text.replace("ZS-SAKE", "")) == text
 
 
 def test_readme_python_runs(tree, monkeypatch, tmp_path):
