@@ -17,7 +17,8 @@ FEW = ("--trainer.limit_train_batches", "1", "--grids.queries", "0")
 # Datasets and accounts that nobody has here, programs beside ours, and a page to draw on.
 ELSEWHERE = re.compile(
     r"Sketchy|sketchy|TUBerlin|QuickDraw|ViT-B-32|s3://|hf://|^(hf|pip|make|source|python) |"
-    r"ablate|^sketchclip demo|runs/(embedded|scarcity|main|ablations|x)/|/mnt/|~/Scans|logger=wandb|--onnx"
+    r"ablate|^sketchclip demo|runs/(embedded|scarcity|main|ablations|x)/|/mnt/|~/Scans|"
+    r"logger=wandb|--onnx"
 )
 
 
