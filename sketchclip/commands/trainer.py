@@ -25,6 +25,7 @@ from sketchclip.callbacks.config import RunConfig
 from sketchclip.callbacks.cost import TrainingCost
 from sketchclip.callbacks.embeddings import EmbeddingWriter
 from sketchclip.callbacks.grids import RetrievalGrids
+from sketchclip.callbacks.log_interval import LogInterval
 from sketchclip.callbacks.progress import EpochProgress
 from sketchclip.callbacks.report import RunReport
 from sketchclip.callbacks.speed import Speed
@@ -246,6 +247,7 @@ def run_cli(args: Sequence[str] | None) -> SketchClipCLI:
             "callbacks": [
                 last,
                 BestCheckpoint(),
+                LogInterval(),
                 TrainingReport(),
                 TrainingCost(),
                 RunReport(),

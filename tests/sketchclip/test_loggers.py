@@ -128,6 +128,14 @@ def test_the_run_is_one_folder_with_everything(logged, run):
         assert hit == (hits[0] == "x")
 
 
+def test_a_training_of_few_steps_sends_a_loss_for_each(run):
+    few = ("--trainer.max_epochs", "2", "--trainer.log_every_n_steps", "10", "--grids.queries", "0")
+    cli = run("fit", "--trainer.logger=wandb", *few)
+    history = [r.history.item for r in records(Path(cli.trainer.log_dir)) if r.HasField("history")]
+    sent = sum("train/loss" in keys(items) for items in history)
+    assert sent == cli.trainer.global_step > 1
+
+
 def test_the_layer_keeps_folder_and_name(capsys):
     layers = ["--config", "experiments/doodles.yaml", "--config", "experiments/loggers/wandb.yaml"]
     for given in (layers, [*layers[:2], "--trainer.logger=wandb"]):
