@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.vector_engines import QUERIES, K, batches
 from data_modules import Doodles
-from sketchclip.plots.retrieval_grid import search_page
+from sketchclip.plots.search_page import search_page
 from sketchclip.pretrained.model import load_model
 from sketchclip.search.engine import VectorEngine
 from sketchclip.search.index import VERSION, PhotoIndex

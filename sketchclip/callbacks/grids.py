@@ -1,8 +1,9 @@
 """Retrieval grids of a few sketches and their first photos, after each validation."""
 
 from collections.abc import Iterator, Sequence
+from math import isnan
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
@@ -13,6 +14,7 @@ from sketchclip.loggers import WandbRun
 from sketchclip.metrics import RetrievalResults
 from sketchclip.plots.choice import choose
 from sketchclip.plots.retrieval_grid import Ranking, retrieval_grid
+from sketchclip.semantics.class_names import spoken
 
 _COLUMNS = ("query", "class", "retrieved", "classes", "hits", "hit@1", "AP")
 
@@ -26,6 +28,11 @@ class Retrieved(NamedTuple):
     classes: list[str]
     hits: list[bool]
     precision: float
+
+    @property
+    def note(self) -> str:
+        """Average precision in words; empty where it is undefined."""
+        return "" if isnan(self.precision) else f"AP {self.precision:.2f}"
 
 
 class RetrievalGrids(CheckedArguments, Callback):
@@ -66,7 +73,8 @@ class RetrievalGrids(CheckedArguments, Callback):
         folder = trainer.log_dir  # a collective call
         if not shown or folder is None or not trainer.is_global_zero:
             return
-        picture = _picture(shown, f"Validation classes{when}")
+        title, means = _described(pl_module, trainer, "validation")
+        picture = _picture(shown, f"{title}{when}", means)
         target = Path(folder) / name
         target.parent.mkdir(parents=True, exist_ok=True)
         picture.save(target)
@@ -81,7 +89,7 @@ class RetrievalGrids(CheckedArguments, Callback):
         shown = self._shown(trainer, pl_module, trainer.test_dataloaders, most)
         for logger in _wandb(trainer):
             if shown[: self.queries]:
-                picture = _picture(shown[: self.queries], "Unseen classes")
+                picture = _picture(shown[: self.queries], *_described(pl_module, trainer, "unseen"))
                 logger.log_image("test/retrieved", [picture], trainer.global_step)
             if shown[: self.table]:
                 rows = [_row(query) for query in shown[: self.table]]
@@ -112,9 +120,9 @@ def retrieved(
     return [
         Retrieved(
             queries.items.path(int(results.index[at])),
-            queries.classes[int(results.labels[at])],
+            spoken(queries.classes[int(results.labels[at])]),
             [photos.items.path(position) for position in results.first[at, :depth].tolist()],
-            [photos.classes[label] for label in results.first_labels[at, :depth].tolist()],
+            [spoken(photos.classes[label]) for label in results.first_labels[at, :depth].tolist()],
             hits[at, :depth].tolist(),
             float("nan") if precision is None else float(precision[at]),
         )
@@ -126,10 +134,19 @@ def _wandb(trainer: Trainer) -> Iterator[WandbRun]:
     return (logger for logger in trainer.loggers if isinstance(logger, WandbRun))
 
 
-def _picture(shown: Sequence[Retrieved], title: str) -> Image.Image:
-    rows = [(s.path, s.class_name, [Ranking("", s.photos, s.hits)]) for s in shown]
-    footer = "Sketches sampled once at random. Thick green frame: what was looked for."
-    return retrieval_grid(title, rows, footer)
+def _described(module: LightningModule, trainer: Trainer, kind: str) -> tuple[str, str]:
+    """Title and subtitle of a picture: method, data, kind of classes; mean over all queries."""
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    metrics, name = cast(Any, module).results.metrics, cast(Any, module).headline
+    title = f"{type(module).__name__}, {type(data).__name__}, {kind} classes"
+    return title, f"{name} {metrics[name]:.3f} over all sketches." if name in metrics else ""
+
+
+def _picture(shown: Sequence[Retrieved], title: str, subtitle: str = "") -> Image.Image:
+    rows = [(s.path, s.class_name, [Ranking("", s.photos, s.hits, (), s.note)]) for s in shown]
+    footer = "Sketches sampled once at random, one a class while there are others. "
+    footer += "Thick frame with a tick: what was looked for."
+    return retrieval_grid(title, rows, footer, subtitle)
 
 
 def _row(shown: Retrieved) -> list[Any]:

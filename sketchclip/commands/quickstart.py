@@ -12,7 +12,6 @@ from rich.table import Table
 from data_modules.ranges import Count
 from sketchclip.commands.arguments import Parser, seeds
 from sketchclip.config import find_config
-from sketchclip.semantics.class_names import spoken
 from sketchclip.tables.console import print_whole
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from sketchclip.metrics import RetrievalResults
 
 _SHOWN = ("mAP@all", "P@1", "P@5")
+_ADAPTED = "prompts + LayerNorms"
 _NEXT = """
 Next:
   sketchclip fit --config experiments/own_data.yaml --data.root PHOTOS_AND_SKETCHES
@@ -45,6 +45,7 @@ def run(args: Sequence[str]) -> dict[str, Any]:
 def quickstart(seeds: list[int], folder: Path, epochs: int | None = None) -> dict[str, Any]:
     """Compare the frozen mini CLIP with the adapted one on the unseen classes of Doodles."""
     from sketchclip.commands.trainer import run_cli
+    from sketchclip.plots.examples import picture
 
     start = time.monotonic()
     config = ["--config", str(find_config("experiments/doodles.yaml"))]
@@ -55,20 +56,24 @@ def quickstart(seeds: list[int], folder: Path, epochs: int | None = None) -> dic
     mini = ["--model", "FrozenCLIP", "--model.backbone", "sketchclip-mini"]
     frozen = run_cli(["test", *config, *mini])
     results: dict[str, list[RetrievalResults]] = {"frozen": [frozen.model.results], "adapted": []}
+    runs = []
     for number, seed in enumerate(seeds, start=1):
         count = f"{number}/{len(seeds)}"
         print(f"\nPrompts + LayerNorms on the seen classes, seed {seed} ({count}) ...")
         adapted = run_cli(["fit", *config, f"--seed_everything={seed}", *limit])
         adapted.trainer.test(adapted.model, datamodule=adapted.datamodule, verbose=False)
         results["adapted"].append(adapted.model.results)
+        runs.append(Path(adapted.trainer.log_dir))
 
     summary = _summary(results, seeds, frozen.datamodule)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    picture = folder / "before_after.png"
-    _plot(results, frozen.datamodule, seeds[0]).save(picture)
+    file, before = folder / "before_after.png", Path(frozen.trainer.log_dir)
+    note = f"Adapted with seed {seeds[0]}, {_ADAPTED}; frozen: the same CLIP as it was."
+    labels = ("adapted", "frozen")
+    picture(runs[0], before, "quantiles", labels=labels, note=note).save(file)
     _print(summary)
-    print(f"\nPicture: {picture}\nMetrics: {folder / 'results.json'}")
+    print(f"\nPicture: {file}\nMetrics: {folder / 'results.json'}")
     print(f"{time.monotonic() - start:.0f} s. Run folders: {folder}")
     print(_NEXT)
     return summary
@@ -120,7 +125,7 @@ def _print(summary: dict[str, Any]) -> None:
     for column in rows["frozen"]:
         table.add_column(column, justify="right")
     table.add_row("chance", f"{summary['chance_mAP@all']:.3f}")
-    labels = {"frozen": "frozen CLIP", "adapted": "prompts + LayerNorms"}
+    labels = {"frozen": "frozen CLIP", "adapted": _ADAPTED}
     for name, label in labels.items():
         cells = [
             f"{cell['mean']:.3f}" + (f" +- {cell['std']:.3f}" if cell["std"] is not None else "")
@@ -130,25 +135,3 @@ def _print(summary: dict[str, Any]) -> None:
     print_whole(table)
     before, after = (rows[name]["mAP@all"]["mean"] for name in labels)
     print(f"mAP@all of unseen classes: {(after / before - 1) * 100:+.0f} % over the frozen model.")
-
-
-def _plot(
-    results: "Mapping[str, list[RetrievalResults]]", data: "SketchPhotoDataModule", seed: int
-) -> Any:
-    """Plot queries sampled at random, one a class, so that the picture shows no chosen cases."""
-    from sketchclip.callbacks.grids import retrieved
-    from sketchclip.plots.retrieval_grid import Ranking, retrieval_grid
-
-    loaders = data.test_dataloader()
-    shown = {name: retrieved(runs[0], loaders, 8, 10) for name, runs in results.items()}
-    rows = [
-        (
-            queries[0].path,
-            spoken(queries[0].class_name),
-            [Ranking(name, q.photos, q.hits) for name, q in zip(shown, queries, strict=True)],
-        )
-        for queries in zip(*shown.values(), strict=True)
-    ]
-    title = "Doodles of unseen classes and their first ten photos, before and after adaptation"
-    footer = f"Queries sampled at random. Thick green frame: right class. Adapted with seed {seed}."
-    return retrieval_grid(title, rows, footer)

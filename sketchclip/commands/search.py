@@ -11,8 +11,6 @@ from sketchclip.errors import SketchClipError, printable
 from sketchclip.system.light_imports import import_torchmetrics
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from sketchclip.search.index import Hit
 
 _EXAMPLES = """examples:
@@ -52,6 +50,7 @@ def run(args: Sequence[str]) -> "list[Hit]":
 
     import_torchmetrics()
     from sketchclip.search.index import PhotoIndex
+    from sketchclip.search.picture import query_title, search_picture
     from sketchclip.search.query import combine, read_query
 
     index = PhotoIndex.open(options.index)
@@ -61,8 +60,13 @@ def run(args: Sequence[str]) -> "list[Hit]":
     text = None if options.text is None else model.texts([options.text])[0]
     query = combine(sketch, text, options.text_weight)
     hits = index.search(query, options.k, options.class_filter, rescore)
+    scored = "score" if rescore else model.similarity
     if options.save is not None:
-        _save(options.save, image, options.text, hits, model.name)
+        file = None if options.sketch is None else options.sketch.name
+        name = "a sketch" if file == "-" else file
+        title = query_title(name, options.text, options.text_weight, options.class_filter)
+        picture = search_picture(title, image, hits, model.name, len(index), scored)
+        save_picture(picture, options.save)
     about = index.about
     if options.json:
         asked = {
@@ -74,7 +78,6 @@ def run(args: Sequence[str]) -> "list[Hit]":
         found = [{**vars(hit), "path": str(hit.path), "score": round(hit.score, 6)} for hit in hits]
         print(json.dumps({**asked, "index": options.index, "model": model.name, "hits": found}))
     else:
-        scored = "score" if rescore else model.similarity
         note = f"{len(index):,} photos of {options.index}, {model.name}"
         if len(hits) < options.k:
             note += f"; fewer than {options.k:,} are there to be found"
@@ -91,31 +94,17 @@ def run(args: Sequence[str]) -> "list[Hit]":
     return hits
 
 
-_SCORES = {"cosine": ("cosine", 1), "euclidean": ("distance", -1), "hamming": ("bits apart", -1)}
-
-
 def _print(hits: "Sequence[Hit]", note: str, similarity: str) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from sketchclip.search.picture import SCORES
     from sketchclip.tables.console import print_whole
 
-    head, sign = _SCORES.get(similarity, ("score", 1))
+    head, sign = SCORES.get(similarity, ("score", 1))
     table = Table("rank", head, "class", "photo")
     for hit in hits:
         cells = (f"{hit.rank}", f"{sign * hit.score:.4f}", hit.class_name or "", str(hit.path))
         table.add_row(*(Text(printable(cell)) for cell in cells))  # brackets are no markup
     print_whole(table)
     print(printable(note))
-
-
-def _save(
-    file: Path, image: "np.ndarray | None", text: str | None, hits: "Sequence[Hit]", model: str
-) -> None:
-    from sketchclip.plots.retrieval_grid import search_page
-
-    shown = [
-        (hit.path, f"{hit.rank}   {hit.score:.3f}", hit.class_name or hit.path.name) for hit in hits
-    ]
-    title = " + ".join([*(["sketch"] if image is not None else []), *([text] if text else [])])
-    save_picture(search_page(image, title, shown, model), file)

@@ -18,6 +18,7 @@ from sketchclip.runs.results import (
     read_classes,
     read_results,
 )
+from sketchclip.semantics.class_names import spoken
 
 
 def results_folder(run: Path) -> Path:
@@ -33,20 +34,22 @@ def picture(
     root: Path | None = None,
     seed: int = 0,
     labels: Sequence[str] = (),
+    note: str = "",
 ) -> Image.Image:
-    """Plot queries of a test with their first photos.
+    """Plot queries of a test with their first photos, and the mean over all queries above.
 
     Queries are chosen by average precision, or by the rank of the paired photo if there is one; no
     two of a class while there are other classes.
 
     Args:
         run: Folder of the test.
-        baseline: Test on the same queries, shown below.
+        baseline: Test on the same queries, shown above.
         pick: Kind of queries.
         count: Number of queries.
         root: Folder of the data, if it was moved since the test.
         seed: Seed of random choices, also among ties.
         labels: Names of run and baseline.
+        note: Text for below the picture, beside how queries were chosen.
 
     Raises:
         SketchClipError: If results are missing or the runs are not on the same queries.
@@ -62,13 +65,14 @@ def picture(
     scores, by = zip(*map(_scores, folders, values), strict=True)
     chosen = choose(scores, classes, pick, count, seed)
     names = list(labels) or (_names(summaries) if baseline is not None else [""])
+    roots = [root or ranking.root for ranking in rankings]
     rows = [
         (
-            (root or rankings[0].root) / queries[0][at],
-            classes[at],
+            roots[0] / queries[0][at],
+            spoken(classes[at]),
             [
-                _ranking(name, at, ranking, value, root or ranking.root)
-                for name, ranking, value in zip(names, rankings, values, strict=True)
+                _ranking(names[i], at, rankings[i], values[i:], roots[i])
+                for i in reversed(range(len(folders)))  # what was there before comes first
             ],
         )
         for at in chosen
@@ -78,11 +82,11 @@ def picture(
     title += f"{about.get('dataset')}, split {about.get('split')}: {len(queries[0]):,} sketches of "
     title += f"{len(about.get('unseen_classes', ()))} unseen classes, "
     title += f"{about.get('gallery', 0):,} photos"
-    instances = any((r.own >= 0).any() for r in rankings)
-    legend = "Thick green frame: right class. Thin red frame: another class."
-    if instances:
-        legend += " Double blue frame: the photo that the sketch was drawn from."
-    return retrieval_grid(title, rows, [_choice_note(pick, by[0], seed), legend])
+    legend = "Thick frame with a tick: right class. Thin frame: another class."
+    if any((r.own >= 0).any() for r in rankings):
+        legend += " Double frame: the photo that the sketch was drawn from."
+    footer = [_choice_note(pick, by[0], seed, len(chosen), baseline is not None), legend, note]
+    return retrieval_grid(title, rows, footer, _means(names, values, scores))
 
 
 def _scores(folder: Path, values: dict[str, np.ndarray]) -> tuple[np.ndarray, str]:
@@ -94,15 +98,41 @@ def _scores(folder: Path, values: dict[str, np.ndarray]) -> tuple[np.ndarray, st
 
 
 def _ranking(
-    name: str, at: int, rankings: Rankings, values: dict[str, np.ndarray], root: Path
+    name: str, at: int, rankings: Rankings, values: Sequence[dict[str, np.ndarray]], root: Path
 ) -> Ranking:
+    """Photos of a query, with its score and the gain over the values that follow, if any do."""
     shown = rankings.shown[at]
-    note = f"AP {values['mAP@all'][at]:.2f}"
-    if "rank_all" in values and not np.isnan(values["rank_all"][at]):
-        note = f"paired photo: rank {values['rank_all'][at]:.0f}"
+    scores = [value["mAP@all"][at] for value in values]
+    note = f"AP {scores[0]:.2f}"
+    if scores[1:]:
+        gain = f"{scores[0] - scores[1]:+.2f}"
+        note += f" (±{gain[1:]})" if float(gain) == 0 else f" ({gain})"
+    if "rank_all" in values[0] and not np.isnan(values[0]["rank_all"][at]):
+        note = f"paired photo: rank {values[0]['rank_all'][at]:.0f}"
     photos = [root / str(rankings.path[i]) for i in shown]
     paired = [bool(i == rankings.own[at]) for i in shown]
     return Ranking(name, photos, [bool(hit) for hit in rankings.hit[at]], paired, note)
+
+
+def _means(
+    names: Sequence[str],
+    values: Sequence[dict[str, np.ndarray]],
+    scores: Sequence[np.ndarray],
+) -> str:
+    """Mean over all queries of each run, baseline first, and how many queries gain and lose."""
+    instances = "rank_all" in values[0]
+    metric = "Acc@1" if instances else "mAP@all"
+    found = [s == 1 if instances else s for s in scores]
+    means = [float(np.mean(f[~np.isnan(s)])) for f, s in zip(found, scores, strict=True)]
+    if len(means) == 1:
+        return f"{metric} {means[0]:.3f} over all sketches."
+    gains = scores[0] - scores[1]
+    gains = gains[~np.isnan(gains)]
+    more, less = (f"{100 * np.mean(sign * gains > 0):.0f} %" for sign in (1, -1))
+    return (
+        f"{metric} over all sketches: {names[1]} {means[1]:.3f}, {names[0]} {means[0]:.3f} "
+        f"({means[0] - means[1]:+.3f}). {more} of the sketches gain, {less} lose."
+    )
 
 
 def _names(summaries: Sequence[dict[str, Any]]) -> list[str]:
@@ -110,10 +140,16 @@ def _names(summaries: Sequence[dict[str, Any]]) -> list[str]:
     return names if len(set(names)) == len(names) else ["run", "baseline"][: len(names)]
 
 
-def _choice_note(pick: Pick, by: str, seed: int) -> str:
+def _choice_note(pick: Pick, by: str, seed: int, count: int, compared: bool) -> str:
     spread = f"at most one a class while there are others, seed {seed}"
     if pick == "random":
         return f"Queries sampled at random, {spread}."
+    if pick == "quantiles":
+        order = "the greatest gain" if compared else "the best"
+        return (
+            f"Queries chosen by {by}: all are sorted from {order} down and cut into {count} equal "
+            f"parts, of which the middle ones are shown, or the nearest to them; {spread}."
+        )
     wording = {"best": "highest", "worst": "lowest", "most_improved": "greatest gain over baseline"}
     if pick != "most_improved" and by.startswith("rank"):
         wording = {"best": "first", "worst": "last"}

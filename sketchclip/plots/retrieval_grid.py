@@ -1,24 +1,27 @@
-"""Pictures of retrieval results: a query, then its first photos with hits and misses framed."""
+"""Pictures of retrieval results: a query, then its first photos with the hits marked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from data_modules.images.read import read_image
-from sketchclip.errors import SketchClipError
-
-HIT, MISS, PAIRED, INK, PAPER, GREY = (
-    "#1b9e3e",
-    "#c8372d",
-    "#0072b2",
-    "#222222",
-    "#ffffff",
-    "#c9c9c9",
+from sketchclip.plots.tiles import (
+    GAP,
+    INK,
+    PAPER,
+    SMALL,
+    TEXT,
+    TITLE,
+    Font,
+    fonts,
+    frame,
+    tile,
+    wrapped,
 )
-_CELL, _GAP, _TEXT, _TITLE, _SMALL = 84, 8, 15, 20, 12
+
+_CELL = 84
+_PITCH = _CELL + GAP
 
 
 @dataclass(frozen=True)
@@ -41,126 +44,65 @@ class Ranking:
 
 
 def retrieval_grid(
-    title: str, rows: Sequence[tuple[Path, str, Sequence[Ranking]]], footer: str | Sequence[str]
+    title: str,
+    rows: Sequence[tuple[Path, str, Sequence[Ranking]]],
+    footer: str | Sequence[str],
+    subtitle: str = "",
 ) -> Image.Image:
     """Plot a line of photos for each query and model; unreadable files are grey tiles.
 
     Args:
         title: Text above the grid.
         rows: File, class name and rankings of each query, equally many rankings for each.
-        footer: Lines below the grid: how queries were chosen, what the frames mean.
+        footer: Paragraphs below the grid: how queries were chosen, what the frames mean.
+        subtitle: Text between title and grid: means over all queries.
     """
-    lines = [footer] if isinstance(footer, str) else footer
-    font, bold, small = map(ImageFont.load_default, (_TEXT, _TITLE, _SMALL))
+    font, bold, small = fonts()
     models, depth = len(rows[0][2]), max(len(r.photos) for row in rows for r in row[2])
     labels = [r for row in rows for r in row[2]]
-    widths = [max(font.getlength(r.label), small.getlength(r.note)) for r in labels]
-    label_width = int(max(widths)) + 2 * _GAP
-    pitch = _CELL + _GAP
-    side = models * pitch - _GAP
-    left = int(_GAP + max(side, *(font.getlength(row[1]) for row in rows)) + label_width + _GAP)
-    wide = [bold.getlength(title), *(font.getlength(line) for line in lines)]
-    width = int(max(left + depth * pitch, *wide)) + 2 * _GAP
-    row_height = side + _TEXT + 3 * _GAP
-    top = 4 * _GAP + 2 * _TEXT
-    height = top + len(rows) * row_height + len(lines) * (_TEXT + 5) + _GAP
-    page = Image.new("RGB", (width, height), PAPER)
+    label_width = int(max(max(font.getlength(r.label), small.getlength(r.note)) for r in labels))
+    side = models * _PITCH - GAP
+    query_width = max(side, *(font.getlength(row[1]) for row in rows))
+    left = int(query_width) + label_width + 4 * GAP
+    inside = max(left + depth * _PITCH - GAP, 6 * _PITCH)  # wide enough for texts of a single row
+    head = _lines(title, bold, TITLE, inside) + _lines(subtitle, font, TEXT, inside)
+    paragraphs = [footer] if isinstance(footer, str) else footer
+    foot = [line for text in paragraphs for line in _lines(text, small, SMALL, inside)]
+    top = GAP + sum(pitch for *_, pitch in head) + SMALL + GAP
+    row_height = side + TEXT + 3 * GAP
+    height = top + len(rows) * row_height + sum(pitch for *_, pitch in foot) + GAP
+    page = Image.new("RGB", (inside + 2 * GAP, height), PAPER)
     draw = ImageDraw.Draw(page)
-    draw.text((_GAP, _GAP), title, INK, bold)
+    _write(draw, head, GAP)
     for rank in range(depth):
-        x = left + rank * pitch + _CELL / 2
+        x = left + rank * _PITCH + _CELL / 2
         draw.text((x, top - 4), f"{rank + 1}", INK, small, anchor="ms")
     for number, (query, class_name, rankings) in enumerate(rows):
         y = top + number * row_height
-        page.paste(_tile(query, side), (_GAP, y))
-        draw.rectangle((_GAP, y, _GAP + side, y + side), outline=INK)
-        draw.text((_GAP, y + side + 3), class_name, INK, font)
+        page.paste(tile(query, side), (GAP, y))
+        draw.rectangle((GAP, y, GAP + side, y + side), outline=INK)
+        draw.text((GAP, y + side + 4), class_name, INK, font)
         for line, ranking in enumerate(rankings):
-            line_y = y + line * pitch
-            middle = line_y + _CELL / 2 - (_SMALL / 2 if ranking.note else 0)
-            draw.text((left - 2 * _GAP, middle), ranking.label, INK, font, anchor="rm")
-            below = middle + (_TEXT + 1 if ranking.label else _SMALL / 2)
-            draw.text((left - 2 * _GAP, below), ranking.note, INK, small, anchor="rm")
+            line_y, end = y + line * _PITCH, left - 2 * GAP
+            middle = line_y + _CELL / 2
+            above, below = ((SMALL + 5) / 2, TEXT / 2) if ranking.label and ranking.note else (0, 0)
+            draw.text((end, middle - above), ranking.label, INK, font, anchor="rm")
+            draw.text((end, middle + below), ranking.note, INK, small, anchor="rm")
             for rank, (photo, hit) in enumerate(zip(ranking.photos, ranking.hits, strict=True)):
-                x = left + rank * pitch
-                page.paste(_tile(photo, _CELL), (x, line_y))
-                _frame(draw, x, line_y, hit, bool(ranking.paired) and ranking.paired[rank])
-    for number, text in enumerate(lines):
-        below = top + len(rows) * row_height + number * (_TEXT + 5)
-        draw.text((_GAP, below), text, INK, font)
+                x = left + rank * _PITCH
+                page.paste(tile(photo, _CELL), (x, line_y))
+                paired = bool(ranking.paired) and ranking.paired[rank]
+                frame(draw, x, line_y, _CELL, hit, paired)
+    _write(draw, foot, top + len(rows) * row_height)
     return page
 
 
-def search_page(
-    query: np.ndarray | None,
-    title: str,
-    photos: Sequence[tuple[Path, str, str]],
-    footer: str = "",
-    columns: int = 10,
-) -> Image.Image:
-    """Plot the result of a search, where relevance is unknown.
-
-    Args:
-        query: Sketch for the left, uint8 RGB, (H, W, 3); None for a search by text.
-        title: Text above the photos.
-        photos: File of each photo, best first, and two lines for below it.
-        footer: Line at the end.
-        columns: Photos in a row.
-    """
-    font, bold, small = map(ImageFont.load_default, (_TEXT, _TITLE, _SMALL))
-    pitch, row_height, side = _CELL + 2 * _GAP, _CELL + 2 * _SMALL + 3 * _GAP, 2 * _CELL
-    left = _GAP if query is None else side + 4 * _GAP
-    rows = -(-len(photos) // columns)
-    top = 2 * _GAP + 2 * _TEXT
-    across = max(left + min(columns, len(photos)) * pitch, bold.getlength(title) + _GAP)
-    height = top + max(rows * row_height, side if query is not None else 0) + 2 * _TEXT
-    page = Image.new("RGB", (int(max(across, font.getlength(footer) + _GAP)) + _GAP, height), PAPER)
-    draw = ImageDraw.Draw(page)
-    draw.text((_GAP, _GAP), title, INK, bold)
-    if query is not None:
-        page.paste(_fitted(Image.fromarray(query), side), (_GAP, top))
-        draw.rectangle((_GAP, top, _GAP + side, top + side), outline=INK)
-    for number, (photo, *lines) in enumerate(photos):
-        x, y = left + number % columns * pitch, top + number // columns * row_height
-        page.paste(_tile(photo, _CELL), (x, y))
-        for line, text in enumerate(lines):
-            below = y + _CELL + 2 + line * (_SMALL + 2)
-            draw.text((x, below), _shortened(text, small, pitch - 4), INK, small)
-    draw.text((_GAP, height - _TEXT - _GAP), footer, INK, font)
-    return page
+def _lines(text: str, font: Font, size: int, width: int) -> list[tuple[str, Font, int]]:
+    """Lines of a paragraph with their font and distance."""
+    return [(line, font, size + 6) for line in wrapped(text, font, width)]
 
 
-def _frame(draw: ImageDraw.ImageDraw, x: int, y: int, hit: bool, paired: bool) -> None:
-    """Frame a photo: thick if relevant, double if paired, so that colour is not needed."""
-    box = (x - 2, y - 2, x + _CELL + 1, y + _CELL + 1)
-    if paired:
-        draw.rectangle(box, outline=PAIRED, width=3)
-        draw.rectangle((x + 3, y + 3, x + _CELL - 4, y + _CELL - 4), outline=PAIRED, width=2)
-    else:
-        draw.rectangle(box, outline=HIT if hit else MISS, width=5 if hit else 1)
-
-
-def _tile(path: Path, side: int) -> Image.Image:
-    """Fit a photo into a square, grey with a text if the file is missing or damaged."""
-    try:
-        return _fitted(Image.fromarray(read_image(path, side)), side)
-    except (SketchClipError, OSError):
-        tile, font = Image.new("RGB", (side, side), GREY), ImageFont.load_default(11)
-    draw, name = ImageDraw.Draw(tile), _shortened(path.name, font, side - 6)
-    draw.text((side / 2, side / 2 - 7), "cannot read", INK, font, anchor="mm")
-    draw.text((side / 2, side / 2 + 7), name, INK, font, anchor="mm")
-    return tile
-
-
-def _fitted(image: Image.Image, side: int) -> Image.Image:
-    """Paste the image in the middle of a white square."""
-    image.thumbnail((side, side), Image.Resampling.LANCZOS)
-    square = Image.new("RGB", (side, side), PAPER)
-    square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
-    return square
-
-
-def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    while len(text) > 4 and font.getlength(text) > width:
-        text = f"{text[:-2].rstrip('…')}…"
-    return text
+def _write(draw: ImageDraw.ImageDraw, lines: Sequence[tuple[str, Font, int]], y: int) -> None:
+    for text, font, pitch in lines:
+        draw.text((GAP, y), text, INK, font)
+        y += pitch

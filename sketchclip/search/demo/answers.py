@@ -13,12 +13,12 @@ from PIL import Image
 from data_modules.images.decode import UnreadableImageError
 from data_modules.images.read import read_image
 from sketchclip.errors import SketchClipError
-from sketchclip.plots.retrieval_grid import search_page
 from sketchclip.search.demo.columns import Column
 from sketchclip.search.demo.limits import RequestError
 from sketchclip.search.demo.pictures import PHOTO_SIZES, Thumbnails, to_png
 from sketchclip.search.demo.query import Query, parse_query
 from sketchclip.search.index import Hit
+from sketchclip.search.picture import query_title, search_picture
 from sketchclip.semantics.class_names import spoken
 
 _SEEN = 112
@@ -62,10 +62,14 @@ class Answers:
     def grid(self, body: bytes) -> bytes:
         """Plot the photos for a query; the content of a PNG file."""
         query, image, found = self._find(body)
+        sketch = None if image is None else "a sketch"
         if query.like is not None:
-            image = read_image(self._hit(query.like.column, query.like.photo).path, PHOTO_SIZES[0])
+            like = self._hit(query.like.column, query.like.photo)
+            image = read_image(like.path, PHOTO_SIZES[0])
+            sketch = f"photos like {spoken(like.class_name or '') or like.path.name}"
+        title = query_title(sketch, query.text, query.weight, query.class_name)
         pages = [
-            search_page(image, query.text, [_labelled(hit) for hit in hits], column.name)
+            search_picture(title, image, hits, column.name, len(column.index), "score")
             for column, hits in zip(self._columns, found, strict=True)
         ]
         return to_png(_below_each_other(pages))
@@ -99,11 +103,6 @@ class Answers:
             "class": hit.class_name,
             "path": str(path),
         }
-
-
-def _labelled(hit: Hit) -> tuple[Path, str, str]:
-    name = spoken(hit.class_name) if hit.class_name else hit.path.name
-    return hit.path, f"{hit.rank}   {hit.score:.3f}", name
 
 
 def _below_each_other(pages: list[Image.Image]) -> Image.Image:

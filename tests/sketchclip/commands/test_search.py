@@ -110,15 +110,37 @@ def test_table_and_picture(place, capsys, tmp_path):
         assert str(hit.path) in printed
         assert f"{hit.score:.4f}" in printed
     image = read_image(picture)
-    assert image.shape[0] > 2 * 84
-    assert image.shape[1] > 10 * 84
+    width = 104
+    assert image.shape[0] > 2 * width  # twelve photos are two rows
+    assert image.shape[1] > 8 * width
     for hit in hits[:2]:  # the photos are in there
-        width = 84
         tile = Image.fromarray(read_image(hit.path, width))
         tile.thumbnail((width, width), Image.Resampling.LANCZOS)
         windows = np.lib.stride_tricks.sliding_window_view(image[..., 1], tile.size[::-1])
         wanted = np.asarray(tile)[..., 1]
         assert (windows[40:60] == wanted).all(axis=(-1, -2)).any()
+
+
+def test_the_picture_says_what_was_searched_with_what(place, capsys, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        "sketchclip.search.picture.search_page",
+        lambda *given: drawn.append(given) or Image.new("RGB", (9, 9)),
+    )
+    name = next(name for name in CLASSES if "_" in name)
+    sketch, file = sketches(name)[0], tmp_path / "found.png"
+    words = ("--text", "a red bus", "--text-weight", 0.3, "--class-filter", name, "--save", file)
+    hits = main(["search", str(sketch), "--index", str(place), *map(str, words)])
+    image, title, shown, footer = drawn[0]
+    assert image.shape[2] == 3
+    spoken = name.replace("_", " ")
+    assert title == f'{sketch.name} + "a red bus" (weight of the text 0.3), among {spoken}'
+    for hit, (photo, score, label) in zip(hits, shown, strict=True):
+        assert (photo, label) == (hit.path, spoken)
+        assert score == f"{hit.rank}   {hit.score:.3f}"
+    assert f"first {len(hits)} of {len(PhotoIndex.open(str(place))):,} photos" in footer
+    assert "sketchclip-mini" in footer
+    assert "rank, cosine" in footer
 
 
 NAMES = [

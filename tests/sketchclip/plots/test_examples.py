@@ -13,7 +13,7 @@ from data_modules.batch import Protocol
 from sketchclip.cli import main
 from sketchclip.plots.choice import choose
 from sketchclip.plots.examples import picture
-from sketchclip.plots.retrieval_grid import GREY, HIT, PAIRED
+from sketchclip.plots.tiles import GREY, HIT, PAIRED, fonts, wrapped
 from sketchclip.runs.rankings import read_rankings
 
 
@@ -59,7 +59,70 @@ def test_queries_are_chosen_by_score_and_classes_are_spread():
     assert len(drawn) > 1
 
 
-def test_a_baseline_is_drawn_below_and_data_may_have_moved(tested, tree, tmp_path, capsys):
+def test_quantiles_are_the_middles_of_equal_parts_of_all_queries():
+    rng = np.random.default_rng(0)
+    gain = rng.normal(size=80)
+    base = rng.random(80)
+    each = [str(i) for i in range(80)]
+    best_first = np.argsort(-gain)
+    assert choose([base + gain, base], each, "quantiles", 8, 0) == [*best_first[4::10]]
+    assert choose([gain], each, "quantiles", 4, 0) == [*best_first[9::20]]
+    # Queries without a score are in no part, and no class is there twice.
+    holes = np.append(gain, [np.nan] * 20)
+    classes = [str(i // 5) for i in range(100)]
+    chosen = choose([holes], classes, "quantiles", 8, 0)
+    assert len({classes[i] for i in chosen}) == 8
+    assert not np.isnan(holes[chosen]).any()
+    assert [*holes[chosen]] == sorted(holes[chosen], reverse=True)
+    for at, part in zip(chosen, range(8), strict=True):
+        assert abs([*best_first].index(at) - (10 * part + 4.5)) < 10
+    assert sorted(choose([gain[:3]], each, "quantiles", 8, 0)) == [0, 1, 2]
+
+
+def test_two_models_have_their_means_above_and_gains_beside_them(run, tmp_path, monkeypatch):
+    folder = Path(run("test", method="FrozenCLIP").trainer.log_dir)
+    with (folder / "queries.csv").open(newline="") as file:
+        header, *rows = csv.reader(file)
+    column = header.index("mAP@all")
+    before = [float(row[column]) for row in rows]
+    gains = [-0.25, -0.125, 0.0, 0.0, 0.125, 0.0]
+    for row, value, gain in zip(rows, before, gains, strict=True):
+        row[column] = str(value + gain)
+    after = shutil.copytree(folder, tmp_path / "after")
+    with (after / "queries.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    drawn = {}
+    monkeypatch.setattr(
+        "sketchclip.plots.examples.retrieval_grid", lambda *given: drawn.update(enumerate(given))
+    )
+    picture(after, folder, "quantiles", 6, labels=("New", "Old"), note="More.")
+    title, lines, footer, means = (drawn[i] for i in range(4))
+    assert "6 sketches of 2 unseen classes, 8 photos" in title
+    old, new = np.mean(before), np.mean(before) + np.mean(gains)
+    assert f"Old {old:.3f}, New {new:.3f} ({new - old:+.3f})" in means
+    assert "17 % of the sketches gain, 33 % lose" in means
+    assert "cut into 6 equal parts" in footer[0]
+    assert footer[-1] == "More."
+    seen = []
+    for query, class_name, (first, second) in lines:
+        assert (first.label, second.label) == ("Old", "New")
+        assert query.parent.name == class_name  # the words, without an underscore
+        seen.append(second.note.partition("(")[2])
+        assert first.note in {f"AP {value:.2f}" for value in before}
+    assert seen == ["+0.12)", "±0.00)", "±0.00)", "±0.00)", "-0.12)", "-0.25)"]
+
+
+def test_long_texts_are_broken_within_the_picture():
+    font = fonts()[0]
+    text = "Queries sampled at random, " * 9 + "x" * 300
+    lines = wrapped(text, font, 400)
+    assert max(font.getlength(line) for line in lines) <= 400
+    assert " ".join(lines[:-1]) == text.rpartition(" ")[0]
+    assert lines[-1].endswith("…")
+    assert wrapped("", font, 400) == []
+
+
+def test_a_baseline_is_drawn_above_and_data_may_have_moved(tested, tree, tmp_path, capsys):
     alone = np.asarray(picture(tested, count=2))
     moved = shutil.copytree(tree, tmp_path / "moved")
     out = tmp_path / "new" / "grid.png"
