@@ -10,6 +10,7 @@ from sketchclip.plots.style import COLOURS, GREY, shorten
 from sketchclip.runs.reading import Run
 from sketchclip.runs.results import check_same_queries, read_classes, read_results
 from sketchclip.runs.uncertainty import bootstrap_interval
+from sketchclip.semantics.class_names import spoken
 
 _ROWS, _ROW = 36, 0.145  # classes in a column before there are two; inches of a class
 
@@ -57,7 +58,8 @@ def _column(axes: Any, bars: Sequence[tuple[float, float, float, str, int]], row
     axes.barh(position, mean, height=0.72, color=COLOURS[5])
     span = np.maximum([mean - low, high - mean], 0)
     axes.errorbar(mean, position, xerr=span, fmt="none", ecolor="#333333", elinewidth=0.7)
-    axes.set_yticks(position, [f"{shorten(bar[3], 32)} ({bar[4]})" for bar in bars], fontsize=6.5)
+    names = [f"{shorten(spoken(bar[3]), 30)} ({bar[4]})" for bar in bars]
+    axes.set_yticks(position, names, fontsize=style.SMALL)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     axes.set_ylim(rows - 0.4, -0.6)  # as tall a bar in a column that is not full

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sketchclip.plots.style import COLOURS, GREY, MARKERS, caption, new_figure, protocol
+from sketchclip.plots.style import GREY, caption, look, new_figure, protocol
 from sketchclip.runs.reading import Run
 
 FROZEN = ("FrozenCLIP", "FrozenEncoder")
@@ -80,7 +80,7 @@ def plot_curve(runs: Sequence[Run], curve: Curve, metric: str) -> Any:
         values = [np.array([_percent(run, metric) for run in at]) for at in points.values()]
         mean = np.array([v.mean() for v in values])
         low, high = np.array([_spread(at, metric) for at in points.values()]).T
-        colour, marker = COLOURS[number % 8], MARKERS[number % 8]
+        colour, marker = look(number)
         axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
         span = np.maximum([mean - low, high - mean], 0)
         options = {"color": colour, "marker": marker, "capsize": 2, "elinewidth": 0.8}

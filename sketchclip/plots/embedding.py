@@ -7,18 +7,23 @@ from typing import Any
 import numpy as np
 
 from sketchclip.errors import SketchClipError
-from sketchclip.plots.style import COLOURS, LIGHT, caption, new_figure, shorten
+from sketchclip.plots.style import GREY, LIGHT, caption, look, new_figure, shorten
 from sketchclip.runs.arrays import as_states, read_archive
 from sketchclip.runs.reading import Run
+from sketchclip.semantics.class_names import spoken
 
 _DIMENSIONS = 50  # that PCA keeps for t-SNE
-_MARKS = (("sketch", "^", 13), ("photo", "o", 11))
+_SIDES = ("sketch", "photo")
+_SIZES = {"P": 32, "*": 48, "X": 32}  # of markers that are smaller than others of their size
+_SHOWN, _MOST = 8, 12  # classes in colour by default and at most
 
 
 def plot_map(
     run: Run, points: int = 2000, perplexity: float = 30, seed: int = 0, named: Sequence[str] = ()
 ) -> Any:
     """Plot a random sample of the embeddings in two dimensions.
+
+    Each class has a colour and a marker, open for sketches and filled for photos.
 
     Args:
         run: Run with embeddings.
@@ -31,7 +36,7 @@ def plot_map(
         SketchClipError: If a file is damaged, a class does not exist, or scikit-learn is missing.
     """
     assert run.embeddings is not None
-    sides = [_load(run.embeddings, side) for side, _, _ in _MARKS]
+    sides = [_load(run.embeddings, side) for side in _SIDES]
     names = sides[0][2]
     states = np.concatenate([states for states, _, _ in sides])
     labels = np.concatenate([labels for _, labels, _ in sides])
@@ -46,16 +51,19 @@ def plot_map(
     xy = _flattened(states, perplexity, seed)
     figure = new_figure(height=3.5)
     axes = figure.subplots()
-    for side, (_, mark, size) in enumerate(_MARKS):
-        rest = (photo == side) & ~np.isin(labels, coloured)
-        options = {"marker": mark, "linewidths": 0.7, "s": size}
-        axes.scatter(*xy[rest].T, **options, color=LIGHT if side else "none", edgecolors=LIGHT)
-        for colour, label in zip(COLOURS, coloured, strict=False):
-            shown = (photo == side) & (labels == label)
-            face = colour if side else "none"
-            axes.scatter(*xy[shown].T, **options, color=face, edgecolors=colour)
+    layers = [(None, LIGHT, "o"), *((label, *look(n)) for n, label in enumerate(coloured))]
+    for label, colour, mark in layers:
+        of_class = ~np.isin(labels, coloured) if label is None else labels == label
+        sketches, photos = (xy[of_class & (photo == side)].T for side in (0, 1))
+        options = {"marker": mark, "linewidths": 0.7, "zorder": 1 if label is None else 2}
+        axes.scatter(*sketches, s=11, color="none", edgecolors=colour, **options)
+        if label is None:
+            axes.scatter(*photos, s=11, color=colour, **options)
+        else:  # few, and what the sketches should be near: on top, with an edge
+            options |= {"zorder": 3, "edgecolors": "#222222", "s": _SIZES.get(mark, 22)}
+            axes.scatter(*photos, color=colour, **options)
     axes.set(xticks=[], yticks=[], xlabel="t-SNE 1", ylabel="t-SNE 2")
-    _legend(figure, axes, [names[label] for label in coloured], len(np.unique(labels)))
+    _legend(figure, [names[label] for label in coloured], len(np.unique(labels)))
     data, split = (run.settings.get(key) or "default" for key in ("data", "data.split"))
     seeds = f"t-SNE of {min(_DIMENSIONS, states.shape[1], len(keep))} principal components of unit "
     seeds += f"vectors, perplexity {perplexity:g}, seed {seed}"
@@ -92,14 +100,17 @@ def _load(folder: Path, side: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
 
 
 def _coloured(named: Sequence[str], labels: np.ndarray, names: Sequence[str]) -> list[int]:
-    if unknown := [name for name in named if name not in names]:
+    known = {spoken(name): label for label, name in enumerate(names)}
+    known |= {name: label for label, name in enumerate(names)}
+    wanted = [name if name in known else spoken(name) for name in named]  # written either way
+    if unknown := [name for name in wanted if name not in known]:
         raise SketchClipError(f"--classes {unknown[0]}: expected some of {', '.join(names)}.")
-    if len(named) > len(COLOURS):
-        raise SketchClipError(f"--classes: at most {len(COLOURS)} can be told apart by colour.")
+    if len(named) > _MOST:
+        raise SketchClipError(f"--classes: at most {_MOST} can be told apart, found {len(named)}.")
     if named:
-        return [list(names).index(name) for name in named]
+        return list(dict.fromkeys(known[name] for name in wanted))
     count = np.bincount(labels, minlength=len(names))
-    return sorted(int(i) for i in np.argsort(-count, kind="stable")[: len(COLOURS)] if count[i])
+    return sorted(int(i) for i in np.argsort(-count, kind="stable")[:_SHOWN] if count[i])
 
 
 def _flattened(states: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
@@ -116,17 +127,23 @@ def _flattened(states: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
     return np.asarray(tsne.fit_transform(parts))
 
 
-def _legend(figure: Any, axes: Any, names: Sequence[str], classes: int) -> None:
+def _legend(figure: Any, names: Sequence[str], classes: int) -> None:
+    """Write the legend in columns as wide as the names need, above the map."""
     from matplotlib.lines import Line2D
 
-    def entry(mark: str, face: str, edge: str, label: str) -> Any:
-        line: dict[str, Any] = {"linestyle": "", "markersize": 4.5, "markeredgewidth": 0.8}
-        return Line2D([], [], marker=mark, mfc=face, mec=edge, label=label, **line)
+    def entry(number: int | None, filled: bool, label: str) -> Any:
+        colour, mark = (GREY, "o") if number is None else look(number)
+        face = colour if filled else "none"
+        line: dict[str, Any] = {"linestyle": "", "markersize": 4, "markeredgewidth": 0.7}
+        return Line2D([], [], marker=mark, mfc=face, mec=colour, label=label, **line)
 
-    handles = [entry("^", "none", "#000000", "sketch"), entry("o", "#000000", "#000000", "photo")]
-    handles += [entry("s", c, c, shorten(n, 22)) for c, n in zip(COLOURS, names, strict=False)]
+    handles = [entry(None, False, "open: sketch"), entry(None, True, "filled: photo")]
+    shown = [shorten(spoken(name), 24) for name in names]
+    handles += [entry(number, True, name) for number, name in enumerate(shown)]
     if classes > len(names):
-        handles.append(entry("s", LIGHT, LIGHT, f"{classes - len(names)} other classes"))
-    columns = 2 if max(map(len, names)) > 12 else 3
-    figure.legend(handles=handles, loc="outside upper left", ncols=columns, columnspacing=1)
-    figure.set_figheight(figure.get_figheight() + 0.15 * -(-len(handles) // columns))
+        handles.append(entry(None, True, f"{classes - len(names)} other classes"))
+        handles[-1].set(markerfacecolor=LIGHT, markeredgecolor=LIGHT)
+    columns = 2 if max(map(len, shown), default=0) > 15 else 3
+    space = {"columnspacing": 0.9, "handletextpad": 0.1, "handlelength": 1.2, "labelspacing": 0.3}
+    figure.legend(handles=handles, loc="outside upper left", ncols=columns, **space)
+    figure.set_figheight(figure.get_figheight() + 0.13 * -(-len(handles) // columns))

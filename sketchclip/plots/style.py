@@ -13,17 +13,20 @@ from sketchclip.runs.reading import Run
 
 COLUMN, PAGE = 3.5, 7.16
 """Widths of a column and of a page in inches."""
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
-"""Okabe and Ito's palette, the strongest contrasts first."""
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Okabe and Ito's palette, the strongest contrasts first, without its yellow, which is too pale on
+white, and its black, which is that of texts."""
 MARKERS = "osD^vP*X"
 GREY, LIGHT = "#7f7f7f", "#d9d9d9"
+SMALL = 7
+"""Smallest size of a text in points."""
 _RC: Any = {
     "font.size": 8,
     "axes.labelsize": 8,
     "axes.titlesize": 8,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "legend.fontsize": SMALL,
     "legend.frameon": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -52,6 +55,15 @@ def styled() -> Iterator[None]:
         yield
 
 
+def look(number: int) -> tuple[str, str]:
+    """Colour and marker of the n-th thing in a figure; the first 24 all differ in one of them.
+
+    >>> look(0), look(6)
+    (('#0072B2', 'o'), ('#0072B2', '*'))
+    """
+    return COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+
+
 def new_figure(width: float = COLUMN, height: float = 2.6) -> Any:
     """Make an empty figure that leaves room for all its texts."""
     from matplotlib.figure import Figure
@@ -62,9 +74,9 @@ def new_figure(width: float = COLUMN, height: float = 2.6) -> Any:
 def caption(figure: Any, text: str) -> None:
     """Write below the axes the content of a figure and how it was measured."""
     width = figure.get_figwidth()
-    lines = textwrap.wrap(text, int(width * 20.5))
-    figure.set_figheight(figure.get_figheight() + 0.1 * len(lines))
-    figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=6, color="#444444")
+    lines = textwrap.wrap(text, int(width * 17.5))
+    figure.set_figheight(figure.get_figheight() + 0.12 * len(lines))
+    figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=SMALL, color="#444444")
 
 
 def save(figure: Any, folder: Path, name: str, formats: Sequence[str]) -> list[Path]:

@@ -11,8 +11,13 @@ import yaml
 from PIL import Image
 
 from sketchclip.cli import main
+from sketchclip.errors import SketchClipError
+from sketchclip.plots.classes import plot_classes
 from sketchclip.plots.cost import plot_cost
 from sketchclip.plots.curves import CURVES, series_of
+from sketchclip.plots.embedding import plot_map
+from sketchclip.plots.style import COLOURS, SMALL, look, styled
+from sketchclip.plots.training import plot_training
 from sketchclip.runs.reading import find_runs
 
 CLASSES = [f"class {number} with rather a long name" for number in range(6)]
@@ -91,17 +96,44 @@ def grid(tmp_path):
     return output
 
 
-def test_every_figure_that_runs_allow(grid, tmp_path, capsys):
-    embeddings = grid / "k1" / "seed_0" / "embeddings"
-    embeddings.mkdir()
+def write_embeddings(run, classes=CLASSES):
+    """Embeddings as ``sketchclip predict`` leaves them."""
+    (run / "embeddings").mkdir()
     for side, count in (("sketch", 30), ("photo", 12)):
         np.savez(
-            embeddings / f"{side}.npz",
+            run / "embeddings" / f"{side}.npz",
             state=np.random.default_rng(0).normal(size=(count, 8)),
-            label=np.arange(count) % 6,
+            label=np.arange(count) % len(classes),
             index=np.arange(count),
-            class_names=np.array(CLASSES),
+            class_names=np.array(classes),
         )
+
+
+def write_losses(run, columns):
+    """metrics.csv with a row for each step and metric."""
+    with (run / "fit" / "metrics.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["step", *columns])
+        writer.writeheader()
+        for name, values in columns.items():
+            writer.writerows({"step": step, name: value} for step, value in values.items())
+
+
+def plotted(plot, runs, *args):
+    """The figure of the runs in a folder."""
+    with styled():
+        return plot(find_runs([runs])[0], *args)
+
+
+def texts(figure):
+    """Every text of a figure, whether in axes, legend or caption."""
+    from matplotlib.text import Text
+
+    figure.draw_without_rendering()
+    return [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+
+
+def test_every_figure_that_runs_allow(grid, tmp_path, capsys):
+    write_embeddings(grid / "k1" / "seed_0")
     out = tmp_path / "figures"
     curves = "fraction,classes,prompts,patches,map"
     drawn = plot(grid, "-o", out, "--formats", "png", "--figures", curves)
@@ -164,6 +196,82 @@ def test_many_classes_with_long_names_fit(tmp_path):
     assert edge.min() == 255  # nothing is cut off
 
 
+def test_a_loss_of_one_term_has_one_panel(tmp_path):
+    loss = {9: 0.3, 19: 0.2, 29: 0.1}
+    run = write_run(tmp_path, "ours", 0)
+    write_losses(run, {"train/loss": loss, "train/triplet": loss, "val/mAP@all": {29: 0.597}})
+    figure = plotted(plot_training, tmp_path)
+    assert [axes.get_title() for axes in figure.axes] == ["loss: triplet", "validation mAP@all (%)"]
+    (curve,), (point,) = (axes.lines for axes in figure.axes)
+    assert curve.get_xydata().tolist() == [[9, 0.3], [19, 0.2], [29, 0.1]]
+    assert point.get_marker() == "o"  # a line of one point would be invisible
+    assert [text.get_text() for text in figure.axes[1].texts] == ["59.7"]
+    assert not figure.axes[0].texts
+
+    write_losses(run, {"train/loss": loss, "train/triplet": {**loss, 29: 0.09}})
+    figure = plotted(plot_training, tmp_path)
+    assert [axes.get_title() for axes in figure.axes] == ["total loss", "triplet"]
+
+
+def test_lone_points_of_several_seeds_have_their_mean_beside_them(tmp_path):
+    for seed, value in ((0, 0.4), (1, 0.6)):
+        loss = {1: value, 3: value}
+        columns = {"train/loss": loss, "train/triplet": loss, "val/mAP@all": {3: value}}
+        write_losses(write_run(tmp_path, "ours", seed), columns)
+    figure = plotted(plot_training, tmp_path)
+    assert len(figure.axes) == 2
+    assert [text.get_text() for text in figure.axes[1].texts] == ["mean 50"]
+
+
+def test_classes_of_a_map_differ_in_colour_or_marker(tmp_path):
+    classes = [f"class_{number}" for number in range(14)]
+    run = write_run(tmp_path, "ours", 0, classes=classes)
+    write_embeddings(run, classes)
+    (found,) = find_runs([tmp_path])[0]
+    named = [*classes[:11], "class 11"]  # written either way
+    with styled():
+        figure = plot_map(found, named=named)
+    handles = figure.legends[0].legend_handles
+    looks = [(handle.get_markerfacecolor(), handle.get_marker()) for handle in handles]
+    assert len({*looks}) == len(looks) == 2 + 12 + 1
+    (open_, filled, *_, others), names = looks, [h.get_label() for h in handles]
+    assert (open_[0], filled[0] == "none") == ("none", False)
+    assert names[2:] == [*(f"class {n}" for n in range(12)), "2 other classes"]
+    assert others[0] not in COLOURS
+    for bad, message in ((["x"], "expected some of"), (classes, "at most 12")):
+        with pytest.raises(SketchClipError, match=message):
+            plot_map(found, named=bad)
+
+
+def test_colours_are_readable_on_white_and_looks_differ():
+    from matplotlib.colors import to_rgb
+
+    assert len({look(number) for number in range(24)}) == 24
+    for colour in COLOURS:  # relative luminance, as the web's guidelines define it
+        rgb = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+        assert np.dot(rgb, [0.2126, 0.7152, 0.0722]) < 0.5, colour
+
+
+@pytest.mark.parametrize("plot", [plot_training, plot_map, plot_classes])
+def test_texts_are_inside_the_figure_large_enough_and_without_underscores(plot, tmp_path):
+    classes = [f"a_name_{number}_" + "rather_long_" * 3 for number in range(40)]
+    write_embeddings(write_run(tmp_path, "ours", 0, classes=classes), classes)
+    if plot is plot_map:
+        with styled():
+            figure = plot(find_runs([tmp_path])[0][0])
+    else:
+        figure = plotted(plot, tmp_path, *(["mAP@all"] if plot is plot_classes else []))
+    found = texts(figure)
+    assert len(found) > 5
+    for text in found:
+        assert text.get_fontsize() >= SMALL, text
+        assert "a_name" not in text.get_text()
+    width, height = figure.get_size_inches()
+    box = figure.get_tightbbox()  # of all that is drawn, in inches
+    assert min(box.x0, box.y0) >= 0
+    assert (box.x1 <= width, box.y1 <= height) == (True, True)
+
+
 BAD = {
     "no folder": (["nowhere"], "is no folder"),
     "no runs": (["."], "No run in"),
@@ -208,8 +316,11 @@ def test_cost_is_plotted_for_rows_of_one_protocol(tmp_path, capsys):
         assert {text.get_text() for text in axes.texts} == {"Ours", "ZS-SAKE", "b_ip"}
         (line,) = [line for line in axes.lines if line.get_label() == "frozen"]
         assert line.get_ydata()[0] == pytest.approx(100 * frozen.summary["metrics"]["mAP@all"])
-        heights = sorted(text.xyann[1] for text in axes.texts)
-        assert min(np.diff(heights)) > 0.04
+        boxes = [text.get_window_extent() for text in texts(axes.figure) if text in axes.texts]
+        low, *above = sorted(boxes, key=lambda box: box.y0)
+        for high in above:
+            assert low.y1 <= high.y0  # no label on another
+            low = high
     plot(tmp_path / "runs", "-o", tmp_path, "--figures", "cost", "--formats", "png")
     assert (tmp_path / "cost_Doodles.png").is_file()
     assert plot_cost(runs[:2], "mAP@all", labels) is None
