@@ -63,12 +63,12 @@ def quickstart(seeds: list[int], folder: Path, epochs: int | None = None) -> dic
         adapted = run_cli(["fit", *config, f"--seed_everything={seed}", *limit])
         adapted.trainer.test(adapted.model, datamodule=adapted.datamodule, verbose=False)
         results["adapted"].append(adapted.model.results)
-        runs.append(Path(adapted.trainer.log_dir))
+        runs.append(Path(str(adapted.trainer.log_dir)))
 
     summary = _summary(results, seeds, frozen.datamodule)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    file, before = folder / "before_after.png", Path(frozen.trainer.log_dir)
+    file, before = folder / "before_after.png", Path(str(frozen.trainer.log_dir))
     note = f"Adapted with seed {seeds[0]}, {_ADAPTED}; frozen: the same CLIP as it was."
     labels = ("adapted", "frozen")
     picture(runs[0], before, "quantiles", labels=labels, note=note).save(file)

@@ -44,8 +44,8 @@ def search_page(
     rows = max(-(-len(photos) // _COLUMNS) * row_height, 0 if query is None else side + 2 * GAP)
     page = Image.new("RGB", (width, top + rows + len(foot) * (SMALL + 6) + GAP), PAPER)
     draw = ImageDraw.Draw(page)
-    for number, line in enumerate(head):
-        draw.text((GAP, GAP + number * (TITLE + 6)), line, INK, bold)
+    for number, text in enumerate(head):
+        draw.text((GAP, GAP + number * (TITLE + 6)), text, INK, bold)
     if query is not None:
         page.paste(fitted(Image.fromarray(query), side), (GAP, top))
         draw.rectangle((GAP, top, GAP + side, top + side), outline=INK)
@@ -55,6 +55,6 @@ def search_page(
         for line, text in enumerate(lines):
             below = y + _CELL + 3 + line * (SMALL + 3)
             draw.text((x, below), shortened(text, small, _PITCH - 6), INK, small)
-    for number, line in enumerate(foot):
-        draw.text((GAP, top + rows + number * (SMALL + 6)), line, INK, small)
+    for number, text in enumerate(foot):
+        draw.text((GAP, top + rows + number * (SMALL + 6)), text, INK, small)
     return page
