@@ -59,8 +59,9 @@ def plot_cost(runs: Sequence[Run], metric: str, labels: Mapping[str, tuple[str, 
     handles = panels[0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside upper left", ncols=len(handles[0]))
     shown = [run for members in rows.values() for run in members]
-    text = " Mean over seeds; time is the median over them, training alone, without validation."
-    caption(figure, protocol(shown, metric) + text)
+    over = "Mean over seeds, of times the median. " if len({run.seed for run in shown}) > 1 else ""
+    text = f"{over}Times are of training alone, without validation."
+    caption(figure, f"{protocol(shown, metric)} {text}")
     return figure
 
 

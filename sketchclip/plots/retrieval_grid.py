@@ -68,7 +68,7 @@ def retrieval_grid(
     head = _lines(title, bold, TITLE, inside) + _lines(subtitle, font, TEXT, inside)
     paragraphs = [footer] if isinstance(footer, str) else footer
     foot = [line for text in paragraphs for line in _lines(text, small, SMALL, inside)]
-    top = GAP + sum(pitch for *_, pitch in head) + SMALL + GAP
+    top = GAP + sum(pitch for *_, pitch in head) + SMALL + GAP + 3
     row_height = side + TEXT + 3 * GAP
     height = top + len(rows) * row_height + sum(pitch for *_, pitch in foot) + GAP
     page = Image.new("RGB", (inside + 2 * GAP, height), PAPER)
@@ -76,7 +76,7 @@ def retrieval_grid(
     _write(draw, head, GAP)
     for rank in range(depth):
         x = left + rank * _PITCH + _CELL / 2
-        draw.text((x, top - 4), f"{rank + 1}", INK, small, anchor="ms")
+        draw.text((x, top - 7), f"{rank + 1}", INK, small, anchor="ms")
     for number, (query, class_name, rankings) in enumerate(rows):
         y = top + number * row_height
         page.paste(tile(query, side), (GAP, y))

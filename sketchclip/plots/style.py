@@ -74,7 +74,7 @@ def new_figure(width: float = COLUMN, height: float = 2.6) -> Any:
 def caption(figure: Any, text: str) -> None:
     """Write below the axes the content of a figure and how it was measured."""
     width = figure.get_figwidth()
-    lines = textwrap.wrap(text, int(width * 17.5))
+    lines = textwrap.wrap(text, int(width * 17.5), break_on_hyphens=False)
     figure.set_figheight(figure.get_figheight() + 0.12 * len(lines))
     figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=SMALL, color="#444444")
 

@@ -67,8 +67,8 @@ def plot_training(runs: Sequence[Run], metric: str | None = None) -> Any:
     data = runs[0].settings.get("data", "data")
     many = f"s {', '.join(map(str, seeds))}: thin lines; their mean: thick" if seeds[1:] else None
     text = f"{runs[0].name}: {runs[0].settings.get('model', 'model')} on {data}; "
-    terms = "losses as they enter the sum before their weights, " if losses[1:] else ""
-    caption(figure, f"{text}{terms}seed{many or f' {seeds[0]}'}.")
+    terms = " as they enter the sum before their weights" if losses[1:] else ""
+    caption(figure, f"{text}losses of single batches{terms}; seed{many or f' {seeds[0]}'}.")
     return figure
 
 

@@ -28,12 +28,13 @@ def query_title(
         class_name: The one class that was searched.
 
     >>> query_title("cat.png", "a black cat", 0.3, "house_cats")
-    'cat.png + "a black cat" (weight of the text 0.3), among house cats'
+    'Query: cat.png + "a black cat" (weight of the text 0.3), class house cats'
     """
-    title = " + ".join([*([sketch] if sketch else []), *([f'"{text}"'] if text else [])])
+    parts = [*([sketch] if sketch else []), *([f'"{text}"'] if text else [])]
+    title = f"Query: {' + '.join(parts)}"
     if sketch and text:
         title += f" (weight of the text {weight:g})"
-    return title + (f", among {spoken(class_name)}" if class_name else "")
+    return title + (f", class {spoken(class_name)}" if class_name else "")
 
 
 def search_picture(

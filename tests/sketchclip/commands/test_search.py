@@ -134,7 +134,7 @@ def test_the_picture_says_what_was_searched_with_what(place, capsys, tmp_path, m
     image, title, shown, footer = drawn[0]
     assert image.shape[2] == 3
     spoken = name.replace("_", " ")
-    assert title == f'{sketch.name} + "a red bus" (weight of the text 0.3), among {spoken}'
+    assert title == f'Query: {sketch.name} + "a red bus" (weight of the text 0.3), class {spoken}'
     for hit, (photo, score, label) in zip(hits, shown, strict=True):
         assert (photo, label) == (hit.path, spoken)
         assert score == f"{hit.rank}   {hit.score:.3f}"
