@@ -84,7 +84,8 @@ def picture(
     title += f"{about.get('gallery', 0):,} photos"
     legend = "Thick frame with a tick: right class. Thin frame: another class."
     if any((r.own >= 0).any() for r in rankings):
-        legend += " Double frame: the photo that the sketch was drawn from."
+        legend += " Double frame: the photo that the sketch was drawn from; its rank is that "
+        legend += "in the whole gallery."
     footer = [_choice_note(pick, by[0], seed, len(chosen), baseline is not None), legend, note]
     return retrieval_grid(title, rows, footer, _means(names, values, scores))
 
@@ -120,10 +121,8 @@ def _means(
     scores: Sequence[np.ndarray],
 ) -> str:
     """Mean over all queries of each run, baseline first, and how many queries gain and lose."""
-    instances = "rank_all" in values[0]
-    metric = "Acc@1" if instances else "mAP@all"
-    found = [s == 1 if instances else s for s in scores]
-    means = [float(np.mean(f[~np.isnan(s)])) for f, s in zip(found, scores, strict=True)]
+    metric = "Acc@1" if "Acc@1" in values[0] else "mAP@all"
+    means = [float(np.nanmean(value[metric])) for value in values]
     if len(means) == 1:
         return f"{metric} {means[0]:.3f} over all sketches."
     gains = scores[0] - scores[1]

@@ -1,6 +1,7 @@
 """Pictures of a test: what the run keeps, which queries are chosen, what is drawn."""
 
 import csv
+import json
 import shutil
 from pathlib import Path
 
@@ -77,6 +78,21 @@ def test_quantiles_are_the_middles_of_equal_parts_of_all_queries():
     for at, part in zip(chosen, range(8), strict=True):
         assert abs([*best_first].index(at) - (10 * part + 4.5)) < 10
     assert sorted(choose([gain[:3]], each, "quantiles", 8, 0)) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("paired", [True, False], ids=["instances", "classes"])
+def test_the_mean_above_is_that_of_the_test(paired, run, monkeypatch):
+    monkeypatch.setattr(SketchPhotoFolder, "protocol", Protocol(instances=paired))
+    folder = Path(run("test", method="FrozenCLIP").trainer.log_dir)
+    metrics = json.loads((folder / "metrics.json").read_text())["metrics"]
+    given = {}
+    monkeypatch.setattr(
+        "sketchclip.plots.examples.retrieval_grid", lambda *parts: given.update(enumerate(parts))
+    )
+    picture(folder, pick="quantiles", count=2)
+    metric = "Acc@1" if paired else "mAP@all"
+    assert given[3] == f"{metric} {metrics[metric]:.3f} over all sketches."
+    assert ("Double frame" in given[2][1]) == paired
 
 
 def test_two_models_have_their_means_above_and_gains_beside_them(run, tmp_path, monkeypatch):
