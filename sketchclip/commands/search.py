@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from data_modules.ranges import Count, Part
 from sketchclip.commands.arguments import Parser, save_picture
 from sketchclip.errors import SketchClipError, printable
+from sketchclip.semantics.class_names import spoken
 from sketchclip.system.light_imports import import_torchmetrics
 
 if TYPE_CHECKING:
@@ -59,7 +60,11 @@ def run(args: Sequence[str]) -> "list[Hit]":
     sketch, rescore = (None, None) if image is None else model.query(image)
     text = None if options.text is None else model.texts([options.text])[0]
     query = combine(sketch, text, options.text_weight)
-    hits = index.search(query, options.k, options.class_filter, rescore)
+    wanted = options.class_filter
+    if wanted is not None and not index.engine.count(wanted):  # as it is shown: with spaces
+        same = (name for name in index.classes if spoken(name) == spoken(wanted))
+        wanted = next(same, wanted)
+    hits = index.search(query, options.k, wanted, rescore)
     scored = "score" if rescore else model.similarity
     if options.save is not None:
         file = None if options.sketch is None else options.sketch.name
@@ -104,7 +109,8 @@ def _print(hits: "Sequence[Hit]", note: str, similarity: str) -> None:
     head, sign = SCORES.get(similarity, ("score", 1))
     table = Table("rank", head, "class", "photo")
     for hit in hits:
-        cells = (f"{hit.rank}", f"{sign * hit.score:.4f}", hit.class_name or "", str(hit.path))
+        shown = spoken(hit.class_name or "")
+        cells = (f"{hit.rank}", f"{sign * hit.score:.4f}", shown, str(hit.path))
         table.add_row(*(Text(printable(cell)) for cell in cells))  # brackets are no markup
     print_whole(table)
     print(printable(note))

@@ -129,11 +129,14 @@ def test_the_picture_says_what_was_searched_with_what(place, capsys, tmp_path, m
     )
     name = next(name for name in CLASSES if "_" in name)
     sketch, file = sketches(name)[0], tmp_path / "found.png"
-    words = ("--text", "a red bus", "--text-weight", 0.3, "--class-filter", name, "--save", file)
+    spoken = name.replace("_", " ")  # as people see it, and may write it
+    words = ("--text", "a red bus", "--text-weight", 0.3, "--class-filter", spoken, "--save", file)
+    capsys.readouterr()
     hits = main(["search", str(sketch), "--index", str(place), *map(str, words)])
+    assert {hit.class_name for hit in hits} == {name}
+    assert f" {spoken} " in capsys.readouterr().out
     image, title, shown, footer = drawn[0]
     assert image.shape[2] == 3
-    spoken = name.replace("_", " ")
     assert title == f'Query: {sketch.name} + "a red bus" (weight of the text 0.3), class {spoken}'
     for hit, (photo, score, label) in zip(hits, shown, strict=True):
         assert (photo, label) == (hit.path, spoken)

@@ -17,6 +17,7 @@ from PIL import Image
 from starlette.responses import Response
 
 from sketchclip.pretrained.model import load_model
+from sketchclip.search.demo.answers import Answers
 from sketchclip.search.demo.columns import Column
 from sketchclip.search.demo.limits import Guard, Limits
 from sketchclip.search.demo.pictures import Thumbnails
@@ -110,6 +111,32 @@ def test_class_text_and_like(site, column):
     ]
     assert order[0] == [h["id"] for h in site.search(strokes=[LINE])[1]["results"][0]]
     assert order[1] == [h["id"] for h in site.search(text="red")[1]["results"][0]]
+
+
+def test_the_saved_picture_says_what_was_searched(site, column, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        "sketchclip.search.picture.search_page",
+        lambda *given: drawn.append(given) or Image.new("RGB", (9, 9)),
+    )
+    photo = site.search(strokes=[LINE])[1]["results"][0][0]
+    name = photo["class"].replace("_", " ")
+    asked = [
+        {"strokes": [LINE], "text": "red", "weight": 0.3},
+        {"text": "red", "class_name": photo["class"]},
+        {"like": {"column": 0, "photo": photo["id"]}, "count": 3},
+    ]
+    answers = Answers([column], 1 << 20, full_paths=True)
+    for query in asked:
+        picture = Image.open(io.BytesIO(answers.grid(json.dumps(query).encode())))
+        assert picture.format == "PNG"
+    assert [title for _, title, _, _ in drawn] == [
+        'Query: a sketch + "red" (weight of the text 0.3)',
+        f'Query: "red", class {name}',
+        f"Query: photos like {name}",
+    ]
+    assert [image is None for image, *_ in drawn] == [False, True, False]
+    assert f"first 3 of {len(column.index):,} photos, found by {column.name}" in drawn[2][3]
 
 
 def test_a_class_of_the_other_column_alone_finds_nothing_here(column):
