@@ -1,6 +1,8 @@
 """Loggers: the files of a run, and Weights & Biases beside them, never in place of them."""
 
 import contextlib
+import csv
+import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,6 +15,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from sketchclip.errors import SketchClipError, first_line
 from sketchclip.runs.folder import CONFIG, RunFolder, discard_without_results
+from sketchclip.runs.reading import STEPS
 from sketchclip.system.network import problem_of
 
 STEP = "trainer/global_step"
@@ -46,6 +49,34 @@ class RunFiles(CSVLogger):
     ) -> None:
         super().__init__(save_dir, name, version)
         self.kind = kind
+        self._before = ""
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """Writer of metrics.csv, made at first use; Lightning's removes an earlier file."""
+        file = Path(self.log_dir) / STEPS
+        if self._experiment is None and file.is_file():
+            self._before = file.read_text("utf-8")
+        return super().experiment
+
+    @rank_zero_only
+    def keep_steps(self, step: int) -> None:
+        """Keep what an earlier part of the run wrote, for a training that goes on in its folder.
+
+        Args:
+            step: First step of this part; later rows are of batches that are trained again.
+        """
+        reader = csv.DictReader(io.StringIO(self._before))
+        rows = [row for row in reader if row["step"].isdecimal() and int(row["step"]) < step]
+        writer = self.experiment
+        if not rows or writer.metrics_keys:
+            return
+        writer.metrics_keys = [*(reader.fieldnames or ())]
+        with open(writer.metrics_file_path, "w", encoding="utf-8", newline="") as file:
+            table = csv.DictWriter(file, writer.metrics_keys)
+            table.writeheader()
+            table.writerows(rows)
 
     def discard_empty(self, failed: bool) -> None:
         """Remove the folder, and those above it up to save_dir, where nothing was written.

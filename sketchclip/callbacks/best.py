@@ -48,8 +48,10 @@ def how_to_resume(trainer: Trainer) -> str:
         folder = getattr(callback, "dirpath", None)
         last = Path(folder) / "last.ckpt" if folder else None
         if last is not None and last.is_file():
+            within = any(getattr(other, "saved", None) == last for other in trainer.callbacks)  # type: ignore[attr-defined]
+            what = "All batches so far" if within else "All epochs that ended"
             return (
-                f"All epochs that ended are in {last}. Go on from there: sketchclip fit "
+                f"{what} are in {last}. Go on from there: sketchclip fit "
                 f"--ckpt_path {shlex.quote(str(last))}"
             )
     if trainer.ckpt_path:

@@ -9,9 +9,9 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger
 
-from sketchclip.loggers import WandbRun
+from sketchclip.loggers import RunFiles, WandbRun
 from sketchclip.runs.environment import environment
-from sketchclip.runs.folder import CONFIG, ENVIRONMENT, link_last
+from sketchclip.runs.folder import CONFIG, ENVIRONMENT, goes_on_in_place, link_last
 
 
 class RunConfig(SaveConfigCallback):
@@ -45,6 +45,9 @@ class RunConfig(SaveConfigCallback):
             return
         folder = Path(log_dir)
         folder.mkdir(parents=True, exist_ok=True)
+        for logger in trainer.loggers:
+            if isinstance(logger, RunFiles) and goes_on_in_place(trainer.ckpt_path, folder):
+                logger.keep_steps(trainer.global_step)
         dump = self.parser.dump(self.config, skip_none=False)
         _free(folder / CONFIG).write_text(dump, encoding="utf-8")
         stage: Any = trainer.state.fn

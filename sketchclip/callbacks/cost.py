@@ -12,22 +12,42 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from data_modules.batch import ImageBatch
 from sketchclip.checkpoint import count_parameters
 from sketchclip.runs.environment import device_name
-from sketchclip.runs.folder import COST
+from sketchclip.runs.folder import COST, goes_on_in_place
+
+_SUMS = ("seconds", "batches", "images")
 
 
 class TrainingCost(Callback):
     """Writes ``cost.json`` when a training ends.
 
     Training alone is timed: loading of batches and steps, without validation and without what a
-    method computes before the first epoch. A resumed run tells of its own part.
+    method computes before the first epoch. A run that goes on in its own
+    folder tells of all its parts, one that goes on in a new folder of its own part.
     """
 
     def __init__(self) -> None:
         self.seconds = self._since = 0.0
         self.batches = self.images = 0
+        self._earlier: dict[str, Any] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Cost so far, for checkpoints."""
+        return {name: getattr(self, name) for name in _SUMS}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep the cost of the part that a checkpoint was written by.
+
+        Args:
+            state_dict: State of that part.
+        """
+        self._earlier = state_dict
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock; a run that goes on within an epoch does not start one."""
+        folder = trainer.log_dir  # a collective call: every process must make it
+        if folder is not None and goes_on_in_place(trainer.ckpt_path, Path(folder)):
+            for name, value in self._earlier.items():
+                setattr(self, name, value)
         self._since = time.monotonic()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

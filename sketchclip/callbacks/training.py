@@ -27,7 +27,8 @@ class TrainingReport(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say what trains, on what, and how it is measured."""
         folder = trainer.log_dir  # a collective call: every process must make it
-        self.started, self.first_step = time.monotonic(), trainer.global_step
+        self.started = self.epoch_started = time.monotonic()
+        self.first_step = trainer.global_step
         trained, total = count_parameters(pl_module)
         data = trainer.datamodule  # type: ignore[attr-defined]
         files: Catalogue = data.catalogue

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace, lazy_instance
-from lightning.fabric.plugins import CheckpointIO
+from lightning.fabric.plugins import CheckpointIO, ClusterEnvironment
+from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -26,6 +27,7 @@ from sketchclip.callbacks.cost import TrainingCost
 from sketchclip.callbacks.embeddings import EmbeddingWriter
 from sketchclip.callbacks.grids import RetrievalGrids
 from sketchclip.callbacks.log_interval import LogInterval
+from sketchclip.callbacks.preemption import Preemption
 from sketchclip.callbacks.progress import EpochProgress
 from sketchclip.callbacks.report import RunReport
 from sketchclip.callbacks.speed import Speed
@@ -151,6 +153,11 @@ class SketchClipCLI(LightningCLI):
         plugins = plugins if isinstance(plugins, list) else [plugins]
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins = [*plugins, CompactCheckpointIO()]
+        chosen = any(isinstance(plugin, ClusterEnvironment) for plugin in plugins)
+        if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect() and not chosen:
+            # Lightning's checkpoints of a requeued job lie in the working directory, and any later
+            # command there would go on with them.
+            plugins = [*plugins, SLURMEnvironment(auto_requeue=False)]
         return super().instantiate_trainer(plugins=plugins, **kwargs)
 
     def _run_subcommand(self, subcommand: str) -> None:
@@ -252,6 +259,7 @@ def run_cli(args: Sequence[str] | None) -> SketchClipCLI:
                 TrainingCost(),
                 RunReport(),
                 EmbeddingWriter(),
+                Preemption(),
             ],
             "num_sanity_val_steps": 0,
             "enable_model_summary": False,

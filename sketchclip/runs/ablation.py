@@ -5,6 +5,7 @@ import math
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -18,13 +19,18 @@ from typing import Any
 
 from data_modules.progress import Progress
 from sketchclip.runs.ablation_grid import AblationRun
-from sketchclip.runs.folder import FINISHED
+from sketchclip.runs.folder import CHECKPOINTS, COST, FINISHED, FIT, LAST
 from sketchclip.runs.revision import commit
-from sketchclip.system.signals import say_stopped, stop_status
+from sketchclip.system.signals import PREEMPTED, say_stopped, stop_status
+from sketchclip.system.slurm import REQUEUE
 
 LOG = "log.txt"
+_BEGUN = "begun.json"
+"""File in a run with the hash of the settings that it was begun with."""
 _PATIENCE = 20.0
 """Seconds that runs have to stop."""
+_NOTICE = 240.0
+"""Seconds that they have to end a validation and save, where a cluster has told before its end."""
 
 
 def run_all(
@@ -92,11 +98,11 @@ def run_all(
                 console.print(line, markup=False)
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
-            _RUNNING.stop()
+            _RUNNING.stop(stop_status(error))
             if not isinstance(error, KeyboardInterrupt):
                 raise
             progress.bars.stop()
-            say_stopped("Start again: finished runs are kept.")
+            say_stopped("Start again: finished runs are kept, the others go on.")
             raise SystemExit(stop_status(error)) from None
     print(f"Runs: {output}. Their table: sketchclip table {output}")
     if result["failed"]:
@@ -129,14 +135,19 @@ class _Running:
         finally:
             self._processes.discard(process)
 
-    def stop(self) -> None:
-        """Ask all processes to end, as the terminal may have done, and end those that do not."""
+    def stop(self, status: int | None) -> None:
+        """Ask all processes to end, as the terminal may have done, and end those that do not.
+
+        Args:
+            status: Status of the command; a preempted one has time until its job ends.
+        """
+        preempted = status == PREEMPTED
         with self._lock:
             self._stopped = True
             processes = [*self._processes]
         for process in processes:
-            process.terminate()
-        deadline = time.monotonic() + _PATIENCE
+            process.send_signal(PREEMPTED - 128 if preempted else signal.SIGTERM)
+        deadline = time.monotonic() + (_NOTICE if preempted else _PATIENCE)
         for process in processes:
             try:
                 process.wait(max(0.0, deadline - time.monotonic()))
@@ -155,25 +166,36 @@ def _left(start: float, done: int, total: int) -> str:
 
 def finished(run: AblationRun, output: Path, extra: Sequence[str] = ()) -> bool:
     """Tell if a run with exactly these settings has its results."""
-    try:
-        done = json.loads((run.folder(output) / FINISHED).read_text("utf-8"))
-    except (OSError, ValueError):
-        return False
+    done = _read(run.folder(output) / FINISHED)
     return bool(done.get("settings_hash") == run.settings_hash(extra))
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """Read a file that may be missing or half written."""
+    try:
+        content = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def run_one(
     run: AblationRun, output: Path, extra: Sequence[str] = (), slot: int = 0, jobs: int = 1
 ) -> float | None:
-    """Train and test one run in separate processes, in an empty folder.
+    """Train and test one run in separate processes, from where it was stopped if it was.
 
     Returns:
         Duration in seconds; None if it failed, with the reason in the folder's log.txt.
     """
     start, folder = time.monotonic(), run.folder(output)
-    if folder.exists():
+    begun, settings_hash = folder / _BEGUN, run.settings_hash(extra)
+    last = folder / FIT / CHECKPOINTS / f"{LAST}.ckpt"
+    goes_on = last.is_file() and _read(begun).get("settings_hash") == settings_hash
+    if folder.exists() and not goes_on:
         shutil.rmtree(folder)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    for other in folder.glob("test*"):  # of a test that was stopped
+        shutil.rmtree(other)
     if run.base is not None and not finished(run.base, output, extra):
         told = f"{run.base.title} has no checkpoint of these settings. Run that cell first."
         (folder / LOG).write_text(told + "\n", encoding="utf-8")
@@ -181,25 +203,30 @@ def run_one(
     logger = "--trainer.logger.init_args"
     shared = [*run.options(), *extra, f"{logger}.save_dir={folder}", f"{logger}.name="]
     shared += ["--trainer.enable_progress_bar=false"]
-    steps = [["fit", *shared, f"{logger}.version=fit"]] if run.train else []
+    begun.write_text(json.dumps({"settings_hash": settings_hash}) + "\n", encoding="utf-8")
+    resume = ["--ckpt_path", str(last)] if goes_on else []
+    trains = run.train and not (goes_on and (folder / FIT / COST).is_file())  # written at its end
+    steps = [["fit", *shared, f"{logger}.version={FIT}", *resume]] if trains else []
     trained = run.base or (run if run.train else None)
     test = ["test", *shared, f"{logger}.version=test"]
     if trained is not None:
         file = trained.folder(output) / "fit" / "checkpoints" / f"{run.checkpoint}.ckpt"
         test += ["--ckpt_path", str(file)]
     steps.append(test)
-    environment = {**os.environ, **_devices(slot, jobs)}
-    with (folder / LOG).open("w", encoding="utf-8") as log:
+    environment = {**os.environ, **_devices(slot, jobs), REQUEUE: "0"}  # the grid asks for all
+    with (folder / LOG).open("a" if goes_on else "w", encoding="utf-8") as log:
         for step in steps:
             print("$ sketchclip", shlex.join(step), file=log, flush=True)
             program = [sys.executable, "-m", "sketchclip", *step]
-            if _RUNNING.call(program, stdout=log, stderr=log, env=environment):
+            if status := _RUNNING.call(program, stdout=log, stderr=log, env=environment):
+                if status in (1, 2):  # no signal: what failed is tried from the start
+                    begun.unlink(missing_ok=True)
                 return None
     seconds = time.monotonic() - start
     done = {
         "run": run.name,
         "seed": run.seed,
-        "settings_hash": run.settings_hash(extra),
+        "settings_hash": settings_hash,
         "seconds": round(seconds, 1),
         "commit": commit(),
         "command": [["sketchclip", *step] for step in steps],

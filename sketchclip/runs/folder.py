@@ -73,6 +73,17 @@ def run_of(checkpoint: Path) -> Path | None:
     return run if inside else None
 
 
+def goes_on_in_place(checkpoint: object, folder: Path) -> bool:
+    """Whether a training goes on from a checkpoint of its own run folder.
+
+    Args:
+        checkpoint: Path that the training starts from; None for none.
+        folder: Folder of the run.
+    """
+    run = run_of(Path(str(checkpoint))) if checkpoint else None
+    return run is not None and run.resolve() == folder.resolve()
+
+
 def config_of(checkpoint: Path) -> Path | None:
     """Find the config of a checkpoint: in its run, or beside it in a hub repository."""
     run = run_of(checkpoint)

@@ -258,7 +258,42 @@ def test_runs_end_with_the_grid_that_started_them(grid, tmp_path, monkeypatch, c
         main(["ablate", str(grid), "--seeds", "0,1,2", "--output", str(tmp_path / "o")])
     assert stopped.value.code == 130
     assert [process.poll() for process in processes] == [-signal.SIGTERM]
-    assert capsys.readouterr().err.endswith("Stopped. Start again: finished runs are kept.\n")
+    assert capsys.readouterr().err.endswith(
+        "Stopped. Start again: finished runs are kept, the others go on.\n"
+    )
+
+
+@pytest.mark.slow
+def test_a_preempted_grid_goes_on_within_the_epoch(grid, tmp_path):
+    """Signals go to the whole group, as from a cluster: the grid and its run."""
+    calls = tmp_path / "bin" / "calls"
+    calls.parent.mkdir()
+    (calls.parent / "scontrol").write_text(f'#!/bin/sh\necho "$@" >> {calls}\n')
+    (calls.parent / "scontrol").chmod(0o755)
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    environment |= {"PATH": f"{calls.parent}:{os.environ['PATH']}", "SLURM_JOB_ID": "5"}
+    send = "--trainer.callbacks+=tests.helpers.interrupt.SendSignal"
+    more = [send, "--trainer.callbacks.group=true", "--trainer.callbacks.step=1"]
+    command = [sys.executable, "-m", "sketchclip", "ablate", str(grid), "--cells", "ours"]
+    command += ["--seeds", "0", "--output", str(tmp_path / "o"), "--", *more]
+    command += ["--data.batch_size=4", "--trainer.log_every_n_steps=1"]
+    folder = tmp_path / "o" / "ours" / "seed_0"
+    for status in (138, 0):
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, start_new_session=True
+        )
+        assert done.returncode == status, done.stderr
+        if status:
+            assert done.stderr.endswith("the others go on. SLURM runs job 5 again.\n")
+            assert "All batches so far are in" in (folder / "log.txt").read_text()
+    assert calls.read_text() == "requeue 5\n"  # the grid alone, not its run
+    cost = json.loads((folder / "fit" / "cost.json").read_text())
+    steps = [line.split(",") for line in (folder / "fit/metrics.csv").read_text().splitlines()]
+    at = steps[0].index("step")
+    assert {int(row[at]) for row in steps[1:]} == {*range(cost["batches"])}
+    assert cost["batches"] > 2
+    assert (folder / "test" / "metrics.json").is_file()
+    assert (folder / "log.txt").read_text().count("$ sketchclip fit") == 2
 
 
 @pytest.mark.slow
