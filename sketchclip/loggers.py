@@ -68,7 +68,9 @@ class RunFiles(CSVLogger):
             step: First step of this part; later rows are of batches that are trained again.
         """
         reader = csv.DictReader(io.StringIO(self._before))
-        rows = [row for row in reader if row["step"].isdecimal() and int(row["step"]) < step]
+        rows = [
+            row for row in reader if (row.get("step") or "").isdecimal() and int(row["step"]) < step
+        ]
         writer = self.experiment
         if not rows or writer.metrics_keys:
             return
