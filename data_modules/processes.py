@@ -1,6 +1,7 @@
 """A function of many items, computed in several processes."""
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,9 @@ from sketchclip.errors import SketchClipError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+_GRACE = 10.0
+"""Seconds that a process works on when it is told to end."""
 
 
 def in_processes(
@@ -48,6 +52,26 @@ def in_processes(
 
 def _results(function: Callable[[Item], Result], items: list[Item]) -> list[Result]:
     return [function(item) for item in items]
+
+
+def work_on(prepare: Callable[[int], None] | None, worker: int) -> None:
+    """Prepare a process that reads images of a training; SIGTERM ends it some seconds later.
+
+    A cluster tells all processes of a job at once, and the step that runs still needs its batch.
+
+    Args:
+        prepare: What a library does in the process first.
+        worker: Number of the process.
+    """
+    if prepare is not None:
+        prepare(worker)
+
+    def answer(number: int, _: object) -> None:
+        timer = threading.Timer(_GRACE, os._exit, (128 + number,))
+        timer.daemon = True  # a process that has no more to read ends before
+        timer.start()
+
+    signal.signal(signal.SIGTERM, answer)
 
 
 def _end_with_parent(_: int) -> None:

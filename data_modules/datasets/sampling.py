@@ -1,6 +1,7 @@
 """Order of training samples: over processes, over epochs, and from where a run was stopped."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from data_modules.batch import BatchSpec
 from data_modules.datasets.training import TrainingDataset
+from data_modules.processes import work_on
 from sketchclip.errors import SketchClipError
 
 Key = tuple[int, int]
@@ -184,6 +186,8 @@ class TrainingLoader(DataLoader):
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         """Batches of the sampler's epoch."""
+        if not isinstance(self.worker_init_fn, partial) or self.worker_init_fn.func is not work_on:
+            self.worker_init_fn = partial(work_on, self.worker_init_fn)
         sampler = self.sampler
         if not isinstance(sampler, EpochSampler):  # trainer.overfit_batches puts its own here
             yield from super().__iter__()

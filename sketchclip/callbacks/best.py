@@ -7,6 +7,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
+from sketchclip.callbacks.preemption import Preemption
+
 
 class BestCheckpoint(ModelCheckpoint):
     """Writes ``checkpoints/best.ckpt`` when the headline metric of validation is its highest.
@@ -48,11 +50,14 @@ def how_to_resume(trainer: Trainer) -> str:
         folder = getattr(callback, "dirpath", None)
         last = Path(folder) / "last.ckpt" if folder else None
         if last is not None and last.is_file():
-            within = any(getattr(other, "saved", None) == last for other in trainer.callbacks)  # type: ignore[attr-defined]
-            what = "All batches so far" if within else "All epochs that ended"
+            asked = [each for each in trainer.callbacks if isinstance(each, Preemption)]  # type: ignore[attr-defined]
+            if any(each.ended for each in asked):
+                return f"All is trained, into {last}."
+            whole = all(each.saved != last for each in asked)
+            what = "epochs that ended" if whole else "batches so far"
             return (
-                f"{what} are in {last}. Go on from there: sketchclip fit "
-                f"--ckpt_path {shlex.quote(str(last))}"
+                f"All {what} are in {last}. Go on from there: sketchclip fit --ckpt_path "
+                f"{shlex.quote(str(last))}"
             )
     if trainer.ckpt_path:
         return f"No further epoch had ended: go on from {trainer.ckpt_path} again."

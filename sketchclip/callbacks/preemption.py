@@ -24,12 +24,14 @@ class Preemption(Callback):
     def __init__(self) -> None:
         self.saved: Path | None = None
         """Checkpoint that was written for the signal."""
+        self.ended = False
+        """Whether all was trained when the signal was answered."""
         self._processes: Any = None
         self._stops = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Listen from here on; before, there is nothing to write."""
-        self.saved, self._stops = None, 0
+        self.saved, self.ended, self._stops = None, False, 0
         hold()
         if trainer.world_size > 1 and dist.is_initialized():
             self._processes = dist.new_group(backend="gloo")  # CPUs alone: no GPU is waited for
@@ -75,6 +77,7 @@ class Preemption(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Answer what came after the last batch: the job may have more to do."""
+        self.ended = True
         release(held())
 
     def on_exception(

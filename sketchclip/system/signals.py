@@ -21,9 +21,6 @@ PREEMPTED = 128 + (_USR1 or 0)
 # A key pressed twice, or a signal to the group and one to its first process, is one request.
 _ONE_REQUEST = 1.0
 
-# Seconds that a loader's process works on when a training is told to end.
-_GRACE = 10.0
-
 # PyTorch's clean-up of a loader whose processes could not start fails; the message says why.
 _HALF_MADE_LOADER = "_MultiProcessingDataLoaderIter.__del__"
 
@@ -124,10 +121,7 @@ def _exception(number: int) -> KeyboardInterrupt:
 
 def _answer(number: int, frame: FrameType | None) -> None:
     if os.getpid() != _Requests.process:  # a loader's process, which the command itself ends
-        if number == signal.SIGTERM and _Requests.holds:
-            # A cluster tells all processes at once, and the step that runs still needs batches.
-            threading.Timer(_GRACE, os._exit, (TERMINATED,)).start()
-        elif number == signal.SIGTERM:
+        if number == signal.SIGTERM:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         return

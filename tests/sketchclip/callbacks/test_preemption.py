@@ -2,13 +2,17 @@
 
 import csv
 import json
+import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from sketchclip.system import signals
+from tests.helpers.paths import REPOSITORY
 
 SEND = "--trainer.callbacks+=tests.helpers.interrupt.SendSignal"
 # Six classes, 18 sketches: five batches an epoch.
@@ -125,3 +129,39 @@ def test_a_job_that_cannot_be_queued_again_says_so(fit, job, capfd, monkeypatch)
     Path("bin/scontrol").unlink()
     monkeypatch.delenv("SKETCHCLIP_REQUEUE")
     assert "(scontrol is not on the path)" in stop(fit, capfd, SEND)
+
+
+def test_told_after_the_last_batch_it_ends_with_all_that_it_trains(fit, job, capfd):
+    said = stop(fit, capfd, SEND, "--trainer.callbacks.step=14")
+    assert said.endswith("last.ckpt. SLURM runs job 123 again.")
+    assert "All is trained" in said
+    folder = Path("runs/x/job")
+    assert (folder / "cost.json").is_file()
+    assert state(folder)["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"] == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_readers_that_are_told_as_well_work_on(number, tree, tmp_path):
+    """A cluster tells all processes of a step, those that read images included."""
+    send = (SEND, f"--trainer.callbacks.number={int(number)}", "--trainer.callbacks.step=2")
+    command = [
+        *(sys.executable, "-m", "sketchclip", "fit", "--model", "ZeroShotPromptLearning", *SMALL),
+        *("--model.backbone", "sketchclip-mini", "--model.pretrained", "random"),
+        *("--data", "SketchPhotoFolder", "--data.root", str(tree), "--data.split", "random:2:0"),
+        *("--data.num_workers", "2", "--trainer.accelerator", "cpu", "--trainer.max_epochs", "2"),
+        *("--trainer.logger.version", "job", *send, "--trainer.callbacks.group=true"),
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        command,
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        start_new_session=True,
+    )
+    assert done.returncode == 128 + number, done.stderr
+    assert "All batches so far" in done.stderr
+    assert state(tmp_path / "runs" / "experiment" / "job")["global_step"] == 3
