@@ -43,7 +43,7 @@ from sketchclip.loggers import RunFiles, WandbRun, with_files
 from sketchclip.methods.base import RetrievalModule
 from sketchclip.pretrained.checkpoint_file import read_checkpoint
 from sketchclip.pretrained.find import find_checkpoint
-from sketchclip.runs.folder import RunFolder
+from sketchclip.runs.folder import RunFolder, is_run
 from sketchclip.runs.resume import check_limits, check_same_settings
 from sketchclip.system.signals import say_stopped, stop_status
 
@@ -121,9 +121,13 @@ class SketchClipCLI(LightningCLI):
         logger = config.trainer.get("logger")
         options = logger.get("init_args") if isinstance(logger, Namespace) else None
         known = {"save_dir", "name"} <= {*vars(options or Namespace())}
-        if options is None or not known or options.get("version") is not None:
+        if options is None or not known:
             return
         command, checkpoint = str(self.subcommand), config.get("ckpt_path")
+        if command != "fit" and is_run(options.get("version"), checkpoint):
+            options.version = None  # the folder of the training, from its config
+        if options.get("version") is not None:
+            return
         method = config.model.class_path.rpartition(".")[2]
         folder = RunFolder.for_command(command, options.save_dir, options.name, checkpoint, method)
         if folder.kind != "version":

@@ -73,6 +73,12 @@ def run_of(checkpoint: Path) -> Path | None:
     return run if inside else None
 
 
+def is_run(version: int | str | None, checkpoint: str | None) -> bool:
+    """Whether a version of a logger names the folder of the run that wrote a checkpoint."""
+    run = run_of(Path(checkpoint)) if checkpoint else None
+    return run is not None and run.name in (str(version), f"version_{version}")
+
+
 def goes_on_in_place(checkpoint: object, folder: Path) -> bool:
     """Whether a training goes on from a checkpoint of its own run folder.
 

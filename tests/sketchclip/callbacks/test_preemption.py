@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from sketchclip.cli import main
 from sketchclip.system import signals
 from tests.helpers.paths import REPOSITORY
 
@@ -98,6 +99,14 @@ def test_a_preempted_run_is_the_undisturbed_one(fit, job, capfd, step):
     assert costs[0]["images"] == costs[1]["images"]
     assert rows(folder) == rows(whole)
     assert len([*folder.glob("config*.yaml")]) == 2
+
+
+def test_a_run_in_a_named_folder_is_tested_below_it(fit, job, run):
+    folder = fit("whole")
+    steps = rows(folder)
+    main(["test", "--ckpt_path", str(folder)])
+    assert (folder / "test" / "metrics.json").is_file()
+    assert rows(folder) == steps
 
 
 def test_told_to_end_it_saves_and_leaves_the_job_to_the_scheduler(fit, job, capfd):
