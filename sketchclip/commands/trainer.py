@@ -33,11 +33,11 @@ from sketchclip.callbacks.report import RunReport
 from sketchclip.callbacks.speed import Speed
 from sketchclip.callbacks.training import TrainingReport
 from sketchclip.checkpoint import CompactCheckpointIO
-from sketchclip.commands.class_names import load_all, load_named
 from sketchclip.commands.parser_errors.given import Given
 from sketchclip.commands.parser_errors.parser import PlainParser
-from sketchclip.commands.settings import check_settings, lightning_errors, missing_monitors
-from sketchclip.commands.shorthand import option, spell_out
+from sketchclip.commands.settings.check import check_settings, lightning_errors, missing_monitors
+from sketchclip.commands.settings.class_names import load_all, load_named
+from sketchclip.commands.settings.shorthand import option, spell_out
 from sketchclip.config import LayeredConfig, consumed
 from sketchclip.loggers import RunFiles, WandbRun, with_files
 from sketchclip.methods.base import RetrievalModule

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from functools import cache
 from typing import Any, get_args
 
-from sketchclip.commands.class_names import load_all
+from sketchclip.commands.settings.class_names import load_all
 
 INIT = ".init_args"
 """What stands in a config between a class and its arguments, and not in an option."""

@@ -8,7 +8,7 @@ import pytest
 
 SHOW = """
 import sys
-from sketchclip.commands.class_names import load_named
+from sketchclip.commands.settings.class_names import load_named
 load_named(sys.argv[1:])
 print(*[name for name in sys.modules if name.startswith("sketchclip.methods.")])
 """

@@ -9,8 +9,8 @@ from lightning.pytorch import Trainer
 
 from sketchclip.cli import main
 from sketchclip.commands.parser_errors.shorten import short_error
-from sketchclip.commands.settings import check_settings, lightning_errors
-from sketchclip.commands.shorthand import spell_out
+from sketchclip.commands.settings.check import check_settings, lightning_errors
+from sketchclip.commands.settings.shorthand import spell_out
 from sketchclip.errors import SketchClipError
 
 

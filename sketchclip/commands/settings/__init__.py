@@ -1,0 +1,1 @@
+"""Settings of the commands that LightningCLI runs: spelled out, named, checked."""
