@@ -96,10 +96,13 @@ def main(args: Sequence[str] | None = None) -> Any:
         if given[0] not in TRAINER_COMMANDS:
             return import_module(f"sketchclip.commands.{given[0]}").run(given[1:])
         import_torchmetrics()
-        from sketchclip.commands.trainer import print_help, run_cli
+        if not {"-h", "--help"}.isdisjoint(given):
+            from sketchclip.commands.settings.help_pages import print_help
 
-        wants_help = not {"-h", "--help"}.isdisjoint(given)
-        return print_help(given) if wants_help else run_cli(None if args is None else given)
+            return print_help(given)
+        from sketchclip.commands.trainer import run_cli
+
+        return run_cli(None if args is None else given)
     except SystemExit as stop:
         pressed = stop.__context__
         if stop.code != 1 or not isinstance(pressed, KeyboardInterrupt):

@@ -1,6 +1,5 @@
 """LightningCLI with links between data and model, layered configs and compact checkpoints."""
 
-import inspect
 import logging
 import shlex
 import signal
@@ -20,7 +19,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from data_modules import SketchPhotoDataModule
-from sketchclip import methods
+from sketchclip.callbacks.averaging import WeightAverage
 from sketchclip.callbacks.best import BestCheckpoint, how_to_resume
 from sketchclip.callbacks.config import RunConfig
 from sketchclip.callbacks.cost import TrainingCost
@@ -36,15 +35,21 @@ from sketchclip.checkpoint import CompactCheckpointIO
 from sketchclip.commands.parser_errors.given import Given
 from sketchclip.commands.parser_errors.parser import PlainParser
 from sketchclip.commands.settings.check import check_settings, lightning_errors, missing_monitors
-from sketchclip.commands.settings.class_names import load_all, load_named
-from sketchclip.commands.settings.shorthand import option, spell_out
+from sketchclip.commands.settings.class_names import load_named
+from sketchclip.commands.settings.recipe import (
+    add_recipe,
+    made_recipe,
+    recipe_settings,
+    saved_recipe,
+)
+from sketchclip.commands.settings.shorthand import spell_out
 from sketchclip.config import LayeredConfig, consumed
 from sketchclip.loggers import RunFiles, WandbRun, with_files
 from sketchclip.methods.base import RetrievalModule
 from sketchclip.pretrained.checkpoint_file import read_checkpoint
 from sketchclip.pretrained.find import find_checkpoint
 from sketchclip.runs.folder import RunFolder, is_run
-from sketchclip.runs.resume import check_limits, check_same_settings
+from sketchclip.runs.resume import check_limits, check_same_recipe, check_same_settings
 from sketchclip.system.signals import say_stopped, stop_status
 
 # The data decides the class names (a test may be on other data), and the backbone's hash, not the
@@ -52,15 +57,6 @@ from sketchclip.system.signals import say_stopped, stop_status
 _NOT_COMPARED = frozenset({"class_names", "pretrained"})
 
 _LOGGER = lazy_instance(RunFiles)
-
-# Parts of methods that a config chooses, each with a class whose options help shows as an example.
-_PARTS = {
-    "adaptation": "DeepPrompts",
-    "text_head": "LearnedContext",
-    "encoder": "TimmEncoder",
-    "sketch_teacher": "TrainedEncoder",
-    "semantics": "WordVectorFile",
-}
 
 
 class SketchClipCLI(LightningCLI):
@@ -99,6 +95,8 @@ class SketchClipCLI(LightningCLI):
         )
         parser.add_lightning_class_args(RetrievalGrids, "grids")
         parser.add_lightning_class_args(Speed, "speed")
+        parser.add_lightning_class_args(WeightAverage, "ema")
+        add_recipe(parser)
 
     def _prepare_subcommand_parser(self, *args: Any, **kwargs: Any) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(*args, **kwargs)
@@ -152,7 +150,9 @@ class SketchClipCLI(LightningCLI):
             kwargs["enable_progress_bar"] = False  # a log has no use for one
         elif shown is not False and not any(isinstance(each, ProgressBar) for each in given):
             # First of all, so that its line is free before others print.
-            kwargs["callbacks"] = [EpochProgress(), *given]
+            given = [EpochProgress(), *given]
+        recipe = made_recipe(self.config["fit"]) if self.subcommand == "fit" else None
+        kwargs["callbacks"] = given if recipe is None else [*given, recipe]
         plugins = trainer.get("plugins") or []
         plugins = plugins if isinstance(plugins, list) else [plugins]
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
@@ -201,6 +201,8 @@ class SketchClipCLI(LightningCLI):
                 now = config.model.get("init_args", Namespace()).as_dict()
                 free = _NOT_COMPARED | {*_class(config.model.class_path).test_settings}
                 check_same_settings(path, checkpoint["hyper_parameters"], now, free)
+                if command == "fit":
+                    check_same_recipe(path, saved_recipe(checkpoint), recipe_settings(config))
         if command == "fit":
             check_limits(config.trainer.as_dict(), path, checkpoint)
 
@@ -272,29 +274,3 @@ def run_cli(args: Sequence[str] | None) -> SketchClipCLI:
         parser_kwargs={"prog": "sketchclip", "allow_abbrev": False},
         args=given,
     )
-
-
-def print_help(args: Sequence[str]) -> None:
-    """Print the options of a command, then those of the named classes, else of the paper's.
-
-    Options of a method and a dataset depend on the class, so LightningCLI leaves them out.
-    """
-    load_all()
-    model = option([*args], "--model")[1] or "ZeroShotPromptLearning"
-    data = option([*args], "--data")[1] or "Sketchy"
-    for wanted in (["--help"], [f"--model.help={model}"], [f"--data.help={data}"]):
-        try:
-            run_cli([args[0], *wanted])
-        except SystemExit as stop:  # the way argparse ends after its help
-            if stop.code:
-                raise
-        print()
-    print(
-        f"These are the options of {model} and {data}; of other classes:\n"
-        f"  sketchclip {args[0]} --model FineGrainedPromptLearning --data TUBerlin --help"
-    )
-    taken = inspect.signature(getattr(methods, model.rpartition(".")[2], object)).parameters
-    parts = [f"--model.{part}.help {name}" for part, name in _PARTS.items() if part in taken]
-    if parts:
-        print("These are the options of parts of a method:")
-        print("\n".join(f"  sketchclip {args[0]} --model {model} {part}" for part in parts))

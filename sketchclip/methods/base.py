@@ -42,6 +42,8 @@ class RetrievalModule(RankedModule):
     """Training batches that the method asks for."""
     instance_level: ClassVar[bool] = False
     """Whether the method looks for the one photo of a sketch, so that Acc@q is measured."""
+    sets_rates: ClassVar[bool] = False
+    """Whether its steps set the rates of its optimizer, which then has no other schedule."""
     training_only: ClassVar[tuple[str, ...]] = ()
     """Prefixes of tensors that retrieval does not need: teachers, discriminators, text heads.
 

@@ -19,6 +19,7 @@ class WarmCosineMethod(EncodedMethod):
     has these three settings. (Code of DINO and TVT.)
     """
 
+    sets_rates = True
     backbone: ClassVar[tuple[str, ...]] = ("encoder.",)
     """Prefixes of the parameters that count as the encoder's."""
 

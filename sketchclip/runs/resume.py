@@ -34,6 +34,35 @@ def check_same_settings(
         for key, value in was.items()
         if key in now and key.rpartition(".")[2] not in free and now[key] != value
     ]
+    _refuse(path, conflicts)
+
+
+def check_same_recipe(path: str, saved: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Refuse to go on with another optimizer, schedule or average than those of a checkpoint.
+
+    Args:
+        path: The checkpoint, for messages.
+        saved: Its settings.
+        settings: Those of the command.
+
+    Raises:
+        SketchClipError: If they differ; the message names both values of each.
+    """
+    was, now = flat_settings(saved), flat_settings(settings)
+    # Arguments of two classes are not compared with each other.
+    other = {key for key in was.keys() & now.keys() if "." not in key and was[key] != now[key]}
+    names = [*dict.fromkeys((*now, *was))]
+    _refuse(
+        path,
+        [
+            f"  {key}: {now.get(key)!r} here, {was.get(key)!r} in the checkpoint"
+            for key in names
+            if was.get(key) != now.get(key) and (key in other or key.partition(".")[0] not in other)
+        ],
+    )
+
+
+def _refuse(path: str, conflicts: list[str]) -> None:
     if conflicts:
         raise SketchClipError(
             f"Settings conflict with {path}:\n" + "\n".join(conflicts) + "\nUse the checkpoint's "

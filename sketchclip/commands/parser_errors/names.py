@@ -45,7 +45,10 @@ def option_names(parser: Any, derived: bool = False) -> list[str]:
         derived: Include arguments that only some of the classes have.
     """
     names: list[str] = []
+    filled: set[str] = set()  # arguments that no user gives, as the parameters of an optimizer
     for action in parser._actions:
+        skip = getattr(action, "sub_add_kwargs", {}).get("skip", ())
+        filled |= {f"{action.dest}{INIT}.{name}" for name in skip}
         if isinstance(action.choices, dict):  # parsers of commands within the command
             names += [name for inside in action.choices.values() for name in option_names(inside)]
         long = [text[2:] for text in action.option_strings if text.startswith("--")]
@@ -54,7 +57,7 @@ def option_names(parser: Any, derived: bool = False) -> list[str]:
         for base in classes_in(hint):
             for kind in known_classes(base) if derived and "." not in option else [base]:
                 names.extend(argument_names(kind, option + INIT))
-    return names
+    return [name for name in names if ".".join(name.split(".")[:3]) not in filled]
 
 
 def argument_names(kind: type, prefix: str) -> Iterator[str]:

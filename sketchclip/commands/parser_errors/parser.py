@@ -1,10 +1,12 @@
 """Parser of the commands that LightningCLI runs."""
 
+import inspect
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
 from lightning.pytorch.cli import LightningArgumentParser
+from torch.optim import Optimizer
 
 from sketchclip.commands.parser_errors.given import Given
 from sketchclip.commands.parser_errors.layers import check_layer
@@ -25,6 +27,21 @@ class PlainParser(LightningArgumentParser):
         """Refuse keys of a config that the command does not have, and remember the others."""
         check_layer(path, content, self)
         self.given.layers.append((path, content))
+
+    def add_class_arguments(self, theclass: type, *args: Any, **kwargs: Any) -> list[str]:
+        """Add the arguments of a class; an optimizer's rate is None unless it is given.
+
+        Then each group of a method's parameters keeps its own.
+        """
+        takes = inspect.signature(theclass).parameters
+        rate = "lr" if issubclass(theclass, Optimizer) and "lr" in takes else None
+        if rate is None:
+            return super().add_class_arguments(theclass, *args, **kwargs)
+        kwargs["skip"] = {*kwargs.get("skip", ()), rate}
+        added = super().add_class_arguments(theclass, *args, **kwargs)
+        told = "Learning rate of all parameters; null for those of the method's own groups."
+        self.add_argument(f"--{rate}", type=float | None, default=None, help=told)
+        return [rate, *added]
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print the message and exit with status 2."""

@@ -23,6 +23,9 @@ _KINDS = {
 }
 _KEY = re.compile(r'Parser key "([^"]+)":')
 _OF_CLASS = re.compile(r"Problem with given class_path '([^']+)':")
+_NEEDS = re.compile(
+    r"Problem with given class_path '([^']+)':\s+the following arguments are required: (.+)"
+)
 _UNKNOWN = re.compile(r"Option '([^']+)' is not accepted|does not accept option '([^']+)'")
 _NO_CLASS = re.compile(
     r"Expected a dot import path string: (.*)|Import path ?(\S*) does not correspond to a subclass"
@@ -43,7 +46,10 @@ def short_error(message: str, parser: Any = None, given: Given | None = None) ->
     "--data.seed: expected a whole number, found 'x'."
     """
     given = given or Given()
-    forms = (_unrecognized, _required, _no_value, _no_file, _unknown_option, _no_class, _wrong_type)
+    forms = (
+        *(_unrecognized, _required, _no_value, _no_file, _unknown_option, _incomplete),
+        *(_no_class, _wrong_type),
+    )
     return next((text for form in forms if (text := form(message, parser, given))), message)
 
 
@@ -100,11 +106,24 @@ def _unknown_option(message: str, parser: Any, given: Given) -> str:
     key = ".".join([*([group[1]] if group else keys), found[1] or found[2]])
     where, in_file = given.source(key)
     kind = _class(classes[-1]) if classes else None
+    if kind is not None and kind in classes_in(hint_of(parser, keys, [])) and not in_file:
+        option = where.rpartition(".")[0]
+        return f"{where}: an option of which class? Name it, too: {option} CLASS."
     own = argument_names(kind, f"{INIT}.".join(keys) + INIT) if kind else ()
     near = nearest(key, own) or nearest(key, option_names(parser) if parser else [])
     of = f" of {classes[-1].rpartition('.')[2]}" if classes else ""
     what = "key" if in_file else "option"
     return f"{where}: unknown {what}{of}.{advice(near) if in_file else _options(near)}"
+
+
+def _incomplete(message: str, _: Any, given: Given) -> str:
+    """A class that cannot do without some of its options."""
+    found = _NEEDS.search(message)
+    if not found or not (keys := _KEY.findall(message[: found.start()])):
+        return ""
+    key, name = ".".join(keys), found[1].rpartition(".")[2]
+    needed = ", ".join(f"--{key}.{option}" for option in found[2].split(", "))
+    return f"{given.source(key)[0]}: {name} needs {needed}."
 
 
 def _no_class(message: str, parser: Any, given: Given) -> str:

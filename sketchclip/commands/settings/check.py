@@ -1,6 +1,7 @@
 """Settings of LightningCLI commands that cannot be, found before anything is loaded."""
 
 import inspect
+import re
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from torch.optim import Optimizer
 
 from data_modules.ranges import (
     Count,
@@ -24,6 +26,7 @@ from data_modules.ranges import (
     check_arguments,
     range_error,
 )
+from sketchclip.callbacks.averaging import WeightAverage
 from sketchclip.callbacks.grids import RetrievalGrids
 from sketchclip.errors import SketchClipError, first_line
 
@@ -49,6 +52,7 @@ _RANGES: dict[Any, dict[str, Any]] = {
         "gradient_clip_val": NonNegative,
         "reload_dataloaders_every_n_epochs": Natural,
     },
+    Optimizer: {"lr": NonNegative, "weight_decay": NonNegative},
     EarlyStopping: {"patience": Natural, "min_delta": NonNegative, "stopping_threshold": Finite},
     ModelCheckpoint: {
         "save_top_k": Endless,
@@ -56,6 +60,8 @@ _RANGES: dict[Any, dict[str, Any]] = {
         "every_n_train_steps": Natural,
     },
 }
+_RISING = re.compile(r"val/(seen_|H_)?(mAP|P|Acc)@")
+"""Names of metrics of which more is better."""
 _WORKS_ON = {"fit": "train", "validate": "val", "test": "test", "predict": "predict"}
 """Batches of a command, without which it does nothing."""
 
@@ -73,8 +79,11 @@ def check_settings(command: str, config: Namespace) -> None:
     seed = config.get("seed_everything")
     if wrong := range_error(Seed, seed):
         raise SketchClipError(f"--seed_everything: {wrong}.")
+    if wrong := range_error(Natural, config.get("lr_warmup")):
+        raise SketchClipError(f"--lr_warmup: {wrong}.")
     _check(Trainer, config.trainer, "--trainer.")
-    check_arguments(RetrievalGrids, vars(config.get("grids") or Namespace()), "--grids.")
+    for name, kind in (("grids", RetrievalGrids), ("ema", WeightAverage)):
+        check_arguments(kind, vars(config.get(name) or Namespace()), f"--{name}.")
     for name, value in vars(config).items():
         _check_classes(value, f"--{name}.")
     trainer = config.trainer
@@ -104,9 +113,26 @@ def _check_classes(value: Any, prefix: str) -> None:
         return
     arguments = value.get("init_args", value if "class_path" not in value else Namespace())
     if "class_path" in value:
-        _check(resolve_name(value.class_path), arguments, prefix)
+        kind = resolve_name(value.class_path)
+        _check(kind, arguments, prefix)
+        _check_callback(kind, vars(arguments or Namespace()), prefix)
     for name, part in vars(arguments or Namespace()).items():
         _check_classes(part, f"{prefix}{name}.")
+
+
+def _check_callback(kind: Any, given: Mapping[str, Any], prefix: str) -> None:
+    """Refuse a callback that would watch a metric the wrong way round, or average all of CLIP."""
+    monitor = str(given.get("monitor"))
+    if _RISING.match(monitor) and given.get("mode") == "min":
+        raise SketchClipError(
+            f"{prefix}mode: expected max, found min. {kind.__name__} watches {monitor}, of which "
+            f"more is better: add {prefix}mode max."
+        )
+    if any(base.__name__ == "WeightAveraging" for base in inspect.getmro(kind)):
+        raise SketchClipError(
+            f"{prefix.rstrip('.')}: {kind.__name__} writes all of a frozen network into each "
+            "checkpoint and copies a method before it is complete. Use --ema.decay 0.999."
+        )
 
 
 def _check(constructor: Any, arguments: Namespace | None, prefix: str) -> None:
