@@ -27,11 +27,13 @@ _COMMANDS = {
     "show": "draw sketches of a test with their first photos",
     "export": "a model to share: safetensors, model card, ONNX",
     "table": "the paper's tables with reported and measured figures",
+    "list": "methods, datasets, backbones, runs and experiments, one line each",
     "data": "check a dataset on disk, or prepare it for fast reading",
     "quickstart": "frozen and adapted mini CLIP on real doodles, in minutes, offline",
     "index": "embed folders of photos, to find them by drawing",
     "search": "find indexed photos by a sketch, a text or both",
     "demo": "draw in a browser and see the photos that are found",
+    "completion": "names completed by the tab key, in bash and zsh",
 }
 """Each is run by the module of its name in :mod:`sketchclip.commands`, or by LightningCLI."""
 

@@ -26,7 +26,7 @@ PAGES = [README, *sorted(DOCS.glob("*.md"))]
 PAGES += [page for part in ("earlier", "later") for page in sorted((DOCS / part).glob("*.md"))]
 COMMANDS = (
     *("fit", "validate", "test", "predict", "evaluate", "compare", "ablate", "table", "plot"),
-    *("show", "export", "data", "quickstart", "index", "search", "demo"),
+    *("show", "export", "list", "data", "quickstart", "index", "search", "demo", "completion"),
 )
 PACKAGES = ("sketchclip", "data_modules", "experiments")
 FENCE = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -168,7 +168,7 @@ class ZSESBIR(EncodedMethod):
 
 
 class ZSESBIRFineGrained(ZSESBIR):
-    """The same at instance level: the positive is the sketch's photo, the negative of its class.
+    """ZSE-SBIR at instance level: the positive is the sketch's photo, the negative of its class.
 
     The second sketch is another one of the photo, if there is one, else of the class (the paper
     does not say). Ranks among the photos of a class are those of all its pairs.

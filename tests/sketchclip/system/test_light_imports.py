@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sketchclip.runs.results import write_results
+
 HEAVY = ("scipy.signal", "scipy.stats", "matplotlib", "cv2", "albumentations", "transformers")
 SHOW = """
 import contextlib, io, sys
@@ -44,3 +46,26 @@ def test_a_command_loads_what_it_needs(command, tmp_path):
     assert ("lightning" in found) == (command == "fit")
     if command == "evaluate":
         assert not {"open_clip", "timm", "torchvision"} & found
+
+
+NAMES = """
+import contextlib, io, sys
+from sketchclip.cli import main
+with contextlib.redirect_stdout(io.StringIO()):
+    for kind in ("methods", "datasets", "experiments", "backbones"):
+        assert len(main(["list", kind])) > 5, kind
+    assert main(["list", "runs", "--root", sys.argv[1]])[0]["method"] == "SAKE"
+    assert "SAKE" in main(["completion", "words", "fit", "--model", ""])
+print(*sys.modules)
+"""
+
+
+def test_names_are_listed_and_completed_without_pytorch(tmp_path):
+    values = {"mAP@all": np.array([0.5])}
+    summary = {"metrics": {"mAP@all": 0.5}, "classes": {}, "method": "SAKE"}
+    write_results(tmp_path, summary, values, np.arange(1), ["a"], ["cat"])
+    command = [sys.executable, "-c", NAMES, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = {*done.stdout.split()}
+    assert not {"torch", "lightning", "open_clip", "timm", *HEAVY} & found
