@@ -18,7 +18,7 @@ from sketchclip.system.streams import mend_streams, output_failure
 _COMMANDS = {
     "fit": "train a method and validate it",
     "validate": "evaluate on the validation classes",
-    "test": "evaluate on the unseen classes, full gallery",
+    "test": "evaluate on the unseen classes, full gallery; alone: the last run",
     "predict": "write the embeddings of the unseen classes",
     "evaluate": "score embeddings that any code has made",
     "compare": "test whether two runs differ beyond chance",
@@ -50,8 +50,6 @@ commands:
 {commands}
 
   sketchclip fit --config experiments/doodles.yaml
-  sketchclip test                                     the last run
-  sketchclip data check /path/to/Sketchy              what is there, what is wrong
   sketchclip fit --config experiments/sketchy.yaml --data.root /path/to/Sketchy
   sketchclip fit --help                               every option of trainer, method and data
   sketchclip fit --config FILE --print_config         the settings that would run"""

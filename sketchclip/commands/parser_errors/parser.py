@@ -33,15 +33,14 @@ class PlainParser(LightningArgumentParser):
 
         Then each group of a method's parameters keeps its own.
         """
-        takes = inspect.signature(theclass).parameters
-        rate = "lr" if issubclass(theclass, Optimizer) and "lr" in takes else None
-        if rate is None:
+        optimizer = isinstance(theclass, type) and issubclass(theclass, Optimizer)
+        if not optimizer or "lr" not in inspect.signature(theclass).parameters:
             return super().add_class_arguments(theclass, *args, **kwargs)
-        kwargs["skip"] = {*kwargs.get("skip", ()), rate}
+        kwargs["skip"] = {*kwargs.get("skip", ()), "lr"}
         added = super().add_class_arguments(theclass, *args, **kwargs)
         told = "Learning rate of all parameters; null for those of the method's own groups."
-        self.add_argument(f"--{rate}", type=float | None, default=None, help=told)
-        return [rate, *added]
+        self.add_argument("--lr", type=float | None, default=None, help=told)
+        return [*added, "lr"]
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print the message and exit with status 2."""
