@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from data_modules.ranges import Port
 from sketchclip.commands.arguments import Parser
+from sketchclip.commands.index import warn_of_mini
 from sketchclip.errors import SketchClipError
 from sketchclip.system.light_imports import import_torchmetrics
 
@@ -69,6 +70,7 @@ def run(args: Sequence[str]) -> None:
     taken = serving.bind(options.host, options.port)
     if options.index:
         columns, examples = sources.open_columns(options.index, options.device), []
+        warn_of_mini(column.model for column in columns)
     else:
         columns = sources.bundled_columns(options.model or ["frozen"], options.device)
         examples = sources.examples()

@@ -1,7 +1,7 @@
 """``sketchclip index``: embed folders of photos, to find them by drawing."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from sketchclip.system.light_imports import import_torchmetrics
 from sketchclip.system.signals import say_stopped, stop_status
 
 if TYPE_CHECKING:
+    from sketchclip.pretrained.model import SearchModel
     from sketchclip.search.update import UpdateSummary
 
 _EXAMPLES = """examples:
@@ -23,6 +24,10 @@ _EXAMPLES = """examples:
 
 The same command goes on with an index that was interrupted.
 """
+_MINI = (
+    "Warning: {name} is the small CLIP for demonstrations, pre-trained on icons and emoji, "
+    "which finds little in photos. Take a model on ViT-B/32 for them."
+)
 _SHOWN = 20
 
 
@@ -80,6 +85,7 @@ def run(args: Sequence[str]) -> "UpdateSummary":
         )
     else:
         model = index.load_model(device=options.device)
+    warn_of_mini([model])
     if options.compile and (reason := compile_towers(model.module, model.device)):
         print(printable(f"Not compiled: {reason}"))
     try:
@@ -91,6 +97,15 @@ def run(args: Sequence[str]) -> "UpdateSummary":
         raise SystemExit(stop_status(error)) from None
     report(summary)
     return summary
+
+
+def warn_of_mini(models: "Iterable[SearchModel]") -> None:
+    """Say on stderr, in a line for each, which models are too small for photos of one's own."""
+    from sketchclip.clip import MINI_NAME
+
+    for model in models:
+        if (model.about["backbone"] or {}).get("name") == MINI_NAME:
+            print(printable(_MINI.format(name=model.name)), file=sys.stderr)
 
 
 def report(summary: "UpdateSummary") -> None:

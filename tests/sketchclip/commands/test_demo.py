@@ -80,3 +80,27 @@ def test_the_address_is_printed_and_others_are_warned_of(host, monkeypatch, caps
     )
     shown = host if local else socket.gethostname()
     assert f"Draw at http://{shown}:{port}/" in capsys.readouterr().out
+
+
+def test_the_small_clip_on_photos_of_ones_own_is_warned_of(
+    tree, tiny_weights, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(serving, "serve", lambda app, taken, limits, browser: taken.close())
+    models = {"mini": ["sketchclip-mini"], "tiny": ["tiny", "--pretrained", str(tiny_weights)]}
+    places = {name: str(tmp_path / name) for name in models}
+
+    def warnings(*args):
+        main([*args])
+        return [x for x in capsys.readouterr().err.splitlines() if x.startswith("Warning: ")]
+
+    photos = str(tree / "photo")
+    found = {
+        name: warnings("index", photos, "-o", places[name], "--backbone", *backbone)
+        for name, backbone in models.items()
+    }
+    (told,) = found["mini"]
+    assert "frozen sketchclip-mini" in told
+    assert "which finds little in photos" in told
+    assert found["tiny"] == []
+    assert warnings("demo", "--index", places["tiny"], "--port", "0") == []
+    assert warnings("demo", "--index", *places.values(), "--port", "0") == [told]
