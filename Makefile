@@ -18,7 +18,7 @@ PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-
 
 .DEFAULT_GOAL := help
 .PHONY: help quickstart demo test test-all campaign lint format docs embedded-table one-backbone-table \
-  readme constraints build clean
+  readme constraints build dist notebook clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -94,6 +94,16 @@ constraints: $(VENV)/.python ## Pin the newest releases that pyproject.toml allo
 
 build: $(VENV)/.dev ## Build the source archive and the wheel into dist/
 	$(BIN)/python -m build
+
+# What a release is made of: its wheel comes from its source archive, as on any machine, and runs the
+# quickstart in an environment without this folder and without a network.
+dist: $(VENV)/.dev ## Build both anew and test the wheel: contents, licences, quickstart offline
+	rm -rf dist
+	$(BIN)/python -m build
+	SKETCHCLIP_WHEEL="$$(echo dist/*.whl)" $(BIN)/pytest tests/repository/test_wheel.py
+
+notebook: $(VENV)/.dev ## Execute the notebook of the documentation and keep its outputs
+	$(BIN)/python -m tools.execute_notebook
 
 clean: ## Remove built files and caches; the environment stays
 	rm -rf build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import CSVLogger
 
 from data_modules.splits.catalogue import Catalogue
 from sketchclip.callbacks.best import BestCheckpoint
@@ -99,7 +100,9 @@ class TrainingReport(Callback):
         rows = {"trained": f"{_steps(count)}, {seconds:.0f} s"}
         if self.first_step:
             rows["trained"] += f"; {_steps(trainer.global_step)} with those of the checkpoint"
-        rows["run folder"] = f"{folder}: config.yaml, environment.json, metrics.csv"
+        rows["run folder"] = f"{folder}: config.yaml, environment.json"
+        if any(isinstance(logger, CSVLogger) for logger in trainer.loggers):
+            rows["run folder"] += ", metrics.csv"
         for callback in trainer.checkpoint_callbacks:
             path, score = callback.best_model_path, callback.best_model_score  # type: ignore[attr-defined]
             if path and Path(path).is_file():

@@ -119,7 +119,7 @@ def _flattened(states: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
         from sklearn.manifold import TSNE
     except ImportError as error:
         raise SketchClipError(
-            "A map needs scikit-learn, which is not installed: pip install sketchclip[plot]"
+            "A map needs scikit-learn, which is not installed: pip install 'sketchclip[plot]'"
         ) from error
     states = states / np.maximum(np.linalg.norm(states, axis=1, keepdims=True), 1e-12)
     parts = PCA(min(_DIMENSIONS, *states.shape), random_state=seed).fit_transform(states)

@@ -49,7 +49,7 @@ def styled() -> Iterator[None]:
         import matplotlib
     except ImportError as error:
         raise SketchClipError(
-            "Figures need matplotlib, which is not installed: pip install sketchclip[plot]"
+            "Figures need matplotlib, which is not installed: pip install 'sketchclip[plot]'"
         ) from error
     with matplotlib.rc_context(_RC):
         yield

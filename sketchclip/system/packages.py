@@ -12,6 +12,9 @@ _NAMED = (
     r"pip install (?:-U )?['\"]?([\w\[\].<>=-]+)",
     r"[Yy]ou must have `?(\w+)`? installed",
 )
+_EXTRAS = {"tensorboard": "sketchclip[tensorboard]", "tensorboardX": "sketchclip[tensorboard]"}
+"""What brings a package at a version that was tested."""
+
 _LOG_IN = {
     "wandb": "Log in, or record on this machine with WANDB_MODE=offline",
     "comet_ml": "Set COMET_API_KEY, see the pages of Comet",
@@ -30,6 +33,7 @@ def missing_package(error: BaseException, _: str) -> str | None:
     named = next((found[1] for form in _NAMED if (found := re.search(form, str(error)))), None)
     if named is None and "ImportError" not in kinds:
         return None
+    named = _EXTRAS.get(named or "", named)
     needed = f"the package {named}" if named else f"another package: {first_line(error)}"
     install = f"pip install '{named}'" if named else "pip"
     return (

@@ -294,7 +294,7 @@ def test_without_matplotlib_the_command_to_type_is_named(grid, monkeypatch, caps
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(SystemExit):
         main(["plot", str(grid)])
-    assert "pip install sketchclip[plot]" in capsys.readouterr().err
+    assert "pip install 'sketchclip[plot]'" in capsys.readouterr().err
 
 
 def test_cost_is_plotted_for_rows_of_one_protocol(tmp_path, capsys):

@@ -90,6 +90,10 @@ KNOWN: list[tuple[BaseException, str]] = [
         raised_by("lightning", "Requirement 'torch_xla>=1.13' not met. HINT: Try running `x`"),
         r"needs the package torch_xla>=1\.13\. Install it with pip install 'torch_xla>=1\.13'",
     ),
+    (
+        raised_by("lightning", "Module not found: 'tensorboardX'. HINT: Try running `x`"),
+        r"pip install 'sketchclip\[tensorboard\]'",
+    ),
     (raised_by("lightning", "No module named 'mlflow'"), r"needs the package mlflow\."),
     (raised_by("lightning", "You must have `rich` installed"), r"needs the package rich\."),
     (raised_by("lightning", "Needs PyTorch 9", "ImportError"), r"package: Needs PyTorch 9\. Inst"),
