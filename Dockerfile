@@ -27,7 +27,7 @@ RUN python3 -m venv /opt/sketchclip
 ENV PATH=/opt/sketchclip/bin:$PATH
 
 # The packages first: a change of the code does not download PyTorch again.
-COPY constraints.txt pyproject.toml /src/
+COPY constraints.txt /src/
 RUN pip install --no-cache-dir ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} \
     --constraint /src/constraints.txt torch torchvision
 
@@ -35,11 +35,13 @@ COPY . /src/
 RUN pip install --no-cache-dir ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} \
     --constraint /src/constraints.txt "/src[plot,search]"
 
-RUN useradd --create-home sketchclip && mkdir /work && chown sketchclip /work
+# Caches outside of homes, and open to any user: with `docker run --user "$(id -u)"` runs are yours.
+ENV SKETCHCLIP_CACHE=/var/cache/sketchclip HF_HOME=/var/cache/huggingface
+RUN useradd --create-home sketchclip && mkdir --mode 1777 /work "$SKETCHCLIP_CACHE" "$HF_HOME"
 USER sketchclip
 WORKDIR /work
-# Once here, so that the first run unpacks nothing.
-RUN python -c "from data_modules import Doodles, EmojiPairs; [d().find_root(None) for d in (Doodles, EmojiPairs)]"
+# Once here, so that a run unpacks nothing.
+RUN python -c "from data_modules import Doodles, EmojiPairs; [x().find_root(None) for x in (Doodles, EmojiPairs)]"
 
 # The page to draw on: docker run -p 7860:7860 sketchclip demo --host 0.0.0.0 --no-browser
 EXPOSE 7860

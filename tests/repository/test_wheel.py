@@ -144,6 +144,9 @@ def test_quickstart_runs_from_the_wheel_without_a_network(wheel, tmp_path):
             [*args], cwd=empty, env=environment, check=True, capture_output=True, text=True
         ).stdout
 
+    asking = [python, "-c", "import socket; socket.create_connection(('example.org', 80))"]
+    refused = subprocess.run(asking, env=environment, capture_output=True, text=True)
+    assert "no network here, and example.org was asked for" in refused.stderr
     place = run(python, "-c", "import sketchclip; print(sketchclip.__file__)")
     assert Path(place.strip()).is_relative_to(tmp_path)
     printed = run(binaries / "sketchclip", "quickstart", "--seeds", "0")
