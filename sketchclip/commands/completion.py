@@ -36,6 +36,7 @@ _VALUES = {
     **dict.fromkeys(("--config", "-c"), "experiments"),
     **dict.fromkeys(("--model.backbone", "--backbone"), "backbones"),
     **{"--model": "methods", "--data": "datasets", "--ckpt_path": "checkpoints"},
+    **{"--optimizer": "Optimizer", "--lr_scheduler": "LRScheduler"},
 }
 """What the value of an option names."""
 _WORDS = {"list": KINDS, "data": ("check", "prepare"), "completion": tuple(_SCRIPTS)}
@@ -126,6 +127,8 @@ def _named(kind: str) -> list[str]:
     if kind in ("runs", "checkpoints"):
         names = folders.run_names(ROOT)
         return [LAST, "best", *names] if kind == "checkpoints" else names
+    if kind in ("Optimizer", "LRScheduler"):
+        return classes.torch_classes(kind)
     makers = {
         "methods": classes.methods,
         "datasets": classes.datasets,

@@ -1,7 +1,9 @@
 """Methods and data modules with the first lines of their docstrings; nothing is imported."""
 
 import ast
+import re
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,18 @@ def methods() -> list[dict[str, Any]]:
 def datasets() -> list[dict[str, Any]]:
     """List the data modules."""
     return _classes("data_modules")
+
+
+def torch_classes(base: str) -> list[str]:
+    """Names of PyTorch's own classes of a base, Optimizer or LRScheduler."""
+    spec = find_spec("torch")
+    folders = [Path(folder) for folder in (spec and spec.submodule_search_locations) or ()]
+    texts = [path.read_text("utf-8") for f in folders for path in (f / "optim").glob("*.py")]
+    bases = dict(re.findall(r"(?m)^class (\w+)\((\w+)\)", "\n".join(texts)))
+    known = {base}
+    while more := {name for name, of in bases.items() if of in known} - known:  # AdamW is an Adam
+        known |= more
+    return sorted(name for name in known - {base} if not name.startswith("_"))
 
 
 def reported(row: Row | None) -> dict[str, float]:

@@ -53,6 +53,8 @@ def test_the_commands_are_those_of_the_program():
         ("fit --config experiments/baselines/b_i", ["experiments/baselines/b_ip.yaml"]),
         ("fit --model SAKE --model.backbone sketch", ["sketchclip-mini"]),
         ("fit --lr_w", ["--lr_warmup"]),
+        ("fit --optimizer AdamW", ["AdamW"]),
+        ("fit --lr_scheduler Cos", ["CosineAnnealingLR", "CosineAnnealingWarmRestarts"]),
         ("fit --data.root ", []),  # files, which are the shell's to complete
         ("test --ckpt_path ", ["last", "best", "runs/doodles/a b", "runs/doodles/version_0"]),
         ("show runs/doodles/v", ["runs/doodles/version_0"]),
