@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from sketchclip.callbacks import averaging
 from sketchclip.cli import main
 from sketchclip.system import signals
 from tests.helpers.paths import REPOSITORY
@@ -75,10 +76,12 @@ def stop(fit, capfd, *more, status=138):
 
 
 # The first batch, one in the middle, the last one of an epoch, the first after a validation.
-@pytest.mark.parametrize("step", [0, 2, 4, 5])
-def test_a_preempted_run_is_the_undisturbed_one(fit, job, capfd, step):
-    whole = fit("whole")
-    said = stop(fit, capfd, SEND, f"--trainer.callbacks.step={step}")
+@pytest.mark.parametrize(
+    ("step", "more"), [(0, ()), (2, ()), (4, ()), (5, ()), (2, ("--ema.decay", "0.5"))]
+)
+def test_a_preempted_run_is_the_undisturbed_one(fit, job, capfd, step, more):
+    whole = fit("whole", *more)
+    said = stop(fit, capfd, *more, SEND, f"--trainer.callbacks.step={step}")
     folder = whole.with_name("job")
     path = folder / "checkpoints" / "last.ckpt"
     assert f"All batches so far are in {path}." in said
@@ -89,8 +92,10 @@ def test_a_preempted_run_is_the_undisturbed_one(fit, job, capfd, step):
     assert not [*Path.cwd().glob("*.ckpt")]  # none of Lightning's own
     assert signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL
 
-    fit("job", "--ckpt_path", str(folder))
-    for part in ("state_dict", "optimizer_states", "global_step", "epoch"):
+    fit("job", *more, "--ckpt_path", str(folder))
+    averaged = [name for name in state(whole) if name == averaging._ENTRY]
+    assert bool(averaged) == bool(more)
+    for part in ("state_dict", "optimizer_states", "global_step", "epoch", *averaged):
         torch.testing.assert_close(state(folder)[part], state(whole)[part], rtol=0, atol=0)
     best = [torch.load(f / "checkpoints/best.ckpt", weights_only=True) for f in (folder, whole)]
     assert best[0]["global_step"] == best[1]["global_step"]
