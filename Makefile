@@ -18,7 +18,7 @@ PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-
 
 .DEFAULT_GOAL := help
 .PHONY: help quickstart demo test test-all campaign lint format docs embedded-table one-backbone-table \
-  readme constraints build dist notebook clean
+  docs-version readme constraints build dist notebook clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,6 +81,10 @@ format: $(VENV)/.dev ## Fix style and formatting in place
 
 docs: $(VENV)/.docs ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+docs-version: $(VENV)/.docs ## Commit the documentation of VERSION=0.1 to the branch gh-pages, as latest
+	NO_MKDOCS_2_WARNING=1 PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/mike deploy --update-aliases $(VERSION) latest
+	$(BIN)/mike set-default latest
 
 # The resolver sees every Python and platform at once, so one file serves all of them. The comments
 # at the head of the old file are kept; a failed run leaves the old file as it was.
