@@ -309,6 +309,7 @@ def test_what_is_hidden_anyway_is_not_refused(tmp_path, content):
     assert (drawn(tmp_path, SQUARE + hidden) == drawn(tmp_path, SQUARE)).all()
 
 
+@pytest.mark.slow
 def test_clones_of_clones_are_limited(tmp_path):
     line = '<path id="g0" d="{}" stroke="black"/>'
     more = "".join(f'<g id="g{i + 1}">' + f'<use href="#g{i}"/>' * 10 + "</g>" for i in range(6))
@@ -349,6 +350,7 @@ def test_exports_of_drawing_programs_keep_their_ink(tmp_path):
         drawn(tmp_path, chain + cross('clip-path="url(#c0)"'))
 
 
+@pytest.mark.slow
 def test_fills_over_each_other_are_limited(tmp_path):
     fills = "".join(
         f'<rect width="{90 + i / 1e4}" height="90" fill="#{i:06x}"{{}}/>' for i in range(400)

@@ -30,7 +30,16 @@ def loaded(*args: str) -> set[str]:
     return {name.removeprefix("sketchclip.methods.") for name in done.stdout.split()}
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+# A process each, which imports PyTorch.
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        if name in ("extends", "a part in a file")
+        else pytest.param(name, marks=pytest.mark.slow)
+        for name in CONFIGS
+    ],
+)
 def test_a_class_is_loaded_wherever_it_is_named(name, tmp_path):
     text, base = CONFIGS[name]
     (tmp_path / "own.cfg").write_text(text)
@@ -41,6 +50,7 @@ def test_a_class_is_loaded_wherever_it_is_named(name, tmp_path):
     assert "later.splip" not in found
 
 
+@pytest.mark.slow
 def test_what_cannot_be_read_loads_all(tmp_path):
     (tmp_path / "own.yaml").write_text("extends: [\n")
     assert {"earlier.iiae", "later.splip"} <= loaded("fit", f"--config={tmp_path / 'own.yaml'}")
