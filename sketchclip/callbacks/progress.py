@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm, convert_inf
 from data_modules.batch import SIDES
 
 _EVERY = 0.5  # seconds
+_UNSEEN = 1e-6  # seconds: any delay but 0 leaves out what a bar draws when it is made
 
 
 class EpochProgress(TQDMProgressBar):
@@ -105,6 +106,7 @@ class EpochProgress(TQDMProgressBar):
 
     def _bar(self, position: int) -> Tqdm:
         return Tqdm(
+            delay=_UNSEEN,  # until _begin has given it a name and a length
             position=position,
             disable=self.is_disabled,
             leave=False,
@@ -115,6 +117,7 @@ class EpochProgress(TQDMProgressBar):
 
 
 def _begin(bar: Tqdm, name: str, total: float | Sequence[float]) -> None:
+    bar.delay = 0
     bar.reset(convert_inf(total))  # type: ignore[arg-type]
     bar.set_description(name)
 

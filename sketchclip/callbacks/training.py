@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import CSVLogger
+from torch import Tensor
 
+from data_modules.batch import ImageBatch, TrainingBatch
 from data_modules.splits.catalogue import Catalogue
 from sketchclip.callbacks.best import BestCheckpoint
 from sketchclip.checkpoint import count_parameters
@@ -22,6 +25,7 @@ class TrainingReport(Callback):
 
     def __init__(self) -> None:
         self.started = self.epoch_started = 0.0
+        self._loss: list[Any] = []
         self.first_step: int | None = None
         """Steps before this training, of the run that it goes on with; None before it starts."""
 
@@ -52,14 +56,28 @@ class TrainingReport(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the time."""
-        self.epoch_started = time.monotonic()
+        self.epoch_started, self._loss = time.monotonic(), []
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Add the loss to that of the epoch, where it is: a GPU is not waited for."""
+        loss = outputs.get("loss") if isinstance(outputs, Mapping) else None
+        if isinstance(loss, Tensor) and isinstance(batch, TrainingBatch | ImageBatch):
+            size = len(batch.label)
+            # Lightning has divided it by the number of batches whose gradients add up.
+            weighted = loss.detach() * trainer.accumulate_grad_batches * size
+            before = self._loss or [0.0, 0]
+            self._loss = [before[0] + weighted, before[1] + size]
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the epoch's loss and headline metric, above the progress bar if there is one."""
+        """Print the epoch's mean loss and headline metric, above the progress bar if any."""
         if not trainer.is_global_zero:
             return
         names = {"loss": "loss", f"val/{pl_module.headline}": "validation {}"}
-        values = trainer.callback_metrics
+        values = dict(trainer.callback_metrics)
+        if self._loss:
+            values["loss"] = self._loss[0] / self._loss[1]
         parts = [
             f"{shown.format(name.removeprefix('val/'))} {float(values[name]):.4f}"
             for name, shown in names.items()
@@ -109,6 +127,11 @@ class TrainingReport(Callback):
                 best = isinstance(callback, BestCheckpoint) and score is not None
                 score_text = f" ({callback.monitor} {float(score):.4f})" if best else ""  # type: ignore[attr-defined]
                 rows["best" if best else "checkpoint"] = f"{path}{score_text}"
+        for early in trainer.early_stopping_callbacks:
+            if isinstance(early, EarlyStopping) and early.stopped_epoch:
+                rows["stopped"] = f"after epoch {early.stopped_epoch + 1}: {early.monitor} "
+                rows["stopped"] += f"was no better than {float(early.best_score):.4f} "
+                rows["stopped"] += f"{early.patience} times in a row (early stopping)"
         if (folder / "grids").is_dir():
             rows["pictures"] = str(folder / "grids")
         for logger in trainer.loggers:

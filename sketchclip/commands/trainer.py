@@ -243,6 +243,7 @@ def run_cli(args: Sequence[str] | None) -> SketchClipCLI:
         "Total length of `list` across ranks is zero",
         "The number of training batches .* is smaller than the logging interval",
         "`isinstance.treespec, LeafSpec.` is deprecated",
+        "Be aware that when using `ckpt_path`",
     ):
         warnings.filterwarnings("ignore", message=message)
     last = ModelCheckpoint(filename="last", enable_version_counter=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data_modules.listing.entries import is_hidden
-from sketchclip.config import base_of, read_yaml
+from sketchclip.config import base_of, find_config, read_yaml
 from sketchclip.errors import SketchClipError
 
 _EXAMPLE = """cells:
@@ -117,11 +117,26 @@ def _configs(source: Path, key: str, value: Any) -> list[Path]:
             )
         path = source.parent / config
         if not isfile(path):  # of a text that is too long, too
+            path = _shipped(config) or path
+        if not isfile(path):
             raise SketchClipError(f"{source}: {key}: {config} {_not_a_file(path)}")
         found.append(path)
     return found
 
 
+def _shipped(config: str) -> Path | None:
+    """Config of the package that ``experiments/<name>`` names, as on the command line."""
+    if not config.startswith("experiments/"):
+        return None
+    try:
+        return find_config(config)
+    except SketchClipError:
+        return None
+
+
 def _not_a_file(path: Path) -> str:
     what = "is a folder, not a YAML file" if isdir(path) else "does not exist"
-    return f"{what}: {path.absolute()}. Paths in a grid are relative to the folder of the grid."
+    return (
+        f"{what}: {path.absolute()}. Paths in a grid are relative to the folder of the grid; "
+        "experiments/NAME.yaml names a config of the package."
+    )

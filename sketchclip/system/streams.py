@@ -61,8 +61,8 @@ def _robust(stream: io.TextIOWrapper, number: int) -> io.TextIOWrapper:
         encoding=stream.encoding,
         errors=stream.errors,
         newline=None,
-        line_buffering=stream.line_buffering,
-        write_through=stream.write_through,
+        # Unbuffered (python -u) would be the text alone, and the bytes below wait in their buffer.
+        line_buffering=stream.line_buffering or stream.write_through,
     )
 
 

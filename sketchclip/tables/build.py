@@ -9,6 +9,7 @@ from sketchclip.tables.paper import LATER, ROWS, Column, Row
 
 # Dataset whose reported values stand beside the results of a data module; Sketchy's for others.
 _REPORTED = {"TUBerlin": "TU-Berlin", "QuickDraw": "QuickDraw"}
+_KNOWN = ("Sketchy", "SketchyBasic", "TUBerlin", "QuickDraw", "Doodles", "EmojiPairs")
 # Measured columns that a table has beside the usual ones where values of their definition stand.
 _DEFINITIONS = {
     "(voc)": ("mAP@200_voc",),
@@ -31,7 +32,11 @@ def build_tables(group: Group) -> list[ResultTable]:
     rows = [row for row in known.values() if row.fine_grained == fine]
     frozen = [name for name in group.runs if name.endswith("frozen")]
     other = [name for name in group.runs if name not in known and name not in frozen]
-    tables = []
+    # On data of one's own, rows without a run say nothing, and all runs stand together.
+    own = group.dataset not in _KNOWN
+    if own:
+        rows = [row for row in rows if row.id in group.runs]
+    tables: list[ResultTable] = []
     for title, members, needed in (
         ("Main table", ("earlier", "baseline", "ours"), ("earlier", "baseline", "ours")),
         ("Ablations", ("ours", "ablation"), ("ablation",)),
@@ -39,8 +44,9 @@ def build_tables(group: Group) -> list[ResultTable]:
     ):
         if any(row.id in group.runs for row in rows if row.group in needed):
             chosen = [row for row in rows if row.group in members]
-            tables.append(_table(title, group, chosen, frozen, fine))
-    if other or not tables:
+            extra = [*frozen, *other] if own and not tables else frozen
+            tables.append(_table(title, group, chosen, extra, fine))
+    if (other and not own) or not tables:
         tables.append(_table("Runs", group, [], other if tables else [*frozen, *other], fine))
     return tables
 

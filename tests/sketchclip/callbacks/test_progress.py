@@ -30,6 +30,7 @@ def test_a_line_after_each_epoch_and_a_bar_that_goes(in_terminal, capsys):
     assert "validation, sketches:" in err
     assert "validation, photos:" in err
     assert "v_num" not in err
+    assert "0/?" not in err, "a bar is drawn before it has a length"
     assert "%|" not in out
     drawn = err.replace("\x1b[A", "").replace("\n", "")
     assert drawn.endswith("\r"), "the last bar is still there"

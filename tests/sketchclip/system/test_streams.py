@@ -1,6 +1,7 @@
 """Signals and broken streams, in processes of their own that load nothing heavy."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -116,6 +117,22 @@ def test_closed_streams_do_no_harm(closed, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert file.read_text() == "kept"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a terminal of Unix")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_lines_come_when_they_are_printed(unbuffered, monkeypatch):
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    ours, terminal = os.openpty()
+    process = start("print('first'); time.sleep(60)", stdout=terminal)
+    try:
+        assert select.select([ours], [], [], 30)[0], "nothing was printed"
+        assert os.read(ours, 5) == b"first"
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+        os.close(terminal)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")

@@ -191,6 +191,14 @@ def test_the_frozen_model_stands_in_a_table_without_rows_of_the_paper(tmp_path):
     assert "Columns headed paper" not in table.caption
 
 
+def test_runs_on_ones_own_data_are_one_table_without_empty_rows(tmp_path):
+    for name in ("frozen", "ours", "my_idea"):
+        write(tmp_path, name, 0, {"mAP@all": 0.3}, dataset="SketchPhotoFolder")
+    (group,), _ = collect([tmp_path])
+    (table,) = build_tables(group)
+    assert [row[0] for row in table.rows] == ["frozen", "my_idea", "Ours"]
+
+
 def test_the_same_seed_counts_once(tmp_path):
     for grid in ("a", "b"):
         write(tmp_path / grid, "ours", 0, {"mAP@all": 0.5})
