@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
-from data_modules.listing.names import align, canonical
+from data_modules.listing.names import align, canonical, shorten
 from data_modules.listing.same_thing import same_classes
 from sketchclip.errors import SketchClipError
 
@@ -100,6 +101,11 @@ def resolve_split(split: str, available: Iterable[str]) -> Split:
         unseen = _random_unseen(split, classes)
     elif Path(split).expanduser().is_file():
         unseen = _from_file(Path(split).expanduser(), classes)
+    elif split.lower().endswith(".txt"):
+        raise SketchClipError(
+            f"data.split={split}: the file does not exist. Expected a text file with the name of "
+            "an unseen class a line; its path starts at the folder of the command."
+        )
     else:
         raise SketchClipError(
             f"Unknown split '{split}'. Expected one of {', '.join(named_splits())}; "
@@ -110,7 +116,8 @@ def resolve_split(split: str, available: Iterable[str]) -> Split:
     if len(seen) < 2 or len(unseen) < 2:
         raise SketchClipError(
             f"Split '{split}' gives {len(seen)} seen and {len(unseen)} unseen classes of "
-            f"{len(classes)}; a triplet's negative and a retrieval task need at least 2 of each."
+            f"{len(classes)}; a triplet's negative and a retrieval task need at least 2 of each. "
+            + _fitting(len(classes))
         )
     return Split(split, tuple(seen), tuple(sorted(unseen)), (len(seen), len(unseen)))
 
@@ -172,12 +179,23 @@ def _matched(names: Sequence[str], classes: Sequence[str]) -> list[str]:
     return [spelling.get(name, name) for name in names]
 
 
+def _fitting(classes: int) -> str:
+    """Advice for a number of classes that a split does not fit."""
+    if classes < 4:
+        return "Add sketches and photos of more classes: at least 4 are needed."
+    unseen = max(2, classes // 5)
+    alone = " --data.validation=none" if classes - unseen < 4 else ""  # none to set aside
+    return f"Use --data.split=random:{unseen}:0{alone}."
+
+
 def _absent(split: str, absent: Sequence[str], total: int, classes: Sequence[str]) -> Exception:
+    near = {name: get_close_matches(name, classes, n=1, cutoff=0.75) for name in absent[:6]}
+    told = [f"{name} (nearest: {like[0]})" if like else name for name, like in near.items()]
+    here = "" if any(near.values()) else f" Found {len(classes)} classes: {shorten(classes)}."
     return SketchClipError(
-        f"Split '{split}' names {len(absent)} of {total} classes that have no sketches and photos "
-        f"here: {', '.join(absent[:6])}{', ...' if absent[6:] else ''}. Found {len(classes)} "
-        f"classes: {', '.join(classes[:6])}{', ...' if classes[6:] else ''}. Complete the data, "
-        "or choose a split that fits, such as --data.split=random:2:0."
+        f"Split '{split}': there are no sketches and photos of {len(absent)} of its {total} "
+        f"classes: {', '.join(told)}{', ...' if absent[6:] else ''}.{here} Correct the names, "
+        "complete the data, or choose another split, such as --data.split=random:2:0."
     )
 
 

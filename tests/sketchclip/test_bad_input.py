@@ -139,7 +139,12 @@ TABLE: dict[str, tuple[str, Callable[[Path], Args], str]] = {
     "published split, other data": (
         "test",
         args("--data.split", "sketchy_104_21"),
-        r"names 125 of 125 classes.*--data.split=random:2:0",
+        r"125 of its 125 classes.*--data.split=random:2:0",
+    ),
+    "misspelled class in split": (
+        "fit",
+        lambda data: split_file(data, "red ellips\n"),
+        r"1 of its 1 classes: red_ellips \(nearest: red_ellipse\)\. Correct the names",
     ),
     "too small a split": (
         "fit",
@@ -147,6 +152,11 @@ TABLE: dict[str, tuple[str, Callable[[Path], Args], str]] = {
         r"7 seen and 1 unseen.*at least 2 of each",
     ),
     "unknown split": ("fit", args("--data.split", "nosuch"), r"Unknown split 'nosuch'.*random:5:0"),
+    "missing split file": (
+        "fit",
+        args("--data.split", "no.txt"),
+        r"data\.split=no\.txt: the file does not exist",
+    ),
     "bad random split": ("fit", args("--data.split", "random:x"), r"random:<n_unseen>:<seed>"),
     "too few classes to set aside": (
         "fit",

@@ -142,9 +142,12 @@ def test_a_users_file(tmp_path, text, unseen):
 def test_a_users_file_must_fit(tmp_path):
     path = tmp_path / "unseen.txt"
     for text, message in (
-        ("cat\ngriffin\n", r"names 1 of 2 classes .* griffin\. Found 5 .*random:2:0"),
-        ("class 1\nclass 7\n", r"names 1 of 2 classes .* class_7\."),
-        ("cat\n", r"4 seen and 1 unseen.*at least 2 of each"),
+        ("cat\ngriffin\n", r"1 of its 2 classes: griffin\. Found 5 .*random:2:0"),
+        ("class 1\nclass 7\n", r"1 of its 2 classes: class_7 \(nearest: class_[12]\)\. Correct"),
+        (
+            "cat\n",
+            r"4 seen and 1 unseen.*at least 2 of each\. Use --data\.split=random:2:0 --data\.validation=none\.",
+        ),
     ):
         path.write_text(text)
         with pytest.raises(SketchClipError, match=message):
@@ -356,7 +359,7 @@ def test_too_little_is_an_error(tmp_path):
         data.catalogue.training[1]
     shutil.rmtree(tmp_path)
     build("tuberlin_ready", tmp_path, ["griffin", "unicorn", "wyvern", "yeti"])
-    with pytest.raises(SketchClipError, match=r"names 250 of 250 classes.*--data.split=random:2:0"):
+    with pytest.raises(SketchClipError, match=r"250 of its 250 classes.*--data.split=random:2:0"):
         open_tree("tuberlin_ready", tmp_path).catalogue.split  # noqa: B018
 
 
