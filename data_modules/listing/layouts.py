@@ -111,9 +111,26 @@ def find_layout(root: Path, layouts: Sequence[Layout], dataset: str) -> FoundLay
     present = shorten(names) or "nothing"
     raise SketchClipError(
         f"{dataset}: expected {in_words(layouts)} under {root}, found {present}. "
-        "Folders arranged in another way can be named: --data.sketch_files='<class>/sketch/*' "
-        "--data.photo_files='<class>/photo/*'."
+        f"{one_side(root)}Folders arranged in another way can be named: "
+        "--data.sketch_files='<class>/sketch/*' --data.photo_files='<class>/photo/*'."
     )
+
+
+def one_side(root: Path) -> str:
+    """Sentence for a folder with sketches or photos alone, or that is one of the two; or none."""
+    sides = ("sketch", "photo", PLAIN.sketches), ("photo", "sketch", PLAIN.photos)
+    for name, other, folders in sides:
+        rest = f"add {'sketches' if other == 'sketch' else 'photos'}"
+        if name == "photo":
+            rest += ", or use 'sketchclip index' to search photos without training"
+        if there := next(_existing(root, folders), None):
+            count = len(subfolders(there))
+            held = f"{count:,} class{'' if count == 1 else 'es'}"
+            return f"There is {there.name}/ with {held} but no {other}/ beside it: {rest}. "
+        if root.name.lower() in folders and subfolders(root):
+            above = root.absolute().parent
+            return f"{root} is one of the two folders: name its parent, {above}, and {rest}. "
+    return ""
 
 
 def subfolders(folder: Path) -> list[Path]:

@@ -191,10 +191,11 @@ def _fitting(classes: int) -> str:
 def _absent(split: str, absent: Sequence[str], total: int, classes: Sequence[str]) -> Exception:
     near = {name: get_close_matches(name, classes, n=1, cutoff=0.75) for name in absent[:6]}
     told = [f"{name} (nearest: {like[0]})" if like else name for name, like in near.items()]
-    here = "" if any(near.values()) else f" Found {len(classes)} classes: {shorten(classes)}."
+    here = "" if any(near.values()) else f" Found {len(classes)} classes ({shorten(classes)})."
+    more = f", and {len(absent) - 6} more" if absent[6:] else ""
     return SketchClipError(
         f"Split '{split}': there are no sketches and photos of {len(absent)} of its {total} "
-        f"classes: {', '.join(told)}{', ...' if absent[6:] else ''}.{here} Correct the names, "
+        f"classes: {', '.join(told)}{more}.{here} Correct the names, "
         "complete the data, or choose another split, such as --data.split=random:2:0."
     )
 

@@ -11,7 +11,14 @@ import data_modules
 from data_modules.base import SketchPhotoDataModule
 from data_modules.bundled import BundledBenchmark
 from data_modules.folder import SketchPhotoFolder
-from data_modules.listing.layouts import PLAIN, FoundLayout, find_layout, subfolders, visible
+from data_modules.listing.layouts import (
+    PLAIN,
+    FoundLayout,
+    find_layout,
+    one_side,
+    subfolders,
+    visible,
+)
 from data_modules.listing.names import align, canonical
 from data_modules.splits.split import packaged_list
 from sketchclip.errors import SketchClipError
@@ -125,8 +132,10 @@ def _unknown(root: Path, known: Sequence[type[SketchPhotoDataModule]]) -> Sketch
     ]
     holds = ", ".join(entry.name for entry in visible(root)[:8]) or "nothing"
     return SketchClipError(
-        f"No dataset recognized under {root}, which holds {holds}. Looked for these folders of "
-        "class folders, sketches + photos:\n" + "\n".join(lines) + "\nDescribe another layout "
+        f"No dataset recognized under {root}, which holds {holds}. {one_side(root)}"
+        "Looked for these folders of class folders, sketches + photos:\n"
+        + "\n".join(lines)
+        + "\nDescribe another layout "
         "with --sketch_files '<class>/sketch/*' --photo_files '<class>/photo/*'."
     )
 

@@ -399,3 +399,19 @@ def test_prepare_and_train_from_it(plain, tmp_path, capsys, options):
         main([*wanted, "--resize", "stretch"])
     assert stopped.value.code == 2
     assert "--resize stretch: expected one of letterbox" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("folder", "told"),
+    [
+        ("", r"There is photo/ with 12 classes but no sketch/ beside it: add sketches, or use"),
+        ("photo", r"name its parent, \S+data, and add sketches, or use 'sketchclip index'"),
+    ],
+)
+@pytest.mark.parametrize("command", [["data", "check"], ["fit", "--data.root"]])
+def test_photos_alone_say_what_is_missing(plain, capsys, command, folder, told):
+    shutil.rmtree(plain / "sketch")
+    more = [] if command[0] == "data" else ["--config", "experiments/own_data.yaml"]
+    with pytest.raises(SystemExit):
+        main([*command, str(plain / folder), *more])
+    assert re.search(told, capsys.readouterr().err)
