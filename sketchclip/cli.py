@@ -4,6 +4,7 @@ import io
 import sys
 import warnings
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -89,7 +90,9 @@ def main(args: Sequence[str] | None = None) -> Any:
         print(f"sketchclip {__version__}")
         return None
     if given[0] not in _COMMANDS:
-        _fail(f"unknown command '{given[0]}'. Expected one of {', '.join(_COMMANDS)}.")
+        like = get_close_matches(given[0], _COMMANDS)
+        near = f" Nearest: {', '.join(like)}." if like else ""
+        _fail(f"unknown command '{given[0]}'.{near} Expected one of {', '.join(_COMMANDS)}.")
     # Warnings are for people here: the message, not the line of code that gave it.
     previous, warnings.formatwarning = warnings.formatwarning, _plain_warning
     try:

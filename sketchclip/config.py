@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from enum import Enum
 from importlib.resources import files
 from pathlib import Path
@@ -226,10 +227,22 @@ def find_config(value: str) -> Path:
         raise SketchClipError(
             f"Config {value} is a folder. Expected a YAML file{inside and f', such as {inside}'}."
         )
+    if near := _nearest(path):
+        told = f"Nearest: {', '.join(near)}. 'sketchclip list experiments' lists what is shipped."
+        raise SketchClipError(f"Config {value} does not exist. {told}")
     shipped = sorted({p.name for folder in experiment_folders() for p in folder.glob("*.yaml")})
     raise SketchClipError(
         f"Config {value} does not exist. Shipped: {', '.join('experiments/' + n for n in shipped)}."
     )
+
+
+def _nearest(path: Path) -> list[str]:
+    """YAML files near to one that does not exist: shipped ones, and those in its folder."""
+    shipped = (p.relative_to(f.parent) for f in experiment_folders() for p in f.rglob("*.yaml"))
+    beside = path.parent.glob("*.yaml")
+    known = [*{file.as_posix(): None for file in (*shipped, *beside)}]
+    same = [name for name in known if Path(name).name == path.name]
+    return (same or get_close_matches(path.as_posix(), known, n=3, cutoff=0.8))[:3]
 
 
 def experiment_folders() -> list[Path]:

@@ -1,12 +1,13 @@
 """An index of photos to search in."""
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data_modules.listing.names import shorten
+from data_modules.listing.names import canonical, shorten
 from sketchclip.errors import SketchClipError
 from sketchclip.search.engine import APPROXIMATE_FROM, VectorEngine
 
@@ -155,7 +156,7 @@ class PhotoIndex:
             found, shortlist = self._scored(vector, k, class_name, rescore)
         if not found and class_name is not None and class_name not in self.classes:
             raise SketchClipError(
-                f"The index has no class '{class_name}'. It has {shorten(self.classes)}."
+                f"The index has no class '{class_name}'. {self._like(class_name)}"
             )
         # A sum of a few hundred products is off by less than this in fp32.
         most = 1.001 if self.engine.compares_directions and rescore is None else np.inf
@@ -166,6 +167,12 @@ class PhotoIndex:
                 f"the score {odd[0]['score']}. Make the index again."
             )
         return [_hit(row, rank, shortlist) for rank, row in enumerate(found[:k], 1)]
+
+    def _like(self, class_name: str) -> str:
+        near = get_close_matches(canonical(class_name), self.classes, cutoff=0.75)
+        if near:
+            return f"Nearest: {', '.join(near)}."
+        return f"It has {len(self.classes):,} classes ({shorten(self.classes)})."
 
     def _nearest(self, vector: np.ndarray, k: int, class_name: str | None) -> list[dict[str, Any]]:
         """Rows of the k photos nearest by vector, each content once."""

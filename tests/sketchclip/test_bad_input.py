@@ -175,6 +175,17 @@ TABLE: dict[str, tuple[str, Callable[[Path], Args], str]] = {
     "text as checkpoint": ("test", text_as_checkpoint, r"a\.ckpt is no checkpoint of sketchclip"),
     "foreign checkpoint": ("test", foreign_checkpoint, r"checkpoint"),
     "missing config": ("fit", args("--config", "no.yaml"), r"no\.yaml does not exist.*doodles"),
+    "misspelled config": (
+        "fit",
+        args("--config", "experiments/owndata.yaml"),
+        r"does not exist\. Nearest: experiments/own_data\.yaml",
+    ),
+    "config of a misspelled folder": (
+        "fit",
+        args("--config", "experiment/own_data.yaml"),
+        r"does not exist\. Nearest: experiments/own_data\.yaml\.",
+    ),
+    "misspelled command": ("tset", args(), r"unknown command 'tset'\. Nearest: test\."),
     "missing base": ("fit", config("extends: nobase.yaml"), r"nobase\.yaml does not exist"),
     "no mapping": ("fit", config("- a\n- b\n"), r"expected a mapping"),
     "no YAML": ("fit", config("a: [1\n"), r"is no YAML"),

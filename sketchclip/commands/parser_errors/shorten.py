@@ -47,7 +47,16 @@ def short_error(message: str, parser: Any = None, given: Given | None = None) ->
     """
     given = given or Given()
     forms = (
-        *(_unrecognized, _required, _no_value, _no_file, _unknown_option, _incomplete),
+        *(
+            _unrecognized,
+            _bad_choice,
+            _no_choice,
+            _required,
+            _no_value,
+            _no_file,
+            _unknown_option,
+            _incomplete,
+        ),
         *(_no_class, _wrong_type),
     )
     return next((text for form in forms if (text := form(message, parser, given))), message)
@@ -62,6 +71,24 @@ def _unrecognized(message: str, parser: Any, _: Given) -> str:
     option = told[1].partition("=")[0]
     known = option_names(parser) if parser else []
     return f"{option}: unknown option.{_options(nearest(option.lstrip('-'), known))}"
+
+
+def _bad_choice(message: str, *_: Any) -> str:
+    told = re.fullmatch(r"(?:argument )?(\S+): invalid choice: (.+) \(choose from (.+)\)", message)
+    if not told:
+        return ""
+    name, found, known = told[1], told[2].strip("'"), told[3].replace("'", "").split(", ")
+    near = advice(nearest(found, known))
+    return f"{name}: expected one of {', '.join(known)}, found {found!r}.{near}"
+
+
+def _no_choice(message: str, parser: Any, _: Given) -> str:
+    """An argument by position that was left out, and has few values."""
+    told = re.fullmatch(r"the following arguments are required: (\w+)", message)
+    for action in parser._actions if told and parser else ():
+        if told and action.dest == told[1] and action.choices:
+            return f"{told[1]}: expected one of {', '.join(action.choices)}, found none."
+    return ""
 
 
 def _required(message: str, *_: Any) -> str:

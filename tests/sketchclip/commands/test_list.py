@@ -84,7 +84,9 @@ def test_runs_have_the_metric_of_their_test(run, tmp_path, capsys):
     [
         (["runs", "--root", "nowhere"], "--root nowhere does not exist"),
         (["methods", "--root", "."], "--root is the folder of runs, found with 'methods'."),
-        (["figures"], "invalid choice: 'figures'"),
+        (["figures"], "kind: expected one of methods, datasets, backbones, "),
+        (["method"], "found 'method'. Nearest: methods."),
+        ([], "kind: expected one of methods, datasets, backbones, runs, experiments, found none"),
     ],
 )
 def test_what_cannot_be_listed_is_one_message(args, told, capsys):

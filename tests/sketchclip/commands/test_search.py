@@ -207,6 +207,10 @@ def test_what_a_user_can_mend_is_told_in_a_line(place, capsys, tmp_path):
     assert "no index at" in fails(capsys, "search", sketch, "--index", tmp_path / "none")
     assert "Nothing to search for" in fails(capsys, "search", "--index", place)
     assert "no such file" in fails(capsys, "search", tmp_path / "x.png", "--index", place)
+    wrong = CLASSES[1][:-1] + "e"
+    near = fails(capsys, "search", sketch, "--index", place, "--class-filter", wrong)
+    assert f"no class '{wrong}'. Nearest: " in near
+    assert CLASSES[1] in near
     assert "no class 'x'" in fails(
         capsys, "search", sketch, "--index", place, "--class-filter", "x"
     )

@@ -236,7 +236,7 @@ def test_queries_that_do_not_fit(index, tmp_path):
     for vector in (np.ones(31), np.zeros(32), np.full(32, np.nan), np.ones((1, 32))):
         with pytest.raises(SketchClipError, match="Expected a query of 32 finite numbers"):
             made.search(vector)
-    with pytest.raises(SketchClipError, match=r"no class 'dog'\. It has azure"):
+    with pytest.raises(SketchClipError, match=r"no class 'dog'\. It has \d+ classes \(azure"):
         made.search(np.ones(32), 3, "dog")
     with pytest.raises(SketchClipError, match="k = 0"):
         made.search(np.ones(32), 0)
