@@ -45,6 +45,22 @@ def listed(text: str) -> list[str]:
     return [part for part in text.split(",") if part]
 
 
+def check_picture(file: Path) -> None:
+    """Refuse an ending that no kind of picture has, before the work on the picture.
+
+    Raises:
+        SketchClipError: Names the endings that are common.
+    """
+    from PIL import Image
+
+    kind = Image.registered_extensions().get(file.suffix.lower())  # all kinds are loaded by this
+    if kind not in Image.SAVE:
+        raise SketchClipError(
+            f"Cannot write {file}: expected a picture's ending, such as .png, .jpg or .pdf, found "
+            f"{file.suffix or 'none'}."
+        )
+
+
 def save_picture(picture: "Image", file: Path) -> None:
     """Save a picture in a folder that is made if missing."""
     try:

@@ -59,6 +59,9 @@ def run(args: Sequence[str]) -> "UpdateSummary":
     parser.add_argument("--readers", type=Count, default=4, help="threads that read (default: 4)")
     options = parser.parse_args(list(args))
 
+    from sketchclip.search.photos import check_folders
+
+    check_folders(options.photos)  # before the seconds that a model takes
     import_torchmetrics()
     from sketchclip.clip.compiling import compile_towers
     from sketchclip.pretrained.model import FROZEN, load_model

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_modules.ranges import Count, Part
-from sketchclip.commands.arguments import Parser, save_picture
+from sketchclip.commands.arguments import Parser, check_picture, save_picture
 from sketchclip.errors import SketchClipError, printable
 from sketchclip.semantics.class_names import spoken
 from sketchclip.system.light_imports import import_torchmetrics
@@ -48,6 +48,8 @@ def run(args: Sequence[str]) -> "list[Hit]":
         raise SketchClipError("--text: expected words, found none.")
     if options.sketch is None and options.text is None:
         raise SketchClipError("Nothing to search for: give a sketch, --text, or both.")
+    if options.save is not None:
+        check_picture(options.save)
 
     import_torchmetrics()
     from sketchclip.search.index import PhotoIndex

@@ -49,6 +49,17 @@ class FoundPhotos:
     unlisted: dict[str, str] = field(default_factory=dict)
 
 
+def check_folders(roots: Sequence[Path]) -> None:
+    """Refuse what is no folder; nothing is listed.
+
+    Raises:
+        SketchClipError: Names the first that is none.
+    """
+    for root in roots:
+        if not root.is_dir():
+            raise SketchClipError(f"{root} {no_folder(root)}. Expected a folder with photos.")
+
+
 def find_photos(roots: Sequence[Path]) -> FoundPhotos:
     """List the photos under folders, at any depth, and what was passed over for a reason.
 
@@ -61,9 +72,8 @@ def find_photos(roots: Sequence[Path]) -> FoundPhotos:
         SketchClipError: If a root is no folder or cannot be listed.
     """
     found, seen = FoundPhotos(), set[tuple[int, int]]()
+    check_folders(roots)
     for root in roots:
-        if not root.is_dir():
-            raise SketchClipError(f"{root} {no_folder(root)}. Expected a folder with photos.")
         top = str(root.absolute())
         _list_folder(top, found, seen)
         if top in found.unlisted:

@@ -202,6 +202,17 @@ def test_an_index_is_brought_up_to_date(place, capsys, tmp_path):
     assert not (index / "unreadable.txt").exists()
 
 
+def test_a_folder_that_is_missing_is_told_before_a_model_is_loaded(capsys, tmp_path, monkeypatch):
+    def load(*_):
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr("sketchclip.pretrained.model.load_model", load)
+    mini = ("--backbone", "sketchclip-mini")
+    told = fails(capsys, "index", tmp_path / "nosuch", "-o", tmp_path / "index", *mini)
+    assert told.count("\n") == 1
+    assert "nosuch does not exist. Expected a folder with photos." in told
+
+
 def test_what_a_user_can_mend_is_told_in_a_line(place, capsys, tmp_path):
     sketch = sketches(CLASSES[0])[0]
     assert "no index at" in fails(capsys, "search", sketch, "--index", tmp_path / "none")
@@ -217,9 +228,9 @@ def test_what_a_user_can_mend_is_told_in_a_line(place, capsys, tmp_path):
     assert "expected 0 to 1" in fails(
         capsys, "search", sketch, "--text", "a", "--text-weight", "3", "--index", place
     )
-    assert "Cannot write" in fails(
-        capsys, "search", sketch, "--index", place, "--save", tmp_path / "grid.nothing"
-    )
+    for file in (tmp_path / "grid.nothing", tmp_path / "grid"):  # before the index is read
+        wrong = fails(capsys, "search", sketch, "--index", tmp_path / "none", "--save", file)
+        assert f"Cannot write {file}: expected a picture's ending, such as .png" in wrong
     assert "--readers: expected at least 1, found 0" in fails(
         capsys, "index", tmp_path, "-o", place, "--readers", "0"
     )
