@@ -49,11 +49,13 @@ class UnreadableImageError(SketchClipError):
     Args:
         message: Message, or a traceback from a loader's worker, of which the last message remains.
         path: The image; None where the error came as text from a worker.
+        found: What is wrong with it, in a few words; empty where that is in the message alone.
     """
 
-    def __init__(self, message: str, path: Path | None = None) -> None:
+    def __init__(self, message: str, path: Path | None = None, found: str = "") -> None:
         super().__init__(message.rpartition(f"{type(self).__name__}: ")[2].strip())
         self.path = path
+        self.found = found
 
 
 def unreadable(
@@ -62,7 +64,7 @@ def unreadable(
     """The error for an image: where, what was found, what was expected, what to do."""
     expected = expected or f"a complete {'/'.join(sorted(e[1:] for e in BITMAPS))} file"
     message = f"Cannot read image {printable(path)} ({found}). Expected {expected}; {remedy}."
-    return UnreadableImageError(message, path)
+    return UnreadableImageError(message, path, found)
 
 
 def decode_image(

@@ -58,14 +58,14 @@ def class_findings(contents: Contents) -> list[Finding]:
         guesses = sum("did you mean" in item.detail for item in items)
         advice = "Unpack the rest, or train on what is here with the command below."
         if guesses:
-            advice = f"Rename the {guesses} folders that look misspelled. {advice}"
+            advice = f"Rename what looks misspelled, {guesses} in all. {advice}"
         findings.append(
             Finding("classes", "error", f"{split.coverage} of {split.name}", advice, items)
             if missing
             else Finding("classes", "ok", f"all of {split.name}: {split.coverage}")
         )
         extra = [Detail(name, _similar(name, listed - both)) for name in split.ignored]
-        text = f"classes that {split.name} does not name"
+        text = f"class|classes| that {split.name} does not name"
         advice = "Nothing: they are left out. If one is misspelled, rename its folders."
         findings.append(_finding("other classes", extra, "warning", text, advice))
     elif not listed:
@@ -79,18 +79,18 @@ def class_findings(contents: Contents) -> list[Finding]:
         ),
         key=lambda item: item.name,
     )
-    text = "classes have only sketches or only photos"
+    text = "class has|classes have| only sketches or only photos"
     advice = "Add the other side. Until then they are neither trained nor tested on."
     findings.append(_finding("one side only", alone, "warning", text, advice))
     empty = [Detail(str(p)) for found in contents.surveys for p in found.empty]
-    text = "class folders have no image"
+    text = "class folder has|class folders have| no image"
     findings.append(_finding("empty folders", empty, "error", text, "Fill or remove them."))
     twice = [
         Detail(str(folders[0]), f"same class as {', '.join(p.name for p in folders[1:])}")
         for found in contents.surveys
         for folders in found.spellings
     ]
-    text = "classes have several folders"
+    text = "class has|classes have| several folders"
     findings.append(_finding("spelling", twice, "error", text, "Merge or rename the folders."))
     if contents.refused and not (empty or twice):
         findings.append(Finding("listing", "error", contents.refused))
@@ -98,9 +98,12 @@ def class_findings(contents: Contents) -> list[Finding]:
 
 
 def _finding(name: str, items: list[Detail], status: Status, found: str, advice: str) -> Finding:
+    """A finding of items; ``found`` has the words for one, for several, and for both."""
     if not items:
         return Finding(name, "ok", "none")
-    return Finding(name, status, f"{len(items):,} {found}", advice, items)
+    one, several, rest = found.split("|", 2)
+    counted = f"{len(items):,} {one if len(items) == 1 else several}{rest}"
+    return Finding(name, status, counted, advice, items)
 
 
 def _similar(name: str, others: Iterable[str]) -> str:
@@ -157,13 +160,15 @@ def file_findings(surveys: Sequence[Survey], readings: Sequence[Reading] | None)
     large = {path: f"above {LARGE_FILE >> 20} MiB" for found in surveys for path in found.large}
     bad = zero | {r.path: r.error for r in readings or () if r.error and r.path not in zero}
     odd = large | {r.path: r.oddity for r in readings or () if r.oddity}
-    text = "files or folders among the images are no images"
+    text = "file or folder is|files or folders are| among the images without being one"
     advice = "Nothing: they are left out. Move images in deeper folders up."
     findings = [_finding("other files", foreign, "warning", text, advice)]
     advice = "Unpack them again or remove them. --data.on_error skip works without them."
-    findings.append(_finding("unreadable", _items(bad), "error", "images cannot be read", advice))
+    findings.append(
+        _finding("unreadable", _items(bad), "error", "image|images| cannot be read", advice)
+    )
     text, advice = (
-        "images are empty, tiny or huge",
+        "image is|images are| empty, tiny or huge",
         "Look at them; remove what is no sketch or photo.",
     )
     findings.append(_finding("unusual images", _items(odd), "warning", text, advice))
@@ -209,9 +214,9 @@ def copy_findings(contents: Contents, readings: Sequence[Reading] | None) -> lis
     if contents.data.published:
         settled = "Nothing: results are published on the set as it is."
     leaked = f", {leaks:,} of them between test classes and others" if leaks else ""
-    text = "images repeat another of their class and side"
+    text = "image repeats|images repeat| another of the same class and side"
     advice = settled or "Remove them."
     findings.append(_finding("copies in a class", within, "warning", text, advice))
-    text = f"images repeat one of another class or side{leaked}"
+    text = f"image repeats|images repeat| one of another class or side{leaked}"
     advice = settled or "Decide where each belongs and remove the others."
     return [*findings, _finding("copies across", across, "warning", text, advice)]

@@ -39,10 +39,8 @@ def print_report(report: Report) -> None:
         if finding.items and finding.status in ("warning", "error"):
             _print_items(finding, f"{data.catalogue.files.layout.root}{os.sep}")
     counts = {s: sum(f.status == s for f in report.findings) for s in ("error", "warning")}
-    print(
-        f"\n{'Ready' if report.ready else 'Not ready'}: {counts['error']} errors, "
-        f"{counts['warning']} warnings, {report.seconds:.0f} s."
-    )
+    told = ", ".join(f"{n} {status}{'' if n == 1 else 's'}" for status, n in counts.items())
+    print(f"\n{'Ready' if report.ready else 'Not ready'}: {told}, {report.seconds:.0f} s.")
     print(report.command or "No 'sketchclip fit' works here yet; see fit in the table.")
 
 

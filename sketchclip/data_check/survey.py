@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_modules.images.decode import BITMAPS
+from data_modules.images.decode import BITMAPS, UnreadableImageError
 from data_modules.images.drawings import NDJSON
 from data_modules.images.read import read_image
 from data_modules.listing.entries import ending
@@ -96,9 +96,8 @@ def read_one(path: Path) -> Reading:
         # 224 is what training asks for; JPEG then decodes at a reduced scale, yet to its end.
         image = read_image(path, 224)
     except SketchClipError as error:
-        cause = error.__cause__
-        named = cause is not None and str(cause)
-        return Reading(path, "", f"{type(cause).__name__}: {cause}" if named else str(error))
+        found = error.found if isinstance(error, UnreadableImageError) else ""
+        return Reading(path, "", found or str(error))
     height, width = image.shape[:2]
     oddity = "one color all over" if image.min() == image.max() else ""
     if min(height, width) < SMALL_SIDE:

@@ -213,6 +213,24 @@ def test_each_problem_is_named_with_path_and_advice(spoil, plain, check):
     assert (status in seen_quickly) == quick
 
 
+def test_a_file_that_cannot_be_read_is_told_as_in_training(plain, check):
+    path = plain / "photo" / "bak" / "0.png"
+    path.write_bytes(b"broken\n")
+    _, found, text = check(plain)
+    assert "Not ready: 1 error, 0 warnings" in text
+    assert row(found, "unreadable")["found"] == "1 image cannot be read"
+    (item,) = row(found, "unreadable")["items"]
+    assert item == {"name": str(path), "detail": r"unknown content, it starts with b'broken\n'"}
+
+
+def test_one_and_several_are_told_in_good_english(plain, check):
+    empty_class(plain)
+    found = check(plain, "--quick")[1]
+    assert row(found, "empty folders")["found"] == "1 class folder has no image"
+    (plain / "photo" / "lune").mkdir()
+    assert row(check(plain, "--quick")[1], "empty folders")["found"].startswith("2 class folders h")
+
+
 def test_one_sided_classes_are_left_out(plain, check):
     shutil.rmtree(plain / "photo" / "bak")
     code, found, text = check(plain)
