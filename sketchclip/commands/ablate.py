@@ -8,6 +8,7 @@ from typing import Any
 
 from data_modules.ranges import Count
 from sketchclip.commands.arguments import Parser, listed, seeds
+from sketchclip.errors import SketchClipError
 from sketchclip.runs.ablation import run_all
 from sketchclip.runs.ablation_grid import read_grid
 from sketchclip.runs.folder import ROOT
@@ -17,6 +18,8 @@ _EXAMPLES = """examples:
   sketchclip ablate experiments/ablations/components.yaml -- --data.root /path/to/Sketchy
   sketchclip ablate GRID --commands > commands.txt    one line a run, for a SLURM array
 """
+_OF_FIT = ("--data", "--model", "--trainer", "--seed_everything")
+"""Options of fit that stand in front of a dot, or alone."""
 
 
 def run(args: Sequence[str]) -> dict[str, Any]:
@@ -36,6 +39,12 @@ def run(args: Sequence[str]) -> dict[str, Any]:
         "--output", type=Path, help="folder (default: runs/ and the grid's path under experiments)"
     )
     parser.add_argument("--commands", action="store_true", help="print the runs, run nothing")
+    for option in (arg.partition("=")[0] for arg in given):
+        if option.startswith("--") and option.partition(".")[0] in _OF_FIT:
+            raise SketchClipError(
+                f"{option}: an option of fit, for every run. Put those behind all others, after "
+                f"--: sketchclip ablate GRID -- {option} VALUE."
+            )
     options = parser.parse_args(given)
     runs = read_grid(options.grid, options.seeds, options.config, options.cells)
     output = options.output or default_output(options.grid)

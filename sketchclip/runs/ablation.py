@@ -18,6 +18,7 @@ from queue import Queue
 from typing import Any
 
 from data_modules.progress import Progress
+from sketchclip.errors import printable
 from sketchclip.runs.ablation_grid import AblationRun
 from sketchclip.runs.folder import CHECKPOINTS, COST, FINISHED, FIT, LAST
 from sketchclip.runs.revision import commit
@@ -25,6 +26,7 @@ from sketchclip.system.signals import PREEMPTED, say_stopped, stop_status
 from sketchclip.system.slurm import REQUEUE
 
 LOG = "log.txt"
+_ERROR = "sketchclip: error: "
 _BEGUN = "begun.json"
 """File in a run with the hash of the settings that it was begun with."""
 _PATIENCE = 20.0
@@ -88,7 +90,8 @@ def run_all(
             for count, future in enumerate(as_completed(futures), start=1):
                 run, seconds = futures[future], future.result()
                 progress.step()
-                state, took = "failed", f"see {run.folder(output)}/{LOG}"
+                log = run.folder(output) / LOG
+                state, took = "failed", f"see {log}{reason(log)}"
                 if seconds is not None:
                     state, took = "finished", f"{seconds:.0f} s"
                 result[state].append(run.title)
@@ -156,6 +159,20 @@ class _Running:
 
 
 _RUNNING = _Running()
+
+
+def reason(log: Path) -> str:
+    """The error in the log of a run that failed, to follow the name of the log.
+
+    Args:
+        log: File with what the run has printed.
+    """
+    try:
+        lines = log.read_text("utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    told = [line for line in lines if line.startswith(_ERROR)] or [x for x in lines if x.strip()]
+    return f": {printable(told[-1].removeprefix(_ERROR).strip()):.400}" if told else ""
 
 
 def _left(start: float, done: int, total: int) -> str:

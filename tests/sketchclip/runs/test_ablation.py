@@ -15,6 +15,7 @@ import yaml
 from sketchclip.cli import main
 from sketchclip.commands.ablate import default_output
 from sketchclip.errors import SketchClipError
+from sketchclip.runs.ablation import reason
 from sketchclip.runs.ablation_grid import read_grid
 from tests.helpers.paths import REPOSITORY
 
@@ -170,6 +171,24 @@ def test_a_checkpoint_is_there_before_it_is_tested(grid, tmp_path, monkeypatch, 
         assert order.index(f"ours, seed {seed}") < order.index(f"elsewhere, seed {seed}")
 
 
+def test_the_reason_of_a_failure_is_its_error_or_its_last_line(tmp_path):
+    log = tmp_path / "log.txt"
+    assert reason(log) == ""
+    log.write_text("$ sketchclip fit\nepoch 1\nMemoryError: all used\n\n")
+    assert reason(log) == ": MemoryError: all used"
+    log.write_text("a\nsketchclip: error: --x: unknown option.\nSee sketchclip fit --help\n")
+    assert reason(log) == ": --x: unknown option."
+
+
+@pytest.mark.parametrize("option", ["--data.root", "--data.root=x", "--model"])
+def test_an_option_of_fit_without_the_two_hyphens_says_where_it_goes(grid, capsys, option):
+    with pytest.raises(SystemExit):
+        main(["ablate", str(grid), option, "x"])
+    name = option.partition("=")[0]
+    assert f"{name}: an option of fit" in (told := capsys.readouterr().err)
+    assert f"sketchclip ablate GRID -- {name} VALUE." in told
+
+
 def test_a_cell_without_its_checkpoint_fails_with_the_reason(grid, tmp_path):
     output = tmp_path / "o"
     command = ["ablate", str(with_tests_elsewhere(grid)), "--cells", "elsewhere"]
@@ -319,7 +338,9 @@ def test_a_killed_grid_resumes_and_carries_on_past_a_failure(grid, tmp_path, cap
     with pytest.raises(SystemExit) as stopped:
         main(command)
     assert stopped.value.code == 1
-    assert "broken, seed 0" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "broken, seed 0" in said.out
+    assert "log.txt:Datarootnowheredoesnotexist" in "".join(said.err.split())  # lines may break
     assert first.stat().st_mtime_ns == stamp  # not run again
     assert "nowhere" in (output / "broken" / "seed_0" / "log.txt").read_text()
     assert json.loads(first.read_text())["commit"] != ""
