@@ -1,8 +1,11 @@
 """``sketchclip list``: what can be named, one line each, without loading PyTorch."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shutil import get_terminal_size
+from textwrap import fill
 from typing import Any
 
 from data_modules.listing.entries import no_folder
@@ -11,6 +14,9 @@ from sketchclip.errors import SketchClipError, printable
 from sketchclip.runs.folder import ROOT
 
 KINDS = ("methods", "datasets", "backbones", "runs", "experiments")
+
+_ROOM = 40
+"""Characters that facts need beside a name; with fewer they go below it."""
 
 _EXAMPLES = """examples:
   sketchclip list methods
@@ -73,8 +79,35 @@ def _print(kind: str, entries: Sequence[Mapping[str, Any]]) -> None:
     if not entries:
         print(f"No {kind}. A first run: sketchclip fit --config experiments/doodles.yaml")
     width = max((len(entry["name"]) for entry in entries), default=0)
+    # Other programs read a line for each; in a terminal lines end between words.
+    columns = get_terminal_size().columns if sys.stdout.isatty() else None
     for entry in entries:
-        print(printable(f"{entry['name']:<{width}}  {'  '.join(_facts(kind, entry))}"))
+        print(printable(_row(entry["name"], _facts(kind, entry), width, columns), lines=True))
+
+
+def _row(name: str, facts: Sequence[str], width: int, columns: int | None) -> str:
+    """A name and its facts.
+
+    Args:
+        name: What is listed.
+        facts: What follows the name.
+        width: Characters of the longest name.
+        columns: Characters of a line; None for one line of any length.
+    """
+    head, told = f"{name:<{width}}  ", printable("  ".join(facts))
+    if columns is None:
+        return head + told
+    beside = columns - len(head) >= _ROOM
+    indent = " " * (len(head) if beside else 4)
+    text = fill(
+        told,
+        columns,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return head + text.lstrip() if beside else f"{name}\n{text}"
 
 
 def _facts(kind: str, entry: Mapping[str, Any]) -> list[str]:

@@ -64,5 +64,5 @@ def _classes(package: str) -> list[dict[str, Any]]:
 def _first_line(path: Path, name: str) -> str:
     for node in ast.parse(path.read_text("utf-8")).body:
         if isinstance(node, ast.ClassDef) and node.name == name:
-            return (ast.get_docstring(node) or "").partition("\n")[0]
+            return (ast.get_docstring(node) or "").partition("\n")[0].replace("``", "")
     return ""

@@ -37,8 +37,14 @@ def runs(root: Path) -> list[dict[str, Any]]:
     Raises:
         SketchClipError: If the folder does not exist, or holds no run.
     """
-    entries = [_described(run) for run in find_runs([root])[0]]
+    found = [run for run in find_runs([root])[0] if not _is_part(run.folder)]
+    entries = [_described(run) for run in found]
     return sorted(entries, key=lambda entry: str(entry["date"]), reverse=True)
+
+
+def _is_part(folder: Path) -> bool:
+    """Whether a folder holds the embeddings of the run that it lies in."""
+    return folder.name.startswith("predict") and (folder.parent / CONFIG).is_file()
 
 
 def run_names(root: Path) -> list[str]:
@@ -73,4 +79,4 @@ def _first_sentence(text: str) -> str:
         if not line.startswith("# ") or line.startswith("#  "):  # indented: a command
             break
         lines.append(line[2:])
-    return re.split(r"\.(?:\s|$)", " ".join(lines), maxsplit=1)[0]
+    return re.split(r"\.(?:\s|$)", " ".join(lines), maxsplit=1)[0].removesuffix(":")

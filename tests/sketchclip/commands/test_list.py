@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 from pathlib import Path
 
 import open_clip
@@ -10,6 +11,7 @@ import pytest
 import data_modules
 from sketchclip import methods
 from sketchclip.cli import main
+from sketchclip.commands.listed.folders import runs
 from sketchclip.config import experiment_folders, find_config
 
 
@@ -20,7 +22,7 @@ def test_classes_are_those_of_the_package(kind, package):
     usable = {name for name, one in classes.items() if not inspect.isabstract(one)}
     assert found.keys() == usable - {"SketchPhotoDataModule"}
     for name, about in found.items():
-        assert about == inspect.getdoc(classes[name]).partition("\n")[0]
+        assert about == inspect.getdoc(classes[name]).partition("\n")[0].replace("``", "")
 
 
 def test_methods_have_the_values_of_their_rows(capsys):
@@ -56,6 +58,28 @@ def test_experiments_are_the_shipped_files():
     assert uses["experiments/main/category.yaml"] == "ablate"
     assert uses["experiments/sweeps/prompts.yaml"] == "wandb sweep"
     assert all(entry["about"] for entry in found)
+    assert not [entry for entry in found if re.search("[:;,]$|^The same", entry["about"])]
+
+
+@pytest.mark.parametrize("columns", [60, 100])
+def test_lines_end_between_words_in_a_terminal(monkeypatch, capsys, columns):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    found = main(["list", "datasets"])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert len(lines) > len(found)
+    words = " ".join(lines).split()
+    assert words == " ".join(f"{entry['name']} {entry['about']}" for entry in found).split()
+
+
+def test_embeddings_of_a_run_are_no_run(tmp_path):
+    version = tmp_path / "own" / "version_0"
+    for folder in (version, version / "predict"):
+        (folder / "embeddings").mkdir(parents=True)
+        (folder / "config.yaml").write_text("seed_everything: 0\n")
+        (folder / "metrics.csv").write_text("step,loss\n1,2.0\n")
+    assert [entry["name"] for entry in runs(tmp_path)] == [str(version)]
 
 
 def test_runs_have_the_metric_of_their_test(run, tmp_path, capsys):
