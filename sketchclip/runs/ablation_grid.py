@@ -104,7 +104,7 @@ def read_grid(
         raise SketchClipError(f"{source}: cells: expected at least one run, found none.")
     if unknown := {*only} - {*content["cells"]}:
         raise SketchClipError(
-            f"{source}: {', '.join(sorted(unknown))}: expected as names of runs "
+            f"{source} has no run {', '.join(sorted(unknown))}. Its runs: "
             f"{', '.join(content['cells'])}."
         )
     checkpoint = content.get("checkpoint", "last")
