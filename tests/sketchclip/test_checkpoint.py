@@ -109,6 +109,7 @@ def test_a_run_resumed_within_an_epoch_draws_what_it_would_have(run, method, fla
         assert equal(result[part], expected[part]), part
 
 
+@pytest.mark.slow
 def test_vit_b32_checkpoint_is_small_with_and_without_optimiser_state(vit_fit, tmp_path):
     path = Path(vit_fit[-1])
     checkpoint = load(path)

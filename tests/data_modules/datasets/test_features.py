@@ -204,6 +204,7 @@ def test_another_run_and_another_seed_find_them_on_disk(run, encoded, cache):
     assert first.model.identity["hash"] in key["encoder"]
 
 
+@pytest.mark.slow
 def test_other_encoders_preprocessings_and_files_have_their_own(
     run, encoded, cache, make_clip, tree, tmp_path
 ):

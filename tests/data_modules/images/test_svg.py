@@ -360,6 +360,7 @@ def test_fills_over_each_other_are_limited(tmp_path):
         drawn(tmp_path, fills.replace("{}", ' opacity=".001"'))
 
 
+@pytest.mark.slow
 def test_too_many_elements_are_refused(tmp_path):
     with pytest.raises(UnreadableImageError, match="more than 100,000 elements"):
         drawn(tmp_path, SQUARE + "<g/>" * 100_000)

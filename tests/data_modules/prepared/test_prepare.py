@@ -116,6 +116,7 @@ prepare(sorted(root.rglob("*.png")), root, folder, Slow(32, "letterbox"), worker
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_resumed(tmp_path, root, folder):
     files = [_write(root / f"photo/c{n % 5}/{n:03d}.png", n, grey=n % 3 == 0) for n in range(400)]
     run = subprocess.Popen(

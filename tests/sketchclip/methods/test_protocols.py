@@ -66,6 +66,7 @@ def test_all_classes_of_other_data_that_the_model_has_not_seen(trained, other, c
     assert cli.datamodule.catalogue.test_classes == found["unseen_classes"]
 
 
+@pytest.mark.slow
 def test_another_data_module_starts_from_its_own_settings(trained, tmp_path):
     folder, _ = trained
     cli = main(

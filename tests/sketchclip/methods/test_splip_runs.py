@@ -47,6 +47,7 @@ def arguments(tree: Path, options: list[str]) -> Any:
 
 
 @every_run_in_time
+@pytest.mark.slow
 def test_a_checkpoint_an_export_and_an_index_rank_alike(
     name: str, arguments: Any, tree: Path, tmp_path: Path, tiny_weights: Path
 ) -> None:

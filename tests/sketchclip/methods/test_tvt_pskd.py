@@ -230,6 +230,7 @@ def test_groups_rates_and_decay() -> None:
     assert method.project.training
 
 
+@pytest.mark.slow
 def test_the_sketch_teacher_is_the_first_run(
     tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -83,6 +83,7 @@ def test_embeddings_are_those_of_evaluation(fit, flags):
     assert model.dim == states.shape[1] == 32
 
 
+@pytest.mark.slow
 def test_every_name_of_a_model_gives_the_same_one(fit, tmp_path, monkeypatch):
     folder = fit()
     checkpoint = folder / "checkpoints" / "last.ckpt"

@@ -64,6 +64,7 @@ def assert_exports(model, folder, sides=("sketch", "photo")):
             np.testing.assert_allclose(found, embed([*images]), atol=2e-6)
 
 
+@pytest.mark.slow
 def test_a_tower_is_exported_with_prompts_and_normalisation(search_model, tmp_path):
     model = search_model()
     assert_exports(model, tmp_path, ["sketch"])
