@@ -27,24 +27,14 @@ class EpochProgress(TQDMProgressBar):
         self._drawn = 0.0
 
     def init_train_tqdm(self) -> Tqdm:
-        """Bar of an epoch."""
+        """Bar that stands alone: of an epoch, a test, a prediction."""
         return self._bar(0)
 
-    def init_sanity_tqdm(self) -> Tqdm:
-        """Bar of the check before training."""
-        return self._bar(0)
+    init_sanity_tqdm = init_test_tqdm = init_predict_tqdm = init_train_tqdm
 
     def init_validation_tqdm(self) -> Tqdm:
         """Bar of a validation, in training below that of the epoch."""
         return self._bar(int(self.trainer.state.fn == "fit"))
-
-    def init_test_tqdm(self) -> Tqdm:
-        """Bar of a test."""
-        return self._bar(0)
-
-    def init_predict_tqdm(self) -> Tqdm:
-        """Bar of a prediction."""
-        return self._bar(0)
 
     def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
         """Begin the bar again, and name the epoch as people count: from 1."""
